@@ -1,0 +1,108 @@
+"""Parameters of the notebooks: read from their tagged cell, checked before anything runs.
+
+Reads `notebooks/*.ipynb` and the flat YAML files of `params/`. A notebook's parameters cell is its documentation: plain
+annotated literals with a trailing comment, which papermill can list and override.
+"""
+
+import ast
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import yaml
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+
+Scalar = str | int | float | bool
+
+
+class ParameterError(ValueError):
+    """A parameter with an unknown name or a value of the wrong type."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    name: str
+    type: str
+    default: Scalar
+    help: str
+
+
+def notebook_path(stage: str) -> Path:
+    """`notebooks/<stage>.ipynb`; FileNotFoundError with the nearest stage where there is none."""
+    path = NOTEBOOKS / f"{stage}.ipynb"
+    if not path.is_file():
+        known = sorted(p.stem for p in NOTEBOOKS.glob("[0-9]*.ipynb"))
+        raise FileNotFoundError(f"no notebook {stage!r}.{_did_you_mean(stage, known)} Available: {', '.join(known)}")
+    return path
+
+
+def notebook_parameters(stage: str) -> dict[str, Parameter]:
+    """The parameters a notebook takes, by name, in the order of its cell.
+
+    Raises ParameterError where the tagged cell is missing or holds anything but annotated literals: papermill would
+    keep the old value of a derived one.
+    """
+    cells = nbformat.read(notebook_path(stage), as_version=4).cells
+    tagged = [c.source for c in cells if "parameters" in c.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise ParameterError(f"{stage}: {len(tagged)} cells are tagged 'parameters', exactly one is needed")
+    return {p.name: p for p in _parse_cell(tagged[0], stage)}
+
+
+def _parse_cell(source: str, stage: str) -> Iterable[Parameter]:
+    lines = source.splitlines()
+    for node in ast.parse(source).body:
+        if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None):
+            raise ParameterError(f"{stage}, parameters cell: {ast.unparse(node)!r} is not `name: type = literal`")
+        comment = lines[node.end_lineno - 1][node.end_col_offset :].partition("#")[2].strip()
+        yield Parameter(node.target.id, ast.unparse(node.annotation), ast.literal_eval(node.value), comment)
+
+
+def read_parameter_file(path: str | Path) -> dict[str, Scalar]:
+    """A flat YAML mapping of name to scalar; ParameterError where it is anything else."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParameterError(f"{path}: not a readable YAML file ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise ParameterError(f"{path}: {type(values).__name__} at the top, a parameter file is flat `name: value` lines")
+    nested = [name for name, value in values.items() if isinstance(value, dict | list)]
+    if nested:
+        raise ParameterError(f"{path}: {nested[0]!r} is nested, a parameter file is flat; give a plain value")
+    return values
+
+
+def check_names(values: Mapping[str, Scalar], stages: Iterable[str]) -> None:
+    """Every name must be a parameter of at least one of the notebooks; the error gives the nearest one."""
+    known = sorted({name for stage in stages for name in notebook_parameters(stage)})
+    for name in values:
+        if name not in known:
+            raise ParameterError(
+                f"unknown parameter {name!r}.{_did_you_mean(str(name), known)} Available: {', '.join(known)}"
+            )
+
+
+def stage_parameters(stage: str, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """All parameters of one notebook: its defaults, overridden by those of `values` that it takes, types checked."""
+    parameters = notebook_parameters(stage)
+    return {name: _checked(stage, p, values.get(name, p.default)) for name, p in parameters.items()}
+
+
+def _checked(stage: str, parameter: Parameter, value: Scalar) -> Scalar:
+    # bool is a subclass of int in Python, and an int is a fine float; nothing else is converted silently
+    if parameter.type == "float" and type(value) is int:
+        return float(value)
+    if type(value).__name__ != parameter.type:
+        raise ParameterError(
+            f"{stage}: {parameter.name} = {value!r} is {type(value).__name__}, it must be {parameter.type}"
+            f" ({parameter.help}); write for example {parameter.name}: {parameter.default!r}"
+        )
+    return value
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean: {close[0]}?" if close else ""
