@@ -1,0 +1,49 @@
+# Two commands: `make run` and `make test`. Everything lives in .venv and outputs/.
+PYTHON  ?= python3
+PROFILE ?= tiny
+VENV    := .venv
+BIN     := $(VENV)/bin
+ARGS    ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast nb-test nb-clean tiny-base flare-rates lab voila lint freeze
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) -V) is too old, Python 3.11 or newer is needed; run make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+run: $(VENV)/.installed  ## build the environment and run the whole chain (PROFILE=tiny, ARGS="--from 04 --force")
+	$(BIN)/python -m jwvl_lib.run -f params/$(PROFILE).yaml $(ARGS)
+
+test: $(VENV)/.installed  ## all tests: notebooks under nbval in the tiny profile, then the rest with its figures
+	bash tests/run_all.sh
+
+test-fast: $(VENV)/.installed  ## unit and property tests only
+	$(BIN)/python -m pytest -q -m "not slow and not browser and not chain"
+
+nb-test: $(VENV)/.installed  ## the notebooks alone under nbval, in a temporary outputs folder
+	bash tests/run_all.sh notebooks
+
+nb-clean: $(VENV)/.installed  ## strip outputs but those of contract cells
+	$(BIN)/python tests/nb_clean.py
+
+tiny-base: $(VENV)/.installed  ## pretrain the tiny base again (about 25 minutes on two cores) and replace models/tiny_base
+	$(BIN)/python -m jwvl_lib.run -f params/tiny.yaml -p rebuild true -p run_id tiny-base --from 00 --to 00 --force
+
+lab: $(VENV)/.installed  ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks
+
+voila: $(VENV)/.installed  ## the review panel as a page
+	$(BIN)/voila --Voila.ip=127.0.0.1 notebooks/03_review.ipynb
+
+lint: $(VENV)/.installed  ## ruff and the notebook check
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python tests/nb_clean.py --check
+
+freeze: $(VENV)/.installed  ## write the installed versions to constraints.txt
+	(echo '# Tested versions: make installs with these (pip install -c constraints.txt). Regenerate with make freeze.'; \
+	 $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//') > constraints.txt

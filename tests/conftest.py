@@ -1,0 +1,35 @@
+"""Fixtures that several test files share."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real observations and NOAA texts beside the checkout; they are no part of the project."""
+    folder = REPO.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("../shared/data is not there: tests on real archives need it")
+    return folder
+
+
+def run_chain(outputs: Path, *arguments: str, **options) -> subprocess.CompletedProcess:
+    """`python -m jwvl_lib.run` with the smoke parameters, writing under `outputs`."""
+    command = [sys.executable, "-m", "jwvl_lib.run", "-f", "params/smoke.yaml", *arguments]
+    environment = {**os.environ, "JWVL_OUTPUTS": str(outputs)}
+    return subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="session")
+def smoke_outputs(tmp_path_factory) -> Path:
+    """Outputs folder of one whole chain with `params/smoke.yaml`, run once a session."""
+    outputs = tmp_path_factory.mktemp("smoke")
+    done = run_chain(outputs, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return outputs
