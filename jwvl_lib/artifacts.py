@@ -118,7 +118,9 @@ def _digest(value: object) -> str:
 def code_sha256(stage: str) -> str:
     """Hash of what a stage runs: its notebook's code cells, the library modules they import, the data those name."""
     cells = nbformat.read(notebook_path(stage), as_version=4).cells
-    code = "\n".join(c.source for c in cells if c.cell_type == "code" and "parameters" not in c.metadata.get("tags", []))
+    code = "\n".join(
+        c.source for c in cells if c.cell_type == "code" and "parameters" not in c.metadata.get("tags", [])
+    )
     parts, seen, queue = [code], set(), [*_library_imports(code)]
     while queue:
         name = queue.pop()

@@ -68,7 +68,9 @@ def read_parameter_file(path: str | Path) -> dict[str, Scalar]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ParameterError(f"{path}: not a readable YAML file ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
-        raise ParameterError(f"{path}: {type(values).__name__} at the top, a parameter file is flat `name: value` lines")
+        raise ParameterError(
+            f"{path}: {type(values).__name__} at the top, a parameter file is flat `name: value` lines"
+        )
     nested = [name for name, value in values.items() if isinstance(value, dict | list)]
     if nested:
         raise ParameterError(f"{path}: {nested[0]!r} is nested, a parameter file is flat; give a plain value")

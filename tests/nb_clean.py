@@ -23,7 +23,9 @@ EXTRA_KEYS = [
 def cleaned(path: Path) -> str:
     """The notebook as it is to be committed."""
     notebook = nbformat.read(path, as_version=4)
-    strip_output(notebook, keep_output=None, keep_count=False, keep_id=True, extra_keys=EXTRA_KEYS, drop_empty_cells=True)
+    strip_output(
+        notebook, keep_output=None, keep_count=False, keep_id=True, extra_keys=EXTRA_KEYS, drop_empty_cells=True
+    )
     for cell in notebook.cells:
         if cell.cell_type == "code" and cell.outputs:
             cell.execution_count = 1

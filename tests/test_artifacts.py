@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from jwvl_lib import artifacts, parameters
 from jwvl_lib.artifacts import MissingArtifactError, sha256, stale_reason, start_stage, write_bytes, write_parquet
 
-PARAMETERS = 'run_id: str = "t"  # run\noutputs_dir: str = ""  # where\nprofile: str = "tiny"  # stamp\nn: int = 1  # count'
+PARAMETERS = (
+    'run_id: str = "t"  # run\noutputs_dir: str = ""  # where\nprofile: str = "tiny"  # stamp\nn: int = 1  # count'
+)
 
 
 @pytest.fixture

@@ -30,7 +30,8 @@ def test_unknown_name_gives_the_nearest_one(stage):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("lora_r", "four"), ("lora_r", True), ("lora_r", 8.0), ("progress", 1), ("run_id", 3), ("rate", "x")]
+    ("name", "value"),
+    [("lora_r", "four"), ("lora_r", True), ("lora_r", 8.0), ("progress", 1), ("run_id", 3), ("rate", "x")],
 )
 def test_wrong_type_names_value_rule_and_remedy(stage, name, value):
     with pytest.raises(ParameterError, match=f"{name} = {value!r} is .* must be .*; write for example"):

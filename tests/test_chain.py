@@ -1,0 +1,146 @@
+"""The whole chain with `params/smoke.yaml`, through the command a person types; killed, skipped, and given bad input."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+import sunpy
+
+from conftest import REPO, run_chain
+from jwvl_lib.artifacts import read_manifest, sha256
+
+pytestmark = [pytest.mark.chain, pytest.mark.slow]
+
+RESULTS = {  # what must be the same bytes again
+    "01_corpus_curation": ["corpus.parquet", "rejects.parquet", "images"],
+    "02_distillation": ["annotations.parquet"],
+    "03_review": ["accepted.parquet"],
+}
+
+
+def _hashes(run_dir):
+    return {f"{stage}/{name}": sha256(run_dir / stage / name) for stage, names in RESULTS.items() for name in names}
+
+
+def test_every_stage_writes_its_manifest_and_the_files_of_the_contract(smoke_outputs):
+    run_dir = smoke_outputs / "smoke"
+    contract = {
+        "01_corpus_curation": {"corpus.parquet", "images", "rejects.parquet", "figures"},
+        "02_distillation": {"annotations.parquet", "teacher.sqlite"},
+        "03_review": {"review.sqlite", "accepted.parquet", "agreement.json", "prompt_report.json"},
+        "04_training": {"adapter", "train_log.jsonl", "trainable.json", "preflight.json"},
+        "05_benchmark": {"predictions.parquet", "metrics.json", "table.md", "figures"},
+    }
+    for stage, names in contract.items():
+        manifest = read_manifest(run_dir / stage)
+        assert names <= {o["path"] for o in manifest["outputs"]}
+        assert manifest["profile"] == "smoke"
+        assert (run_dir / stage / "notebook.ipynb").is_file()
+    report = next((run_dir / "06_daily_report").glob("*/report.json"))
+    assert json.loads(report.read_text())["regions"]
+
+
+def test_corpus_and_annotations_have_the_public_columns(smoke_outputs):
+    run_dir = smoke_outputs / "smoke"
+    corpus = pd.read_parquet(run_dir / "01_corpus_curation" / "corpus.parquet")
+    assert (
+        list(corpus)
+        == (
+            "image_id path sha256 source observatory instrument detector measurement wavelength_angstrom layer date_obs"
+            " width height simulated stretch split group_id banner_text facts boxes"
+        ).split()
+    )
+    annotations = pd.read_parquet(run_dir / "02_distillation" / "annotations.parquet")
+    public = "annotation_id image_id task language question answer steps prompt_id prompt_version teacher round claims"
+    assert list(annotations)[:12] == public.split()
+    assert set(annotations.language) == {"zh", "en"}
+    assert set(annotations.task) == {"description", "qa", "ocr"}
+    assert set(annotations.image_id) <= set(corpus.image_id)
+
+
+def test_no_person_is_named_for_an_automatic_decision(smoke_outputs):
+    accepted = pd.read_parquet(smoke_outputs / "smoke" / "03_review" / "accepted.parquet")
+    assert set(accepted.reviewer) == {"auto:facts"}
+
+
+def test_second_run_skips_every_stage_in_half_a_minute(smoke_outputs):
+    started = time.monotonic()
+    done = run_chain(smoke_outputs)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("skipped") == 7
+    assert time.monotonic() - started < 30
+
+
+def test_killed_at_ten_random_moments_then_rerun_gives_the_same_bytes(smoke_outputs, tmp_path):
+    """SIGKILL to the kernel alone or to the whole process tree; the rerun takes up where the manifests end."""
+    rng = random.Random(20140224)
+    command = [sys.executable, "-m", "jwvl_lib.run", "-f", "params/smoke.yaml", "--from", "01", "--to", "03"]
+    environment = {**os.environ, "JWVL_OUTPUTS": str(tmp_path)}
+    killed = 0
+    while killed < 10:
+        process = subprocess.Popen(
+            command, cwd=REPO, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(rng.uniform(3, 12))
+        tree = psutil.Process(process.pid)
+        children = tree.children(recursive=True)
+        if process.poll() is not None:  # it had finished before the blow: begin a stage again, so that ten blows fall
+            (tmp_path / "smoke" / rng.choice(list(RESULTS)) / "manifest.json").unlink(missing_ok=True)
+            continue
+        victims = children[:1] if children and rng.random() < 0.4 else [*children, tree]
+        for victim in victims:
+            victim.kill()
+        process.wait(timeout=60)
+        psutil.wait_procs(children, timeout=10)
+        killed += 1
+    done = run_chain(tmp_path, "--from", "01", "--to", "03", timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert _hashes(tmp_path / "smoke") == _hashes(smoke_outputs / "smoke")
+
+
+def test_unreadable_files_become_rejects_and_the_rest_goes_on(tmp_path):
+    folder = tmp_path / "local"
+    folder.mkdir()
+    content = (Path(sunpy.__file__).parent / "data" / "test" / "aia_171_level1.fits").read_bytes()
+    (folder / "good.fits").write_bytes(content)
+    (folder / "truncated.fits").write_bytes(content[: len(content) // 2])
+    (folder / "picture.fits").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 100)
+    (folder / "page.fits").write_text("<html>403</html>")
+    (folder / "empty.fits").write_bytes(b"")
+    done = run_chain(
+        tmp_path, "-p", "sources", "local", "-p", "local_dir", str(folder), "--from", "01", "--to", "01", timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    stage = tmp_path / "smoke" / "01_corpus_curation"
+    rejects = pd.read_parquet(stage / "rejects.parquet")
+    assert len(rejects) == 4
+    assert set(rejects.path.str.rsplit("/").str[-1]) == {"truncated.fits", "picture.fits", "page.fits", "empty.fits"}
+    assert not rejects.reason.str.contains("\n").any()
+    assert len(pd.read_parquet(stage / "corpus.parquet")) == 1
+
+
+@pytest.mark.parametrize("kind", ["empty folder", "no folder"])
+def test_folder_without_images_is_one_clear_line(tmp_path, kind):
+    folder = tmp_path / "local"
+    if kind == "empty folder":
+        folder.mkdir()
+    done = run_chain(tmp_path, "-p", "sources", "local", "-p", "local_dir", str(folder), "--from", "01", "--to", "01")
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert str(folder) in errors[0]
+
+
+def test_missing_upstream_names_the_notebook_to_run(tmp_path):
+    done = run_chain(tmp_path, "--from", "03", "--to", "03")
+    assert done.returncode == 1
+    assert (
+        "Run notebooks/01_corpus_curation.ipynb" in done.stderr or "Run notebooks/02_distillation.ipynb" in done.stderr
+    )

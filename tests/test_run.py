@@ -1,0 +1,70 @@
+"""The runner: what it refuses before anything runs, what it skips, and what it says when a stage fails."""
+
+import pytest
+
+from jwvl_lib import run
+
+
+@pytest.fixture
+def house(monkeypatch, tmp_path):
+    """The runner with the real notebooks' parameters, but stages that only note that they ran."""
+    ran = []
+    monkeypatch.setenv("JWVL_OUTPUTS", str(tmp_path))
+    monkeypatch.setattr(run, "run_stage", lambda stage, parameters: ran.append(stage))
+    monkeypatch.setattr(run, "read_manifest", lambda folder: {"outputs": [{"path": "corpus.parquet", "n_records": 3}]})
+    return ran
+
+
+def test_stages_run_in_order(house, capsys):
+    assert run.main(["-f", "params/tiny.yaml", "--from", "01", "--to", "03"]) == 0
+    assert house == ["01_corpus_curation", "02_distillation", "03_review"]
+    assert "corpus.parquet (3)" in capsys.readouterr().out
+
+
+def test_unchanged_stages_are_skipped_and_said_so(house, monkeypatch, capsys):
+    monkeypatch.setattr(run, "stale_reason", lambda *_: None)
+    assert run.main(["--to", "03"]) == 0
+    assert house == []
+    assert capsys.readouterr().out.count("skipped") == 4
+
+
+def test_force_runs_them(house, monkeypatch):
+    monkeypatch.setattr(run, "stale_reason", lambda *_: None)
+    run.main(["--from", "01", "--to", "01", "--force"])
+    assert house == ["01_corpus_curation"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-p", "lora_rnk", "8"], "Did you mean: lora_r?"),
+        (["-p", "lora_r", "four"], "lora_r = 'four' is str, it must be int"),
+        (["-p", "progress", "3"], "progress = 3 is int, it must be bool"),
+        (["-f", "params/absent.yaml"], "absent.yaml"),
+        (["--from", "05", "--to", "02"], "no stage between"),
+    ],
+)
+def test_bad_arguments_are_one_line_before_anything_runs(house, capsys, arguments, message):
+    assert run.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert house == []
+
+
+def test_failure_stops_the_chain_with_one_line(house, monkeypatch, capsys):
+    def fail(stage, parameters):
+        raise run.StageFailed("ValueError: no image in /x; give another local_dir")
+
+    monkeypatch.setattr(run, "run_stage", fail)
+    assert run.main(["--from", "01"]) == 1
+    captured = capsys.readouterr()
+    assert "error: 01_corpus_curation: ValueError: no image in /x" in captured.err
+    assert "02_distillation" not in captured.out
+
+
+def test_outputs_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    parameters = {"outputs_dir": str(tmp_path / "file"), "run_id": "t"}
+    with pytest.raises(run.StageFailed, match="choose another outputs_dir"):
+        run.run_stage("01_corpus_curation", parameters)
