@@ -6,8 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 REPO = Path(__file__).resolve().parents[1]
+
+# a shared machine stalls now and then: an example may be slow, it may not be wrong
+settings.register_profile("workshop", deadline=None)
+settings.load_profile("workshop")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The whole chain with `params/smoke.yaml`, through the command a person types; killed, skipped, and given bad input."""
+"""The whole chain with `params/smoke.yaml`, by the command a person types; killed, skipped, and given bad input."""
 
 import json
 import os
