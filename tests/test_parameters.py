@@ -11,7 +11,10 @@ from jwvl_lib.parameters import ParameterError, check_names, notebook_parameters
 def stage(tmp_path, monkeypatch):
     """A notebook of its own, so that these tests do not move with the real ones."""
     cell = nbformat.v4.new_code_cell(
-        'run_id: str = "tiny"  # folder\nlora_r: int = 16  # rank\nrate: float = 3e-3  # step\nprogress: bool = False  # bar'
+        'run_id: str = "tiny"  # folder\n'
+        "lora_r: int = 16  # rank\n"
+        "rate: float = 3e-3  # step size\n"
+        "progress: bool = False  # bars"
     )
     cell.metadata.tags = ["parameters"]
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "04_training.ipynb")
