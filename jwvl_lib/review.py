@@ -1,0 +1,243 @@
+"""Review of the teacher's annotations: who decides on what, and what the decisions amount to.
+
+Reads `annotations.parquet`, the ledger `review.sqlite` and, where given, a file of decisions (CSV or JSONL); what it
+returns becomes `accepted.parquet`, `agreement.json` and `prompt_report.json`. Two kinds of reviewer decide: persons, in
+the panel or by a file, and the policy `facts`, a program that goes by the claims' marks and signs as `auto:facts`. A
+person's decision outranks a program's. Among equals one rejection or flag keeps an annotation out.
+"""
+
+import csv
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from jwvl_lib import review_ledger
+from jwvl_lib.review_ledger import REASONS, Decision, is_person
+
+AUTO_FACTS = "auto:facts"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# who looks at what
+
+
+def sampled(annotation_ids: Iterable[str], share: float, seed: int, purpose: str) -> set[str]:
+    """A fixed share (0 to 1, rounded up to whole annotations) drawn by hash: the same on every machine and rerun."""
+    ranked = sorted(annotation_ids, key=lambda i: hashlib.sha256(f"{purpose}/{seed}/{i}".encode()).digest())
+    return set(ranked[: math.ceil(share * len(ranked) - 1e-9)])
+
+
+def queue(ledger: Path, annotations: pd.DataFrame, reviewer: str, overlap: float, seed: int) -> list[tuple[str, int]]:
+    """What a person is to look at, in order: what nobody decided, what only a program did, then second opinions.
+
+    Returns pairs (annotation_id, how many persons are to decide it): one, or two for what somebody flagged and for the
+    share `overlap` that a second person decides without seeing the first verdict. Annotations of a picture stay
+    together.
+    """
+    state = review_ledger.current(ledger, annotations)
+    mine = set(state.loc[state["reviewer"] == reviewer, "annotation_id"])
+    by_persons = state[state["reviewer"].map(is_person).astype(bool) & (state["verdict"] != "skip")]
+    n_persons, touched = Counter(by_persons["annotation_id"]), set(state["annotation_id"])
+    twice = sampled(annotations["annotation_id"], overlap, seed, "overlap")
+    twice |= set(by_persons.loc[by_persons["verdict"] == "flag", "annotation_id"])
+    ranked = []
+    for key, *place in annotations[["annotation_id", "image_id", "task", "prompt_id", "language"]].values.tolist():
+        needed = 1 + (key in twice)
+        if key not in mine and n_persons[key] < needed:
+            turn = 2 if n_persons[key] else int(key in touched)
+            ranked.append(((turn, *place, key), (key, needed)))
+    return [entry for _, entry in sorted(ranked)]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# headless decisions: a policy, and the replay of a file
+
+
+def apply_policy(ledger: Path, annotations: pd.DataFrame, policy: str, seed: int) -> dict[str, int]:
+    """Bring the decisions of `auto:facts` to what the policy says, in one transaction; a rerun appends nothing.
+
+    `facts`: accept where every claim is supported, reject (contradicted, unsupported) where one is not; an annotation
+    without claims is left to a person. `sample:5`: the same, but 5 % are left to a person. `none`: decides nothing.
+    ValueError for another policy. Returns counts: accept, reject, left_to_person, appended.
+    """
+    left = sampled(annotations["annotation_id"], _share_left(policy), seed, "sample")
+    wanted = {}
+    for key, claims in zip(annotations["annotation_id"], annotations["claims"], strict=True):
+        wanted[key] = None if key in left else _by_claims(key, json.loads(claims))
+    standing = _standing(ledger, annotations, AUTO_FACTS)
+    new = [d for key, d in wanted.items() if d and standing.get(key) != (d.verdict, d.reasons)]
+    void = [key for key, d in wanted.items() if d is None and key in standing]
+    review_ledger.append(ledger, new, annotations, client="policy", undone=[(AUTO_FACTS, key) for key in void])
+    verdicts = Counter(d.verdict if d else "left_to_person" for d in wanted.values())
+    counts = {name: verdicts[name] for name in ("accept", "reject", "left_to_person")}
+    return counts | {"appended": len(new) + len(void)}
+
+
+def _share_left(policy: str) -> float:
+    name, _, percent = policy.partition(":")
+    if name in ("facts", "none") and not percent:
+        return 0.0 if name == "facts" else 1.0
+    try:
+        share = float(percent) / 100 if name == "sample" else math.nan
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise ValueError(f"policy {policy!r} is not known; use facts, none or sample:<percent>, such as sample:5")
+    return share
+
+
+def _by_claims(annotation_id: str, claims: list[Mapping]) -> Decision | None:
+    marks = {claim["verdict"] for claim in claims}
+    reasons = tuple(mark for mark in ("contradicted", "unsupported") if mark in marks)
+    if reasons:
+        return Decision(annotation_id, AUTO_FACTS, "reject", reasons)
+    return Decision(annotation_id, AUTO_FACTS, "accept") if marks == {"supported"} else None
+
+
+def _standing(ledger: Path, annotations: pd.DataFrame, reviewer: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+    state = review_ledger.current(ledger, annotations)
+    state = state[state["reviewer"] == reviewer]
+    reasons = state["reasons"].map(lambda text: tuple(json.loads(text)))
+    return dict(zip(state["annotation_id"], zip(state["verdict"], reasons, strict=True), strict=True))
+
+
+def replay_file(ledger: Path, annotations: pd.DataFrame, path: str | Path) -> tuple[int, pd.DataFrame]:
+    """Record the decisions of a CSV or JSONL file under the names that stand in it; a second replay appends nothing.
+
+    Columns: annotation_id, reviewer, verdict, and where wanted reasons (a list, in CSV joined by `;`), comment,
+    edit_text, seconds. What the ledger has heard once from a file is not said again, so a reviewer may change her mind
+    afterwards. Returns how many were recorded, and the rows refused: line, reason.
+    """
+    known = set(annotations["annotation_id"])
+    heard = {_content(row) for row in review_ledger.events(ledger).query("client == 'file'").to_dict("records")}
+    new, refused = [], []
+    for line, row in _read_rows(Path(path)):
+        try:
+            decision = _decision(row, known)
+        except ValueError as error:
+            refused.append({"line": line, "reason": str(error)})
+            continue
+        content = _content(vars(decision) | {"reasons": json.dumps(list(decision.reasons))})
+        if content not in heard:
+            heard.add(content)
+            new.append(decision)
+    review_ledger.append(ledger, new, annotations, client="file")
+    return len(new), pd.DataFrame(refused, columns=["line", "reason"])
+
+
+def _content(row: Mapping) -> tuple:
+    return tuple(row[n] or "" for n in ("annotation_id", "reviewer", "verdict", "reasons", "comment", "edit_text"))
+
+
+def _read_rows(path: Path) -> Iterable[tuple[int, Mapping]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        if path.suffix.lower() == ".csv":
+            reader = csv.DictReader(file)
+            yield from ((reader.line_num, row) for row in reader)
+            return
+        for line, text in enumerate(file, start=1):
+            if text.strip():
+                yield line, _json_object(text)
+
+
+def _json_object(text: str) -> Mapping:
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError:
+        row = None
+    return row if isinstance(row, dict) else {"unreadable": True}
+
+
+def _decision(row: Mapping, known: set[str]) -> Decision:
+    if row.get("unreadable"):
+        raise ValueError("the line is no JSON object; write one object a line")
+    key, reviewer, reasons = str(row.get("annotation_id") or ""), str(row.get("reviewer") or ""), row.get("reasons")
+    if key not in known:
+        raise ValueError(f"annotation {key!r} is not in this run; decide on one of its annotations")
+    if reviewer == AUTO_FACTS:
+        raise ValueError(f"reviewer {AUTO_FACTS!r} is the policy's own name; give the name of whoever decided")
+    if not isinstance(reasons, list):
+        reasons = [part.strip() for part in str(reasons or "").split(";") if part.strip()]
+    seconds = _seconds(row.get("seconds"))
+    verdict, comment = str(row.get("verdict") or ""), str(row.get("comment") or "")
+    return Decision(key, reviewer, verdict, tuple(map(str, reasons)), comment, row.get("edit_text") or None, seconds)
+
+
+def _seconds(value: object) -> float | None:
+    try:
+        return None if value in (None, "") else float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} seconds is no duration; leave it out where it is not known") from None
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# what the decisions amount to
+
+
+def outcomes(ledger: Path, annotations: pd.DataFrame) -> pd.DataFrame:
+    """One row an annotation, sorted by annotation_id: verdict, reasons, reviewer, edit_text.
+
+    The verdict is accept, reject, flag or pending. Persons outrank programs and a skip decides nothing; among equals a
+    rejection outranks a flag and a flag an acceptance. `reviewer` names all who had that rank, joined by "; ".
+    """
+    state = review_ledger.current(ledger, annotations)
+    state = state[state["verdict"] != "skip"]
+    groups = {key: group.to_dict("records") for key, group in state.groupby("annotation_id")}
+    rows = [_outcome(key, groups.get(key, [])) for key in sorted(annotations["annotation_id"])]
+    return pd.DataFrame(rows, columns=["annotation_id", "verdict", "reasons", "reviewer", "edit_text"])
+
+
+def _outcome(annotation_id: str, decisions: list[Mapping]) -> tuple:
+    decisions = [d for d in decisions if is_person(d["reviewer"])] or decisions
+    verdicts = {d["verdict"] for d in decisions}
+    verdict = next((v for v in ("reject", "flag", "accept") if v in verdicts), "pending")
+    reasons = sorted({reason for d in decisions for reason in json.loads(d["reasons"])}, key=list(REASONS).index)
+    reviewer = "; ".join(sorted({d["reviewer"] for d in decisions}))
+    edits = [d["edit_text"] for d in decisions if d["edit_text"]]
+    return annotation_id, verdict, reasons, reviewer, edits[-1] if edits and verdict == "accept" else None
+
+
+def accepted(ledger: Path, annotations: pd.DataFrame) -> pd.DataFrame:
+    """The accepted annotations: their columns, then verdict and reviewer, sorted by annotation_id, without times.
+
+    A reviewer's edit stands in `answer`; the claims and steps of the text it replaced are dropped ("[]").
+    """
+    frame = annotations.merge(outcomes(ledger, annotations), on="annotation_id", validate="one_to_one")
+    frame = frame[frame["verdict"] == "accept"].sort_values("annotation_id", ignore_index=True)
+    edited = frame["edit_text"].notna()
+    frame["answer"] = frame["edit_text"].where(edited, frame["answer"])
+    frame[["claims", "steps"]] = frame[["claims", "steps"]].mask(edited, "[]")
+    return frame[[*annotations.columns, "verdict", "reviewer"]]
+
+
+def prompt_report(ledger: Path, annotations: pd.DataFrame) -> list[dict]:
+    """Acceptance per prompt and version: the feedback from which a prompt is revised.
+
+    Records {prompt_id, prompt_version, n, n_decided, n_accepted, acceptance (of the decided; None without any),
+    ci_low, ci_high (Wilson, 95 %), reasons {reason: n}}, the worst first.
+    """
+    frame = annotations.merge(outcomes(ledger, annotations), on="annotation_id")
+    report = []
+    for (prompt_id, version), group in frame.groupby(["prompt_id", "prompt_version"]):
+        n_accepted, n = int((group["verdict"] == "accept").sum()), int((group["verdict"] != "pending").sum())
+        counted = Counter(reason for reasons in group["reasons"] for reason in reasons)
+        low, high = _wilson(n_accepted, n)
+        report.append(
+            {"prompt_id": prompt_id, "prompt_version": str(version), "n": len(group), "n_decided": n}
+            | {"n_accepted": n_accepted, "acceptance": n_accepted / n if n else None, "ci_low": low, "ci_high": high}
+            | {"reasons": {reason: counted[reason] for reason in REASONS if counted[reason]}}
+        )
+    return sorted(report, key=lambda r: (r["acceptance"] is None, r["acceptance"], r["prompt_id"], r["prompt_version"]))
+
+
+def _wilson(k: int, n: int) -> tuple[float | None, float | None]:
+    if n == 0:
+        return None, None
+    z, p = 1.959964, k / n
+    centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n))

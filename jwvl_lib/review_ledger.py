@@ -1,0 +1,292 @@
+"""The review's ledger: `review.sqlite`, append-only events, safe for several writers and for a killed one.
+
+Reads and writes that one file. Every decision is an event and no event is ever changed: an undo is an event too, and
+the present state is a view (the latest decision not undone, per reviewer and annotation). A call returns when its
+events are durable (write-ahead log, `synchronous = FULL`). Leases keep two people off the same annotation. Reviewers
+whose name begins with `auto:` are programs. What follows from the decisions is in `jwvl_lib.review`.
+"""
+
+import hashlib
+import json
+import math
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+# The first three are the criteria of the JW-VL paper, section 2.2; a person picks one with the digit of its place.
+REASONS = {
+    "physical_inconsistency": "physically inconsistent",
+    "domain_error": "wrong solar physics",
+    "hallucination": "hallucinated content",
+    "wrong_instrument": "wrong wavelength or instrument",
+    "ocr_error": "text misread",
+    "language_format": "language or format",
+    "unreadable_image": "unreadable image",
+    "contradicted": "contradicted by a fact",
+    "unsupported": "no fact supports it",
+}
+VERDICTS = ("accept", "reject", "skip", "flag")
+LEASE_S = 600
+BUSY_TIMEOUT_MS = 10_000
+EVENT_COLUMNS = (
+    "id ts_utc reviewer annotation_id annotation_sha256 prompt_id prompt_version teacher verdict reasons comment"
+    " edit_text seconds client supersedes"
+).split()
+
+# `supersedes` names the event an undo takes back, or the earlier decision that a new one replaces.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS review_event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, ts_utc TEXT NOT NULL, reviewer TEXT NOT NULL, annotation_id TEXT NOT NULL,
+    annotation_sha256 TEXT NOT NULL, prompt_id TEXT NOT NULL, prompt_version TEXT NOT NULL, teacher TEXT NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('accept', 'reject', 'skip', 'flag', 'undo')), reasons TEXT NOT NULL,
+    comment TEXT NOT NULL, edit_text TEXT, seconds REAL, client TEXT NOT NULL, supersedes INTEGER);
+CREATE INDEX IF NOT EXISTS event_of_reviewer ON review_event (reviewer, annotation_id);
+CREATE INDEX IF NOT EXISTS event_of_annotation ON review_event (annotation_id);
+CREATE INDEX IF NOT EXISTS event_undone ON review_event (supersedes) WHERE verdict = 'undo';
+CREATE TRIGGER IF NOT EXISTS no_update BEFORE UPDATE ON review_event
+    BEGIN SELECT RAISE(ABORT, 'review_event is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS no_delete BEFORE DELETE ON review_event
+    BEGIN SELECT RAISE(ABORT, 'review_event is append-only'); END;
+CREATE VIEW IF NOT EXISTS decision AS SELECT * FROM review_event e WHERE verdict <> 'undo'
+    AND NOT EXISTS (SELECT 1 FROM review_event u WHERE u.verdict = 'undo' AND u.supersedes = e.id);
+CREATE VIEW IF NOT EXISTS current_state AS SELECT * FROM decision e WHERE NOT EXISTS
+    (SELECT 1 FROM decision l WHERE l.reviewer = e.reviewer AND l.annotation_id = e.annotation_id AND l.id > e.id);
+CREATE TABLE IF NOT EXISTS lease (annotation_id TEXT PRIMARY KEY, reviewer TEXT NOT NULL, expires REAL NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One verdict of one reviewer on one annotation; ValueError, in one line, where it is malformed.
+
+    A rejection names at least one of `REASONS`; an edit is an acceptance of the text as edited; `seconds` is the time
+    the reviewer spent on it.
+    """
+
+    annotation_id: str
+    reviewer: str
+    verdict: str
+    reasons: tuple[str, ...] = ()
+    comment: str = ""
+    edit_text: str | None = None
+    seconds: float | None = None
+
+    def __post_init__(self):
+        where = f"decision on {self.annotation_id!r}"
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"{where}: verdict {self.verdict!r} is not known; use one of {', '.join(VERDICTS)}")
+        if not self.reviewer.strip():
+            raise ValueError(f"{where}: the reviewer has no name; give the name of whoever decided")
+        unknown = [reason for reason in self.reasons if reason not in REASONS]
+        if unknown:
+            raise ValueError(f"{where}: reason {unknown[0]!r} is not known; use one of {', '.join(REASONS)}")
+        if (self.verdict == "reject") != bool(self.reasons):
+            rule = "a rejection needs a reason" if self.verdict == "reject" else "only a rejection has reasons"
+            raise ValueError(f"{where}: verdict {self.verdict!r} with reasons {list(self.reasons)}; {rule}")
+        if self.edit_text is not None and (self.verdict != "accept" or not self.edit_text.strip()):
+            raise ValueError(f"{where}: an edited text must not be empty and goes with verdict 'accept'")
+        if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds >= 0):
+            raise ValueError(f"{where}: {self.seconds} seconds is no duration; leave it out where it is not known")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# the ledger
+
+
+def open_ledger(path: str | Path) -> Path:
+    """Make the ledger where it is missing and return its path; ValueError where the file is something else.
+
+    Opening an existing ledger changes no byte of it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with _connection(path) as db:
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'lease'").fetchone():
+                db.execute("PRAGMA journal_mode = WAL")
+                db.executescript(_SCHEMA)
+    except sqlite3.DatabaseError as error:
+        raise ValueError(f"{path} is no review ledger ({error}); move it away and run again") from error
+    return path
+
+
+@contextmanager
+def _connection(path: Path) -> Iterator[sqlite3.Connection]:
+    # one short connection an act: the last one to close folds the write-ahead log into the one file that is hashed
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.row_factory = sqlite3.Row
+        db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        db.execute("PRAGMA synchronous = FULL")
+        yield db
+    finally:
+        db.close()
+
+
+@contextmanager
+def _transaction(path: Path) -> Iterator[sqlite3.Connection]:
+    with _connection(path) as db:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+
+def annotation_sha256(annotation: Mapping) -> str:
+    """Hash of what a reviewer judges: picture, task, language, question and answer (not the claims' marks)."""
+    parts = [str(annotation[name]) for name in ("image_id", "task", "language", "question", "answer")]
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
+
+
+def append(
+    path: str | Path,
+    decisions: Iterable[Decision],
+    annotations: pd.DataFrame,
+    client: str,
+    undone: Iterable[tuple[str, str]] = (),
+) -> int:
+    """Record decisions, all in one transaction, durable when this returns. Returns how many.
+
+    `client` says how they came: `panel`, `policy` or `file`; `undone` are pairs (reviewer, annotation_id) whose
+    standing decision is taken back in the same transaction. ValueError for an annotation that is not among
+    `annotations` and for an edit that is none of a closed question's choices; then nothing is recorded.
+    """
+    decisions, undone = list(decisions), list(undone)
+    rows = _rows_by_id(annotations, {decision.annotation_id for decision in decisions})
+    for decision in decisions:
+        _check_against(decision, rows)
+    if decisions or undone:
+        with _transaction(Path(path)) as db:
+            for decision in decisions:
+                _insert(db, decision, rows[decision.annotation_id], client)
+            for reviewer, annotation_id in undone:
+                _insert_undo(db, reviewer, annotation_id, client)
+    return len(decisions)
+
+
+def _rows_by_id(annotations: pd.DataFrame, ids: set[str]) -> dict[str, dict]:
+    chosen = annotations[annotations["annotation_id"].isin(ids)]
+    return {row["annotation_id"]: row for row in chosen.to_dict("records")}
+
+
+def _check_against(decision: Decision, rows: Mapping[str, Mapping]) -> None:
+    if decision.annotation_id not in rows:
+        raise ValueError(f"annotation {decision.annotation_id!r} is not in this run; decide on one of its annotations")
+    choices = json.loads(rows[decision.annotation_id].get("choices") or "[]")
+    if decision.edit_text is not None and choices and decision.edit_text not in choices:
+        raise ValueError(f"the edit {decision.edit_text!r} is none of the choices; use one of {' / '.join(choices)}")
+
+
+def _insert(db: sqlite3.Connection, decision: Decision, row: Mapping, client: str) -> None:
+    earlier = _current_id(db, decision.reviewer, decision.annotation_id)
+    reasons = json.dumps(list(decision.reasons))
+    values = (
+        *(_now_utc(), decision.reviewer, decision.annotation_id, annotation_sha256(row), str(row["prompt_id"])),
+        *(str(row["prompt_version"]), str(row["teacher"]), decision.verdict, reasons, decision.comment),
+        *(decision.edit_text, decision.seconds, client, earlier),
+    )
+    _insert_values(db, values)
+
+
+def _insert_values(db: sqlite3.Connection, values: tuple) -> None:
+    marks = ", ".join("?" * len(values))
+    db.execute(f"INSERT INTO review_event ({', '.join(EVENT_COLUMNS[1:])}) VALUES ({marks})", values)
+
+
+def _current_id(db: sqlite3.Connection, reviewer: str, annotation_id: str) -> int | None:
+    query = "SELECT MAX(id) FROM decision WHERE reviewer = ? AND annotation_id = ?"
+    return db.execute(query, (reviewer, annotation_id)).fetchone()[0]
+
+
+def _now_utc() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def undo(path: str | Path, reviewer: str, annotation_id: str | None = None, client: str = "panel") -> str | None:
+    """Take back a reviewer's latest standing decision (on one annotation, where given), by an event of its own.
+
+    The decision before it, if any, stands again. Returns the annotation's id, or None where there is nothing to undo.
+    """
+    with _transaction(Path(path)) as db:
+        return _insert_undo(db, reviewer, annotation_id, client)
+
+
+def _insert_undo(db: sqlite3.Connection, reviewer: str, annotation_id: str | None, client: str) -> str | None:
+    query = "SELECT * FROM decision WHERE reviewer = ? AND (? IS NULL OR annotation_id = ?) ORDER BY id DESC LIMIT 1"
+    last = db.execute(query, (reviewer, annotation_id, annotation_id)).fetchone()
+    if last is None:
+        return None
+    kept = [last[name] for name in EVENT_COLUMNS[2:8]]
+    _insert_values(db, (_now_utc(), *kept, "undo", "[]", "", None, None, client, last["id"]))
+    return last["annotation_id"]
+
+
+def events(path: str | Path) -> pd.DataFrame:
+    """Every event ever recorded, oldest first."""
+    return _frame(path, "SELECT * FROM review_event ORDER BY id")
+
+
+def current(path: str | Path, annotations: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The standing decisions, a row per reviewer and annotation, oldest first.
+
+    With `annotations`, those only that were made on the text as it is there: a decision on another text does not count.
+    """
+    frame = _frame(path, "SELECT * FROM current_state ORDER BY id")
+    if annotations is None or frame.empty:
+        return frame
+    rows = _rows_by_id(annotations, set(frame["annotation_id"]))
+    hashes = {key: annotation_sha256(row) for key, row in rows.items()}
+    return frame[frame["annotation_sha256"] == frame["annotation_id"].map(hashes)].reset_index(drop=True)
+
+
+def _frame(path: str | Path, query: str) -> pd.DataFrame:
+    with _connection(Path(path)) as db:
+        rows = db.execute(query).fetchall()
+    return pd.DataFrame([tuple(row) for row in rows], columns=EVENT_COLUMNS)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# leases
+
+
+def take_lease(
+    path: str | Path, annotation: Mapping, reviewer: str, n_persons: int = 1, now: float | None = None
+) -> bool:
+    """Reserve an annotation for a reviewer for 600 s, so that two people do not decide the same one unawares.
+
+    False where another holds it, or where `n_persons` others have decided it already. `now` is in seconds since 1970.
+    """
+    now = time.time() if now is None else now
+    key = (annotation["annotation_id"], annotation_sha256(annotation))
+    decided = (
+        "SELECT DISTINCT reviewer FROM decision WHERE annotation_id = ? AND annotation_sha256 = ? AND verdict <> 'skip'"
+    )
+    with _transaction(Path(path)) as db:
+        held = db.execute("SELECT reviewer, expires FROM lease WHERE annotation_id = ?", key[:1]).fetchone()
+        if held and held["reviewer"] != reviewer and held["expires"] > now:
+            return False
+        others = {row["reviewer"] for row in db.execute(decided, key)} - {reviewer}
+        if sum(map(is_person, others)) >= n_persons:
+            return False
+        db.execute("INSERT OR REPLACE INTO lease VALUES (?, ?, ?)", (key[0], reviewer, now + LEASE_S))
+        return True
+
+
+def drop_leases(path: str | Path, reviewer: str) -> None:
+    """Give back what a reviewer holds, at the end of a sitting."""
+    with _transaction(Path(path)) as db:
+        db.execute("DELETE FROM lease WHERE reviewer = ?", (reviewer,))
+
+
+def is_person(reviewer: str) -> bool:
+    """Whether a reviewer's name is a person's (a program's begins with `auto:`)."""
+    return not reviewer.startswith("auto:")
