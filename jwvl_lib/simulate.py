@@ -1,0 +1,323 @@
+"""Simulated days: a NOAA Solar Region Summary and six FITS images whose truth is known.
+
+Reads `data/region_classes.csv`: how often each McIntosh and Mount Wilson class occurred together, and the 10, 50, 90 %
+points of area, extent and spot count, counted in 30,270 region-days of the NOAA/USAF Solar Region Summaries of
+1998-2005 and 2008-2015 (|longitude| <= 70 degrees, legal classes, at least 3 region-days; US Government, public domain).
+Writes per day `<folder>/<YYYYMMDD>/`: the SRS issued on the following day, and FITS files with the header cards
+of the real instruments, `SIMULATED = T` and the leading polarities (cards LPnnnnn). Not a climatology: regions too
+small to see at 168 px are not drawn, and the largest is made clearly the largest.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import pandas as pd
+from astropy.io import fits
+from astropy.time import Time
+from sunpy.coordinates import sun
+
+from jwvl_lib import swpc
+from jwvl_lib.scene import SPOT_ENLARGEMENT, VIEW_PICTURES, Disk, Scene, SceneRegion, disk_grid, draw_scene, unit_vectors
+
+REGION_CLASSES = Path(__file__).parent / "data" / "region_classes.csv"
+# No real region has these numbers yet, and their last four digits still complete by +10000 as real ones do.
+FIRST_NUMBER, LOWEST_NUMBER, HIGHEST_NUMBER = 19000, 15000, 19999
+P_N_REGIONS = (0.15, 0.22, 0.22, 0.18, 0.13, 0.10)  # of 0..5 regions with spots on a day
+SMALLEST_MEDIAN_AREA_MSH = 30
+SMALLEST_LEADER_MSH = 180
+SECOND_TO_FIRST_AREA = 0.5
+RSUN_M, SIZE_PX = 6.96e8, 256
+NOTE = (
+    "Simulated, not observed: jwvl_lib.simulate. Sunspots are drawn "
+    f"{SPOT_ENLARGEMENT:g} times their linear size so that they survive at 168 pixels."
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """One instrument's full-disk image: pixel scale of the real camera binned to 256 px, and its header cards."""
+
+    measurement: str
+    stem: str
+    pixel_arcsec: float
+    rotated: bool
+    scale: float
+    cards: dict = field(hash=False)
+
+
+_HMI = {"TELESCOP": "SDO/HMI", "DETECTOR": "HMI", "WAVELNTH": 6173.0, "WAVEUNIT": "angstrom"}
+_AIA = {"TELESCOP": "SDO/AIA", "DETECTOR": "AIA", "WAVEUNIT": "angstrom", "BUNIT": "DN", "LVL_NUM": 1.5}
+_GONG = {"TELESCOP": "NSO-GONG", "OBS-SITE": "NSO/GONG NETWORK", "IMTYPE": "H-ALPHA", "BUNIT": "DN"}
+# The cameras of HMI stand upside down (CROTA2 near 180): kept, so that readers must honour it.
+VIEWS = (
+    View("magnetogram", "hmi_m", 0.504365 * 16, True, 0.1,
+         _HMI | {"INSTRUME": "HMI_SIDE1", "CONTENT": "MAGNETOGRAM", "BUNIT": "Gauss"}),
+    View("continuum", "hmi_ic", 0.504365 * 16, True, 2.0,
+         _HMI | {"INSTRUME": "HMI_FRONT2", "CONTENT": "CONTINUUM INTENSITY", "BUNIT": "DN/s"}),
+    View("171", "aia_171", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_3", "WAVELNTH": 171}),
+    View("193", "aia_193", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_2", "WAVELNTH": 193}),
+    View("304", "aia_304", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_4", "WAVELNTH": 304}),
+    View("H-alpha", "gong_ha", 1.0667 * 8, False, 1.0, _GONG | {"WAVELNTH": 6562.808}),
+)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A simulated region: degrees at 2400 UT of the day (west positive), and +1 or -1 for the leading field."""
+
+    noaa_ar: int
+    lat_deg: int
+    lon_deg: int
+    carrington_lon_deg: int
+    area_msh: int
+    mcintosh_class: str
+    hale_class: str
+    extent_deg: int
+    n_spots: int
+    leading_sign: int
+
+
+@dataclass(frozen=True)
+class SimulatedDay:
+    """A day to be simulated: its number in the run, observing time, ephemeris at that time, and its own seed."""
+
+    index: int
+    observed: datetime
+    n_regions: int
+    first_count: int
+    l0_end_deg: float
+    b0_deg: float
+    l0_deg: float
+    rsun_arcsec: float
+    dsun_m: float
+    cycle_sign: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.observed:%Y%m%d}"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# which days
+
+
+def plan_days(n_days: int, tstart: str, tend: str, seed: int) -> list[SimulatedDay]:
+    """Draw `n_days` different days of [tstart, tend] (ISO dates, both included), in order of date.
+
+    Each day is an episode of its own: its regions, numbered 19000 and up, appear on no other day. All days share one
+    sign of the magnetic cycle (Hale's law). Raises ValueError where the range is too short or the numbers run out.
+    """
+    start, end = _iso_day(tstart, "tstart"), _iso_day(tend, "tend")
+    available = (end - start).days + 1
+    if n_days < 0 or n_days > available:
+        raise ValueError(f"n_simulated_days={n_days} does not fit into the {max(available, 0)} days from {tstart} to"
+                         f" {tend}; give fewer days or a wider range")
+    if n_days and start.year < 2003:
+        raise ValueError(f"tstart={tstart}: NOAA numbers complete by +10000 from 2003 on only; start later")
+    rng = np.random.default_rng([seed, 1])
+    cycle_sign = int(rng.choice([-1, 1]))
+    offsets = np.sort(rng.choice(available, n_days, replace=False)) if n_days else []
+    minutes = rng.integers(0, 24 * 60 - 6, n_days)
+    n_regions = rng.choice(len(P_N_REGIONS), n_days, p=P_N_REGIONS)
+    limit = HIGHEST_NUMBER - LOWEST_NUMBER + 1
+    if n_regions.sum() > limit:
+        raise ValueError(f"n_simulated_days={n_days} needs {n_regions.sum()} region numbers; there are {limit}"
+                         f" between {LOWEST_NUMBER} and {HIGHEST_NUMBER}: give fewer days")
+    observed = [start + timedelta(days=int(d), minutes=int(m)) for d, m in zip(offsets, minutes, strict=True)]
+    counts = np.concatenate([[0], np.cumsum(n_regions)]).astype(int)
+    return [
+        SimulatedDay(i, time, int(n_regions[i]), int(counts[i]), *ephemeris, cycle_sign, seed)
+        for i, (time, ephemeris) in enumerate(zip(observed, _ephemerides(observed), strict=True))
+    ]
+
+
+def _iso_day(text: str, name: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d")
+    except ValueError:
+        raise ValueError(f"{name}={text!r} is not a date; write it as YYYY-MM-DD") from None
+
+
+def _ephemerides(observed: list[datetime]) -> list[tuple[float, ...]]:
+    """L0 at 2400 UT, B0, L0, apparent radius (arcsec) and distance (m) for each time, from sunpy."""
+    if not observed:
+        return []
+    times = Time(observed)
+    midnight = Time([time.replace(hour=0, minute=0) + timedelta(days=1) for time in observed])
+    distance = sun.earth_distance(times).to_value(u.m)
+    columns = (sun.L0(midnight).deg, sun.B0(times).deg, sun.L0(times).deg, np.degrees(RSUN_M / distance) * 3600)
+    return [tuple(float(value) for value in row) for row in zip(*columns, distance, strict=True)]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# which regions
+
+
+@lru_cache(maxsize=1)
+def region_classes() -> np.recarray:
+    """The class table (see the module's head): a record a pair of McIntosh and Mount Wilson class."""
+    return pd.read_csv(REGION_CLASSES).to_records(index=False)
+
+
+def draw_regions(day: SimulatedDay, rng: np.random.Generator) -> list[Region]:
+    """The day's spotted regions, largest first; classes by their real joint frequency, area by class.
+
+    The largest is drawn with weight frequency times median area, and the others have at most half its area.
+    """
+    regions, placed = [], []
+    limit = np.inf
+    for i in range(day.n_regions):
+        row, area = _class_and_area(i == 0, limit, rng)
+        limit = area * SECOND_TO_FIRST_AREA if i == 0 else limit
+        lat, lon, vector = _place(i == 0, day, placed, rng)
+        placed.append(vector)
+        cycle = day.cycle_sign if rng.random() > 0.04 else -day.cycle_sign  # a few per cent break Hale's law
+        regions.append(Region(
+            noaa_ar=LOWEST_NUMBER + (FIRST_NUMBER - LOWEST_NUMBER + day.first_count + i) % (HIGHEST_NUMBER - LOWEST_NUMBER + 1),
+            lat_deg=lat,
+            lon_deg=lon,
+            carrington_lon_deg=int(round(day.l0_end_deg + lon)) % 360,
+            area_msh=area,
+            mcintosh_class=str(row.mcintosh_class),
+            hale_class=str(row.hale_class),
+            extent_deg=_spread(row.extent_deg_p10, row.extent_deg_p50, row.extent_deg_p90, rng, 1),
+            n_spots=_spread(row.n_spots_p10, row.n_spots_p50, row.n_spots_p90, rng, 1),
+            leading_sign=cycle * (1 if lat > 0 else -1),
+        ))
+    return regions
+
+
+def _class_and_area(largest: bool, limit: float, rng: np.random.Generator):
+    table = region_classes()
+    table = table[table["area_msh_p50"] >= SMALLEST_MEDIAN_AREA_MSH]
+    table = table[table["area_msh_p90"] >= SMALLEST_LEADER_MSH] if largest else table[table["area_msh_p10"] <= limit]
+    weight = table.n_region_days * (table.area_msh_p50 if largest else 1)
+    row = table[rng.choice(len(table), p=weight / weight.sum())]
+    floor = max(row.area_msh_p10, SMALLEST_LEADER_MSH) if largest else row.area_msh_p10
+    area = _spread(row.area_msh_p10, row.area_msh_p50, row.area_msh_p90, rng, 10)
+    return row, int(np.clip(area, floor, min(row.area_msh_p90, limit)) // 10 * 10)
+
+
+def _spread(low: float, middle: float, high: float, rng: np.random.Generator, step: int) -> int:
+    """A value between the 10 % and 90 % points, log-normal about the median, rounded to `step`."""
+    width = max(np.log(max(high, 1) / max(low, 1)) / 2.563, 0.05)
+    value = np.clip(middle * np.exp(rng.normal(0, width)), low, high)
+    return max(step, int(round(value / step) * step))
+
+
+def _place(largest: bool, day: SimulatedDay, placed: list, rng: np.random.Generator) -> tuple[int, int, np.ndarray]:
+    """Whole degrees at 2400 UT, such that at the time of the image the region stands free of the others.
+
+    The largest keeps 8 degrees from meridian and equator (both seen from the disk centre) and 55 from the meridian.
+    """
+    hours_left = 24 - day.observed.hour - day.observed.minute / 60
+    for attempt in range(400):
+        lat = int(round(rng.choice([-1, 1]) * np.clip(rng.normal(17, 6), 6, 34)))
+        lon_seen = rng.choice([-1, 1]) * rng.uniform(8, 55 if largest or rng.random() < 0.85 else 72)
+        lon = int(round(lon_seen + rotation_deg(lat, hours_left)))
+        vector = unit_vectors(lat, lon - rotation_deg(lat, hours_left), day.b0_deg)
+        clear = not largest or (vector[1] * np.sign(lat) > 0.14 and abs(vector[0]) > 0.12)
+        apart = min((np.hypot(*(vector - other)[:2]) for other in placed), default=9)
+        if clear and apart > 0.34 - 0.0005 * attempt:
+            break
+    return lat, lon, vector
+
+
+def rotation_deg(lat_deg: float, hours: float) -> float:
+    """Degrees a spot moves west as seen from the Earth (Howard et al. 1990, synodic), as sunpy's."""
+    sine2 = np.sin(np.radians(lat_deg)) ** 2
+    microradian_per_second = 2.894 - 0.428 * sine2 - 0.370 * sine2**2
+    return float(hours * (np.degrees(microradian_per_second * 1e-6) * 3600 - 0.9856 / 24))
+
+
+def srs_frame(regions: list[Region], day: SimulatedDay) -> pd.DataFrame:
+    """The day's regions as `swpc.write_srs` takes them, ordered by number."""
+    rows = [
+        {
+            "section": "I",
+            "noaa_ar": r.noaa_ar,
+            "location": f"{'NS'[r.lat_deg < 0]}{abs(r.lat_deg):02d}{'EW'[r.lon_deg >= 0]}{abs(r.lon_deg):02d}",
+            "lat_deg": r.lat_deg,
+            "lon_deg": r.lon_deg,
+            "carrington_lon_deg": r.carrington_lon_deg,
+            "area_msh": r.area_msh,
+            "mcintosh_class": r.mcintosh_class,
+            "extent_deg": r.extent_deg,
+            "n_spots": r.n_spots,
+            "hale_class": r.hale_class,
+        }
+        for r in sorted(regions, key=lambda r: r.noaa_ar)
+    ]
+    return pd.DataFrame(rows, columns=["section", "noaa_ar", "location", "lat_deg", "lon_deg", "carrington_lon_deg",
+                                       "area_msh", "mcintosh_class", "extent_deg", "n_spots", "hale_class"])
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# files
+
+
+def simulate_day(day: SimulatedDay, folder: str | Path) -> list[Path]:
+    """Write the day's SRS (issued at 0030 UT of the next day) and its six FITS images into `folder`.
+
+    Returns the paths, the SRS first. The same day gives the same bytes on every call.
+    """
+    folder = Path(folder)
+    rng = np.random.default_rng([day.seed, 2, day.index])
+    regions = draw_regions(day, rng)
+    issued = day.observed.replace(hour=0, minute=30, second=0) + timedelta(days=1)
+    folder.mkdir(parents=True, exist_ok=True)
+    srs = folder / f"{issued:%Y%m%d}SRS.txt"
+    srs.write_text(swpc.write_srs(srs_frame(regions, day), issued), encoding="utf-8")
+    hours_left = 24 - day.observed.hour - day.observed.minute / 60
+    scene = draw_scene([_seen(region, hours_left) for region in regions], day.b0_deg, rng)
+    disks = {s: disk_grid(SIZE_PX, s, day.rsun_arcsec, scene) for s in {view.pixel_arcsec for view in VIEWS}}
+    return [srs, *(_write_view(view, scene, disks[view.pixel_arcsec], regions, day, folder, rng) for view in VIEWS)]
+
+
+def _seen(region: Region, hours_left: float) -> SceneRegion:
+    lon = region.lon_deg - rotation_deg(region.lat_deg, hours_left)
+    return SceneRegion(region.lat_deg, lon, region.area_msh, region.mcintosh_class, region.hale_class,
+                       region.extent_deg, region.n_spots, region.leading_sign)
+
+
+def _write_view(view: View, scene: Scene, disk: Disk, regions: list[Region], day: SimulatedDay, folder: Path, rng) -> Path:
+    image = VIEW_PICTURES[view.measurement](scene, disk, rng)
+    if view.rotated:
+        image = image[::-1, ::-1]
+    seconds = float(np.round(rng.uniform(0, 59), 2))
+    time = day.observed + timedelta(seconds=seconds)
+    blank = -32768
+    counts = np.where(np.isnan(image), blank, np.clip(np.rint(image / view.scale), -32767, 32767)).astype(">i2")
+    hdu = fits.PrimaryHDU(counts, _header(view, regions, day, time))
+    hdu.header["BLANK"] = blank
+    hdu.header["BSCALE"], hdu.header["BZERO"] = view.scale, 0.0
+    path = folder / f"{view.stem}_{time:%Y%m%dT%H%M%S}.fits"
+    hdu.writeto(path, overwrite=True)
+    return path
+
+
+def _header(view: View, regions: list[Region], day: SimulatedDay, time: datetime) -> fits.Header:
+    header = fits.Header()
+    header.update(view.cards)
+    header["DATE-OBS"] = time.isoformat(timespec="milliseconds")[:-1]
+    for axis, kind in ((1, "HPLN-TAN"), (2, "HPLT-TAN")):
+        header[f"CTYPE{axis}"], header[f"CUNIT{axis}"] = kind, "arcsec"
+        header[f"CRPIX{axis}"], header[f"CRVAL{axis}"] = (SIZE_PX + 1) / 2, 0.0
+        header[f"CDELT{axis}"] = view.pixel_arcsec
+    header["CROTA2"] = 180.0 if view.rotated else 0.0
+    header["RSUN_OBS"], header["RSUN_REF"] = round(day.rsun_arcsec, 6), RSUN_M
+    header["DSUN_OBS"], header["DSUN_REF"] = round(day.dsun_m, 2), 149597870691.0
+    header["HGLN_OBS"], header["HGLT_OBS"] = 0.0, round(day.b0_deg, 6)
+    header["CRLN_OBS"], header["CRLT_OBS"] = round(day.l0_deg, 6), round(day.b0_deg, 6)
+    header["HIERARCH SIMULATED"] = (True, "not an observation")
+    if view.measurement == "magnetogram":
+        for region in sorted(regions, key=lambda r: r.noaa_ar):
+            polarity = "positive" if region.leading_sign > 0 else "negative"
+            header[f"LP{region.noaa_ar}"] = (polarity, "leading polarity, truth of the simulator")
+    header["COMMENT"] = NOTE
+    return header
