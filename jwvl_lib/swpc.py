@@ -7,6 +7,7 @@ cut at their fixed places, never split at blanks: in both formats a field may be
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -56,6 +57,7 @@ _NOT_A_COMMENT = re.compile(r"\s*$|nmbr\b|none\b", re.IGNORECASE)
 _ROW = re.compile(r"\d{4}(?=\s|$)|.{4} {1,2}[NS]\d\d[EW]\d")
 _PLACE = re.compile(r"([NS])(\d{2})(?:([EW])(\d{2,3}))?")
 _COUNT_AND_TYPE = re.compile(r"\s*(\d{1,3})?\s*([A-Za-z]+(?:-[A-Za-z]+)*)?\s*")
+_FORMS = re.compile(r"(\d{3})?\|(\d{4})?\|([A-Za-z]{3})?\|(\d{2})?")
 _CLOCK = re.compile(r"[ABU ]?([01]\d|2[0-3])([0-5]\d)")
 _GOES = re.compile(r"([ABCMX]\d+\.\d)(?:\s|$)")
 
@@ -118,15 +120,14 @@ def parse_srs(raw: bytes, name: str = "SRS") -> list[dict]:
     Plain Python, about 0.1 ms a file: for whole archives, gather the records and call `srs_table` once.
     """
     lines = text_lines(raw)
-    issued = _issued(lines, name)
-    records, section, seen, valid = [], None, set(), None
+    issued, valid = srs_times(raw, name)
+    records, section, seen = [], None, set()
     for number, line in enumerate(lines, start=1):
-        if head := _SECTION.match(line):
+        if line[:1] in "I1" and (head := _SECTION.match(line)):
             section = head[1].upper().replace("1", "I")
             seen.add(section)
-            valid = valid or _valid(line, issued)
             continue
-        row = _COLUMN_HEAD.sub("", line)
+        row = line if line[:4].isdigit() else _COLUMN_HEAD.sub("", line)
         if section and _ROW.match(row):
             fields = _region(row, section, issued)
             if fields is None:
@@ -142,7 +143,15 @@ def parse_srs(raw: bytes, name: str = "SRS") -> list[dict]:
             f"{name}: section {', '.join(sorted(missing))} is missing; a Solar Region Summary has "
             "I, IA and II: the file is cut or another product, fetch it again"
         )
-    return [{"issued": issued, "valid": valid or issued.replace(hour=0, minute=0), **record} for record in records]
+    return [{"issued": issued, "valid": valid, **record} for record in records]
+
+
+def srs_times(raw: bytes, name: str = "SRS") -> tuple[datetime, datetime]:
+    """When an SRS was issued and when its positions are valid (UTC): also for one that lists no region."""
+    lines = text_lines(raw)
+    issued = _issued(lines, name)
+    valid = next((v for line in lines if _SECTION.match(line) and (v := _valid(line, issued))), None)
+    return issued, valid or issued.replace(hour=0, minute=0)
 
 
 def parse_events(raw: bytes, name: str = "events") -> list[dict]:
@@ -241,14 +250,15 @@ def _valid(line: str, issued: datetime) -> datetime | None:
 
 def _region(row: str, section: str, issued: datetime) -> dict | None:
     """The fields of one row, None where a field breaks its form (blank fields are legal)."""
-    ends = (9, 17, 17, 17, 17) if section == "II" else (13, 18, 24, 28, 32)
-    place, carrington, area, mcintosh, extent = (row[i:j].strip() for i, j in zip((4, *ends), ends))
-    tail = _COUNT_AND_TYPE.fullmatch(row[32:] if section == "I" else "")
+    spots = section == "I"
+    at = (13, 18, 24, 28, 32) if spots else (9, 17, 17, 17, 17) if section == "II" else (13, 18, 18, 18, 18)
+    place, *fields = (row[i:j].strip() for i, j in pairwise((4, *at)))
+    tail = _COUNT_AND_TYPE.fullmatch(row[32:] if spots else "")
     where = _PLACE.fullmatch(place)
-    forms = (carrington, r"\d{3}"), (area, r"\d{4}"), (mcintosh, r"[A-Za-z]{3}"), (extent, r"\d{2}")
-    legal = row[:4].isdigit() and (where or not place) and tail and all(not v or re.fullmatch(f, v) for v, f in forms)
-    if not legal or (section == "I" and not (place and mcintosh)):
+    legal = row[:4].isdigit() and (where or not place) and tail and _FORMS.fullmatch("|".join(fields))
+    if not legal or (spots and not (place and fields[2])):
         return None
+    carrington, area, mcintosh, extent = fields
     latitude, longitude = _degrees(where)
     return {
         "noaa_ar": full_noaa_number(int(row[:4]), issued),

@@ -1,0 +1,165 @@
+"""Sentences of the daily report in English and Chinese, made from its facts by templates; no language model writes here.
+
+Every sentence is a claim `{text, language, verdict, evidence}`: supported, because it is made from the rows it cites.
+"""
+
+from datetime import datetime
+
+LEVEL_ZH = {"very low": "很低", "low": "低", "moderate": "中等", "high": "高", "very high": "很高", "not known": "未知"}
+CONVENTION_NAMES = {"swpc": ("NOAA SWPC", "NOAA SWPC"), "rwcc": ("RWC China", "中国区域警报中心")}
+
+
+def narrative_claims(report: dict, issued_evidence: list[dict], languages: tuple[str, ...]) -> list[dict]:
+    """The claims of a report that has its regions, flares, level and watch list, in reading order, per language.
+
+    `issued_evidence`: the lines of the Solar Region Summary that say when it was issued and what it lists.
+    """
+    makers = (_activity, _disk, _largest, _change, _chance, _watch)
+    sentences = [s for make in makers if (s := make(report, issued_evidence))]
+    return [
+        {"text": s[language], "language": language, "verdict": "supported", "evidence": s["evidence"]}
+        for language in languages
+        for s in sentences
+    ]
+
+
+def join(claims: list[dict], language: str) -> str:
+    """The narrative of one language: its sentences in order."""
+    return ("" if language == "zh" else " ").join(c["text"] for c in claims if c["language"] == language)
+
+
+def percent(p: float) -> str:
+    """A probability as a reader wants it: `36 %`, `1.5 %`, `< 0.1 %`."""
+    if p < 0.001:
+        return "< 0.1 %"
+    return f"{100 * p:.1f} %" if p < 0.0995 else f"{100 * p:.0f} %"
+
+
+def date_en(date: str) -> str:
+    """`2014-10-24T...` -> `24 October 2014`."""
+    day = datetime.fromisoformat(date)
+    names = ("January February March April May June July August September October November December").split()
+    return f"{day.day} {names[day.month - 1]} {day.year}"
+
+
+def date_zh(date: str) -> str:
+    """`2014-10-24T...` -> `2014年10月24日`."""
+    day = datetime.fromisoformat(date)
+    return f"{day.year}年{day.month}月{day.day}日"
+
+
+def _clock(time: str | None) -> str:
+    return time[11:16] if time else ""
+
+
+def _activity(report: dict, issued: list[dict]) -> dict:
+    level, flares = report["activity_level"], report["flares"]
+    day = report["flares_date"]
+    names = CONVENTION_NAMES[level["convention"]]
+    if level["value"] == "not known":
+        return {
+            "en": f"The level of solar activity on {date_en(day)} is not known: no events list of that day was given.",
+            "zh": f"{date_zh(day)}的太阳活动水平未知：没有当日的事件表。",
+            "evidence": issued[:1],
+        }
+    counts = {c: sum(f["goes_class"][0] == c for f in flares) for c in "CMX"}
+    en = f"Solar activity on {date_en(day)} was {level['value']} by the {names[0]} convention"
+    zh = f"按{names[1]}标准，{date_zh(day)}太阳活动水平为{LEVEL_ZH[level['value']]}"
+    if not flares:
+        return {"en": f"{en}: no X-ray flare was reported.", "zh": f"{zh}：没有X射线耀斑报告。",
+                "evidence": level["evidence"]}
+    top = max(flares, key=lambda f: (_rank(f["goes_class"]), f["begin"]))
+    peak = _clock(top["peak"] or top["begin"])
+    listed = ", ".join(f"{n} {c}-class" for c, n in counts.items() if n) or "none of class C or above"
+    listed_zh = "、".join(f"{c}级{n}次" for c, n in counts.items() if n) or "没有C级及以上耀斑"
+    where = f" in region {top['noaa_ar']}" if top["noaa_ar"] else ""
+    where_zh = f"，位于活动区{top['noaa_ar']}" if top["noaa_ar"] else ""
+    evidence = [e for f in flares if f["goes_class"][0] in "CMX" or f is top for e in f["evidence"]]
+    return {
+        "en": f"{en}, with flares as follows: {listed}; the largest was {top['goes_class']} at {peak} UT{where}.",
+        "zh": f"{zh}，耀斑：{listed_zh}；最大为{top['goes_class']}级，{peak} UT{where_zh}。",
+        "evidence": evidence,
+    }
+
+
+def _rank(goes_class: str) -> float:
+    return "ABCMX".index(goes_class[0]) * 1000 + float(goes_class[1:])
+
+
+def _disk(report: dict, issued: list[dict]) -> dict:
+    regions, valid = report["regions"], report["valid_utc"]
+    time = f"{valid[11:16]} UT"
+    n = len(regions)
+    listed = f"{n} numbered regions with spots were" if n > 1 else "One numbered region with spots was"
+    if not n:
+        listed = "No numbered region with spots was"
+    return {
+        "en": f"{listed} on the disk at {time} on {date_en(valid)}.",
+        "zh": f"{date_zh(valid)}{time}，日面上" + (f"有{n}个带黑子的编号活动区。" if n else "没有带黑子的编号活动区。"),
+        "evidence": issued + [r["evidence"][0] for r in regions],
+    }
+
+
+def _by_area(report: dict) -> dict | None:
+    sized = [r for r in report["regions"] if r["area_msh"] is not None]
+    return max(sized, key=lambda r: r["area_msh"], default=None)
+
+
+def _largest(report: dict, issued: list[dict]) -> dict | None:
+    top = _by_area(report)
+    if top is None:
+        return None
+    spots = "" if top["n_spots"] is None else f", {top['n_spots']} spot{'s' if top['n_spots'] != 1 else ''}"
+    spots_zh = "" if top["n_spots"] is None else f"，黑子{top['n_spots']}个"
+    hale = f", magnetic class {top['hale_class']}" if top["hale_class"] else ""
+    hale_zh = f"，磁分类{top['hale_class']}" if top["hale_class"] else ""
+    return {
+        "en": f"The largest is {top['noaa_ar']} at {top['location']}: {top['area_msh']} millionths of the hemisphere, "
+              f"McIntosh class {top['mcintosh_class']}{hale}{spots}.",
+        "zh": f"最大的是位于{top['location']}的{top['noaa_ar']}：面积{top['area_msh']}（太阳半球的百万分之一），"
+              f"McIntosh分类{top['mcintosh_class']}{hale_zh}{spots_zh}。",
+        "evidence": top["evidence"][:1],
+    }
+
+
+def _change(report: dict, issued: list[dict]) -> dict | None:
+    moved = [r for r in report["regions"] if r["area_change_msh"]]
+    if not moved:
+        return None
+    r = max(moved, key=lambda r: (abs(r["area_change_msh"]), r["noaa_ar"]))
+    grew, before = r["area_change_msh"] > 0, r["previous"]
+    return {
+        "en": f"The largest change of area is that of {r['noaa_ar']}, which {'grew' if grew else 'shrank'} from "
+              f"{before['area_msh']} to {r['area_msh']} millionths since the report of {date_en(before['issued'])}.",
+        "zh": f"面积变化最大的是{r['noaa_ar']}：自{date_zh(before['issued'])}的报告以来，由{before['area_msh']}"
+              f"{'增大' if grew else '减小'}到{r['area_msh']}。",
+        "evidence": before["evidence"] + r["evidence"][:1],
+    }
+
+
+def _chance(report: dict, issued: list[dict]) -> dict | None:
+    rated = [r for r in report["regions"] if r["p_m"]]
+    if not rated:
+        return None
+    r = max(rated, key=lambda r: (r["p_m"]["value"], r["noaa_ar"]))
+    p, (first, last) = r["p_m"], report["rates"]["years"]
+    return {
+        "en": f"Highest on past record is {r['noaa_ar']}: in {first}-{last} regions of class {r['mcintosh_class']} had "
+              f"an M-class or stronger flare on {percent(p['value'])} of days (90 % interval {percent(p['low'])} to "
+              f"{percent(p['high'])}).",
+        "zh": f"按历史记录，{r['noaa_ar']}的可能性最高：{first}—{last}年间，{r['mcintosh_class']}类活动区有"
+              f"{percent(p['value'])}的日子出现M级或更强耀斑（90%区间{percent(p['low'])}至{percent(p['high'])}）。",
+        "evidence": r["evidence"],
+    }
+
+
+def _watch(report: dict, issued: list[dict]) -> dict | None:
+    numbers = [str(w["noaa_ar"]) for w in report["watch_list"]]
+    if not numbers:
+        return None
+    evidence = [r["evidence"][0] for r in report["regions"] if str(r["noaa_ar"]) in numbers]
+    return {
+        "en": f"To be watched: {', '.join(numbers)}.",
+        "zh": f"值得关注：{'、'.join(numbers)}。",
+        "evidence": evidence,
+    }
