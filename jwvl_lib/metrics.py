@@ -217,6 +217,7 @@ def overall(values: ArrayLike, n: ArrayLike) -> float:
     return float((values * n).sum() / n.sum()) if n.sum() else math.nan
 
 
+@functools.lru_cache(maxsize=32)
 def _weights(n_groups: int, n_resamples: int, seed: int) -> np.ndarray:
     """(n_resamples, n_groups): how often a resample drew each group."""
     rng = np.random.default_rng(seed)
