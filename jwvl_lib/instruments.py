@@ -18,6 +18,7 @@ LAYERS = ("photosphere", "chromosphere", "transition region", "corona")
 STRETCHES = ("linear", "sqrt", "log", "asinh")
 SCALES = ("exposure", "data", "disk_median", "percentile")
 STATUSES = ("seen", "header", "table")
+UNKNOWN = "unknown"  # what no row fits is called
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,11 @@ def find_instrument(observatory: str, instrument: str, measurement: str) -> Inst
 
 
 def display_name(observatory: str, instrument: str, measurement: str) -> str:
-    """Name for banners and questions: "SDO/AIA 171", "SDO/HMI magnetogram", "GONG H-alpha"; "unknown" if empty."""
+    """Name for banners and questions: "SDO/AIA 171", "SDO/HMI magnetogram", "GONG H-alpha", "unknown"."""
+    if measurement in ("", UNKNOWN):
+        return UNKNOWN
     place = observatory if observatory == instrument else "/".join(filter(None, (observatory, instrument)))
-    return f"{place} {measurement}".strip() or "unknown"
+    return f"{place} {measurement}".strip()
 
 
 def _row(family: dict, channel: dict) -> Instrument:
