@@ -1,0 +1,181 @@
+"""What a training run will train and what it will cost, before it starts, and proof afterwards of what stayed frozen.
+
+Reads and writes nothing; the notebook puts the returned values into `preflight.json` and `trainable.json`.
+"""
+
+import hashlib
+import math
+import resource
+import sys
+import time
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import TrainingArguments
+
+from jwvl_lib import shared_image
+from jwvl_lib.samples import RowDataset, Sample
+
+_MODULES = (  # name of a group of parameters, and what the names of its parameters hold; the first match counts
+    ("adapter (LoRA)", "lora_"),
+    ("vision merger", "visual.merger"),
+    ("vision tower", "visual."),
+    ("token embedding", "embed_tokens"),
+    ("decoder", "language_model."),
+    ("output head", "lm_head"),
+)
+
+
+def bf16_available() -> bool:
+    """Whether bfloat16 is fast here: a CUDA device that has it, else a CPU with avx512_bf16 (others emulate it)."""
+    return torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu._is_avx512_bf16_supported()
+
+
+def check_tower_frozen(model) -> None:
+    """Raise ValueError where a parameter of the vision tower would be trained: its features are computed only once."""
+    moving = [name for name, p in model.named_parameters() if p.requires_grad and "visual." in name]
+    if moving:
+        raise ValueError(
+            f"{moving[0]!r} and {len(moving) - 1} more would be trained: the vision tower is frozen, its features are "
+            "computed once; narrow target_modules to language_model"
+        )
+
+
+def trainable_table(model) -> list[dict]:
+    """A record a module: `module, n_parameters, n_trainable, trainable, frozen_sha256` (of its frozen weights)."""
+    groups = {name: [] for name, _ in _MODULES}
+    for name, parameter in sorted(model.named_parameters()):
+        groups[next(group for group, part in _MODULES if part in name)].append(parameter)
+    return [_module_record(group, parameters) for group, parameters in groups.items() if parameters]
+
+
+def compare_trainable(before: list[dict], after: list[dict]) -> list[dict]:
+    """Both tables in one, `frozen_sha256_before` and `_after`. Raises RuntimeError where a frozen weight moved."""
+    rows = []
+    for old, new in zip(before, after, strict=True):
+        checksum, now = old["frozen_sha256"], new["frozen_sha256"]
+        if checksum != now:
+            raise RuntimeError(f"{old['module']}: frozen weights changed in training; the adapter is void, train again")
+        counts = {key: value for key, value in old.items() if key != "frozen_sha256"}
+        rows.append({**counts, "frozen_sha256_before": checksum, "frozen_sha256_after": now})
+    return rows
+
+
+def rows_per_step(arguments: TrainingArguments) -> int:
+    """Rows of the plan that one optimiser step takes, over all processes."""
+    return arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+
+
+def preflight(model, dataset: RowDataset, arguments: TrainingArguments) -> dict:
+    """What the run will cost: samples, tokens, parameters, and time and memory from two probe steps.
+
+    The probe runs forward and backward on the first two batches and leaves weights, gradients and random state as
+    they were. `estimated_seconds` leaves the optimiser and the validation out; memory is in MiB.
+    """
+    check_tower_frozen(model)
+    n_steps = math.ceil(len(dataset) / rows_per_step(arguments))
+    seconds_per_step = _probe(model, dataset, arguments) * arguments.gradient_accumulation_steps
+    parameters = list(model.parameters())
+    return {
+        **_sample_counts(dataset),
+        **_token_counts(dataset),
+        "n_parameters": sum(p.numel() for p in parameters),
+        "n_trainable": sum(p.numel() for p in parameters if p.requires_grad),
+        "n_steps": n_steps,
+        "seconds_per_step": round(seconds_per_step, 3),
+        "estimated_seconds": round(seconds_per_step * n_steps),
+        "peak_memory_mb": round(_peak_memory_mb()),
+        "device": model.device.type,
+        "bf16": bool(arguments.bf16),
+    }
+
+
+def _module_record(module: str, parameters: list[Tensor]) -> dict:
+    n_trainable = sum(p.numel() for p in parameters if p.requires_grad)
+    return {
+        "module": module,
+        "n_parameters": sum(p.numel() for p in parameters),
+        "n_trainable": n_trainable,
+        "trainable": n_trainable > 0,
+        "frozen_sha256": _checksum([p for p in parameters if not p.requires_grad]),
+    }
+
+
+def _checksum(parameters: list[Tensor]) -> str | None:
+    """sha256 over the bytes of the weights, None where there are none."""
+    digest = hashlib.sha256()
+    for parameter in parameters:
+        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest() if parameters else None
+
+
+def _sample_counts(dataset: RowDataset) -> dict:
+    n_replayed = sum(len(row.replay) for row in dataset.rows)
+    n_seen = sum(len(row.branches) for row in dataset.rows) + n_replayed
+    return {
+        "n_images": len(dataset.samples),
+        "n_samples": sum(len(sample.branches) for sample in dataset.samples),
+        "n_replay_samples": len(dataset.replay),
+        "n_samples_seen": n_seen,
+        "replay_share_seen": round(n_replayed / n_seen, 3),
+    }
+
+
+def _token_counts(dataset: RowDataset) -> dict:
+    """Tokens of the image sequences and of the whole plan, shared and as separate samples."""
+    images = [_row_tokens(dataset.samples[row.sample], row.branches) for row in dataset.rows]
+    replayed = [_row_tokens(dataset.replay[i], (0,))[0] for row in dataset.rows for i in row.replay]
+    shared, separate = (sum(counts) for counts in zip(*images, strict=True))
+    lengths = [n for n, _ in images]
+    return {
+        "tokens_per_sequence_min": min(lengths),
+        "tokens_per_sequence_median": float(np.median(lengths)),
+        "tokens_per_sequence_max": max(lengths),
+        "tokens_seen": shared + sum(replayed),
+        "tokens_seen_if_separate": separate + sum(replayed),
+        "tokens_saved_share": round(1 - (shared + sum(replayed)) / (separate + sum(replayed)), 3),
+    }
+
+
+def _row_tokens(sample: Sample, branches: Iterable[int]) -> tuple[int, int]:
+    """Tokens of one sample's branches as a shared sequence and as separate samples."""
+    tails = [len(sample.branches[b].input_ids) for b in branches]
+    n_prefix = len(sample.prefix_ids)
+    return n_prefix + sum(tails), len(tails) * n_prefix + sum(tails)
+
+
+def _probe(model, dataset: RowDataset, arguments: TrainingArguments) -> float:
+    """Seconds of the second of two forward and backward passes; the first one warms up."""
+    n, seconds, was_training = arguments.train_batch_size, math.inf, model.training
+    model.train()
+    with torch.random.fork_rng():
+        for start in (0, n):
+            rows = [dataset[i % len(dataset)] for i in range(start, start + n)]
+            started = time.perf_counter()
+            batch = _to_device(dataset.collate(rows, model), model.device)
+            labels = batch.pop("labels")
+            with torch.autocast(model.device.type, torch.bfloat16, enabled=bool(arguments.bf16)):
+                outputs = model(**batch, use_cache=False)
+            shared_image.labelled_loss(outputs, labels).backward()
+            seconds = time.perf_counter() - started
+    model.zero_grad(set_to_none=True)
+    model.train(was_training)
+    return seconds
+
+
+def _to_device(value, device):
+    """The tensors of a nested batch on the device."""
+    if isinstance(value, dict):
+        return type(value)(**{key: _to_device(item, device) for key, item in value.items()})
+    if isinstance(value, tuple):
+        return tuple(_to_device(item, device) for item in value)
+    return value.to(device)
+
+
+def _peak_memory_mb() -> float:
+    """Peak of the device's memory, or of the whole process's on a CPU (ru_maxrss: kB on Linux, bytes on macOS)."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,162 @@
+"""From accepted annotations to planned rows: what training sees, in which order, decided before it starts.
+
+Reads `corpus.parquet` and `accepted.parquet`; writes nothing. The vision tower is frozen, so each image passes
+through it once, here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from jwvl_lib import shared_image
+from jwvl_lib.shared_image import Branch, SharedSequence
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and its annotations, tokenised, with the features of the frozen vision tower."""
+
+    image_id: str
+    features: Tensor  # (n_visual, hidden)
+    image_grid_thw: Tensor  # (1, 3), in patches
+    prefix_ids: Tensor  # (P,)
+    branches: tuple[Branch, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a batch: some branches of one sample, and single-branch replay samples behind them."""
+
+    sample: int
+    branches: tuple[int, ...]
+    replay: tuple[int, ...]
+    epoch: int
+
+
+class RowDataset(Dataset):
+    """The planned rows, in the plan's order, as lists of (sequence, features)."""
+
+    def __init__(self, processor, rows: Sequence[Row], samples: Sequence[Sample], replay: Sequence[Sample] = ()):
+        self.image_token_id = processor.image_token_id
+        self.merge_size = processor.image_processor.merge_size
+        self.pad_token_id = processor.tokenizer.pad_token_id
+        self.rows, self.samples, self.replay = list(rows), samples, replay
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> list[tuple[SharedSequence, Tensor]]:
+        row = self.rows[index]
+        parts = [(self.samples[row.sample], row.branches), *((self.replay[i], (0,)) for i in row.replay)]
+        return [(self._sequence(sample, branches), sample.features) for sample, branches in parts]
+
+    def collate(self, rows: Sequence[list[tuple[SharedSequence, Tensor]]], model) -> dict:
+        """A batch of `__getitem__`'s rows for a model, its mask in the form the model's attention takes."""
+        return shared_image.collate(rows, self.pad_token_id, model.config._attn_implementation, cached=True)
+
+    def _sequence(self, sample: Sample, branches: Sequence[int]) -> SharedSequence:
+        chosen = [sample.branches[b] for b in branches]
+        grid = sample.image_grid_thw
+        return shared_image.assemble(sample.prefix_ids, chosen, grid, self.image_token_id, self.merge_size)
+
+
+def load_annotations(corpus_dir: Path, review_dir: Path, split: str) -> pd.DataFrame:
+    """Accepted annotations of one split, with the corpus columns of their image and its absolute `path`.
+
+    Sorted by image and annotation. Raises ValueError for the test split, which training never reads, and where
+    nothing of the split was accepted.
+    """
+    if split not in ("train", "val"):
+        raise ValueError(f"split {split!r}: training reads 'train' and 'val' only; the test split is the benchmark's")
+    corpus = pd.read_parquet(corpus_dir / "corpus.parquet").query("split == @split")
+    accepted = pd.read_parquet(review_dir / "accepted.parquet")
+    if "split" in accepted:
+        accepted = accepted.drop(columns="split")
+    table = accepted.merge(corpus, on="image_id", validate="many_to_one")
+    if table.empty:
+        raise ValueError(f"split {split!r}: 0 accepted annotations; accept some in 03_review or enlarge the corpus")
+    table["path"] = [str(corpus_dir / path) for path in table["path"]]
+    return table.sort_values(["image_id", "annotation_id"], ignore_index=True)
+
+
+@torch.no_grad()
+def prepare_samples(
+    model,
+    processor,
+    images: Sequence,
+    turns: Sequence[Sequence[tuple[str, str]]],
+    image_ids: Sequence[str],
+    batch_size: int = 32,
+    progress: bool = False,
+) -> list[Sample]:
+    """One `Sample` a PIL image: its turns (question, answer) tokenised, its features computed by the vision tower."""
+    samples = []
+    for start in tqdm(range(0, len(images), batch_size), desc="image features", disable=not progress):
+        part = slice(start, start + batch_size)
+        batch = processor.image_processor(images=list(images[part]), return_tensors="pt").to(model.device)
+        features = model.get_image_features(batch["pixel_values"], batch["image_grid_thw"]).pooler_output
+        grids = batch["image_grid_thw"].cpu()
+        for image_id, feature, grid, pairs in zip(image_ids[part], features, grids, turns[part], strict=True):
+            prefix = shared_image.encode_prefix(processor, grid)
+            branches = tuple(shared_image.encode_branch(processor, *pair) for pair in pairs)
+            # A copy: a slice would keep the whole batch's features alive.
+            samples.append(Sample(image_id, feature.cpu().clone(), grid[None], prefix, branches))
+    return samples
+
+
+def rows_per_epoch(samples: Sequence[Sample], branches_per_image: int) -> int:
+    """Rows in one pass over all annotations."""
+    return sum(-(-len(sample.branches) // branches_per_image) for sample in samples)
+
+
+def plan_rows(
+    samples: Sequence[Sample],
+    n_rows: int,
+    branches_per_image: int,
+    seed: int,
+    n_replay: int = 0,
+    replay_share: float = 0.0,
+) -> list[Row]:
+    """The whole training, row by row: every epoch shows every annotation once, shuffled, a few branches at a time.
+
+    `replay_share` is the share of replay in all samples seen; the `n_replay` replay samples come round in shuffled
+    order. One seed, one plan. Raises ValueError where share and number of replay samples contradict each other.
+    """
+    if not 0 <= replay_share < 1 or (replay_share > 0) != (n_replay > 0):
+        raise ValueError(
+            f"replay_share {replay_share} with {n_replay} replay samples: the share lies in [0, 1) and is above 0 "
+            "exactly where there are replay samples; set both or neither"
+        )
+    rng = np.random.default_rng(seed)
+    rows, queue, n_seen, n_replayed, epoch = [], [], 0, 0, 0
+    while len(rows) < n_rows:
+        for sample, branches in _shuffled_epoch(samples, branches_per_image, rng):
+            n_seen += len(branches)
+            n_due = round(n_seen * replay_share / (1 - replay_share)) - n_replayed
+            while len(queue) < n_due:
+                queue += rng.permutation(n_replay).tolist()
+            rows.append(Row(sample, branches, tuple(queue[:n_due]), epoch))
+            queue, n_replayed = queue[n_due:], n_replayed + n_due
+        epoch += 1
+    return rows[:n_rows]
+
+
+def validation_rows(samples: Sequence[Sample]) -> list[Row]:
+    """One row an image with all its annotations, no replay."""
+    return [Row(i, tuple(range(len(sample.branches))), (), 0) for i, sample in enumerate(samples)]
+
+
+def _shuffled_epoch(samples: Sequence[Sample], branches_per_image: int, rng) -> list[tuple[int, tuple[int, ...]]]:
+    """(sample, branches) of one pass over all annotations, in random order."""
+    chunks = []
+    for i, sample in enumerate(samples):
+        order = rng.permutation(len(sample.branches)).tolist()
+        chunks += [(i, tuple(order[k : k + branches_per_image])) for k in range(0, len(order), branches_per_image)]
+    return [chunks[k] for k in rng.permutation(len(chunks))]

@@ -1,0 +1,95 @@
+"""Supervised training of a LoRA adapter on shared-image sequences.
+
+Takes planned rows (`samples`), writes `adapter/` (PEFT, safetensors) and `train_log.jsonl`. Optimiser, schedule and
+mixed precision are those of transformers' `Trainer`; ours is the batch: the image once, the loss on answers only.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from jwvl_lib import artifacts, preflight, shared_image
+from jwvl_lib.samples import Row, RowDataset
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """`log`: a row a log event, as in `train_log.jsonl`; `trainable`: a record a module, see `compare_trainable`."""
+
+    log: pd.DataFrame
+    trainable: list[dict]
+
+
+def check_method(method: str, stages: str) -> None:
+    """Refuse what is not built: one line that names the value, the rule and the remedy."""
+    if method != "lora":
+        raise ValueError(f"method {method!r}: only 'lora' is trained so far, 'qlora' and 'full' come later; set 'lora'")
+    if stages != "sft":
+        raise ValueError(f"stages {stages!r}: only 'sft' is trained so far, staged training comes later; set 'sft'")
+
+
+def fit(
+    model, train_set: RowDataset, val_set: RowDataset, arguments: TrainingArguments, adapter_dir: Path, log_path: Path
+) -> FitResult:
+    """Train the adapter of a PEFT model on the planned rows, in their order, and save it as safetensors.
+
+    Validation loss (nats a supervised token, mean over batches) is logged as the arguments ask and at the end.
+    Raises ValueError where the vision tower would be trained, RuntimeError where a frozen weight changed.
+    """
+    preflight.check_tower_frozen(model)
+    before = preflight.trainable_table(model)
+    log = _Log(log_path, train_set.rows, preflight.rows_per_step(arguments))
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=train_set,
+        eval_dataset=val_set,
+        data_collator=partial(train_set.collate, model=model),
+        compute_loss_func=shared_image.labelled_loss,
+        callbacks=[log],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    if log.evaluated_at < trainer.state.global_step:
+        trainer.evaluate()
+    model.eval()
+    trainable = preflight.compare_trainable(before, preflight.trainable_table(model))
+    if trainer.is_world_process_zero():
+        model.save_pretrained(adapter_dir)
+    return FitResult(pd.DataFrame(log.records), trainable)
+
+
+class _Log(TrainerCallback):
+    """Appends a line to the log file at every log event, so that a run can be watched."""
+
+    def __init__(self, path: Path, rows: Sequence[Row], rows_per_step: int):
+        self.path, self.rows, self.rows_per_step = Path(path), rows, rows_per_step
+        self.n_samples = np.cumsum([0, *(len(row.branches) + len(row.replay) for row in rows)])
+        self.records, self.evaluated_at, self.started = [], -1, time.perf_counter()
+        artifacts.write_text(self.path, "")
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if not {"loss", "eval_loss"} & set(logs) or not state.is_world_process_zero:
+            return
+        if "eval_loss" in logs:
+            self.evaluated_at = state.global_step
+        n_rows = min(state.global_step * self.rows_per_step, len(self.rows))
+        record = {
+            "step": state.global_step,
+            "epoch": self.rows[max(n_rows - 1, 0)].epoch,
+            "samples_seen": int(self.n_samples[n_rows]),
+            "loss": logs.get("loss"),
+            "eval_loss": logs.get("eval_loss"),
+            "lr": logs.get("learning_rate"),
+            "seconds": round(time.perf_counter() - self.started, 2),
+        }
+        self.records.append(record)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")

@@ -1,0 +1,164 @@
+"""Shared-image sequences compute what separate samples compute, and nothing sees what it must not see."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+from jwvl_lib import shared_image
+
+VISION_START, VISION_END, IMAGE, VOCABULARY = 3, 4, 5, 64
+
+
+@pytest.fixture(scope="module", params=["eager", "sdpa"])
+def model(request):
+    torch.manual_seed(0)
+    config = Qwen2_5_VLConfig(
+        text_config=dict(
+            vocab_size=VOCABULARY,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            rope_parameters=dict(rope_type="default", rope_theta=100.0, mrope_section=[2, 3, 3]),
+            pad_token_id=0,
+        ),
+        vision_config=dict(
+            depth=2,
+            hidden_size=32,
+            intermediate_size=64,
+            num_heads=2,
+            out_hidden_size=32,
+            fullatt_block_indexes=[0, 1],
+        ),
+        image_token_id=IMAGE,
+        vision_start_token_id=VISION_START,
+        vision_end_token_id=VISION_END,
+    )
+    config._attn_implementation = request.param
+    model = Qwen2_5_VLForConditionalGeneration(config).eval()
+    torch.nn.init.normal_(model.lm_head.weight, std=0.3)
+    return model
+
+
+def made_sequence(n_branches, rows=2, columns=3, seed=0):
+    """A random sequence and its image's patches; text stands before and after the image."""
+    g = torch.Generator().manual_seed(seed)
+    words = lambda n: torch.randint(10, VOCABULARY, (n,), generator=g)  # noqa: E731
+    image = torch.tensor([VISION_START] + [IMAGE] * (rows * columns) + [VISION_END])
+    prefix = torch.cat([words(3), image, words(1)])
+    sizes = torch.randint(1, 7, (n_branches, 2), generator=g).tolist()
+    branches = [shared_image.Branch(words(n + m), n) for n, m in sizes]
+    grid = torch.tensor([[1, 2 * rows, 2 * columns]])
+    patches = torch.randn(4 * rows * columns, 3 * 2 * 14 * 14, generator=g)
+    return shared_image.assemble(prefix, branches, grid, IMAGE), branches, prefix, patches
+
+
+def separate_loss(model, prefix, branches, grid, patches):
+    """Reference: one plain sample a branch, positions and mask left to transformers."""
+    total, n_labels = 0.0, 0
+    for branch in branches:
+        ids = torch.cat([prefix, branch.input_ids])[None]
+        logits = model(
+            input_ids=ids,
+            pixel_values=patches,
+            image_grid_thw=grid,
+            mm_token_type_ids=(ids == IMAGE).int(),
+            attention_mask=torch.ones_like(ids),
+            use_cache=False,
+        ).logits[0, :-1]
+        target = ids[0, 1:].clone()
+        target[: len(prefix) + branch.n_question - 1] = shared_image.IGNORE
+        total = total + torch.nn.functional.cross_entropy(logits, target, reduction="sum")
+        n_labels += int((target != shared_image.IGNORE).sum())
+    return total / n_labels
+
+
+def shared_loss(model, rows, cached=False):
+    batch = shared_image.collate(rows, 0, model.config._attn_implementation, cached)
+    labels = batch.pop("labels")
+    return shared_image.labelled_loss(model(**batch, use_cache=False), labels)
+
+
+def gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("n_branches", [1, 2, 6])
+@pytest.mark.parametrize("tower", ["frozen", "trained"])
+def test_loss_and_gradients_equal_those_of_separate_samples(model, n_branches, tower):
+    sequence, branches, prefix, patches = made_sequence(n_branches, seed=n_branches)
+    model.model.visual.requires_grad_(tower == "trained")
+    separate = separate_loss(model, prefix, branches, sequence.image_grid_thw, patches)
+    vision = patches
+    if tower == "frozen":
+        features = model.model.get_image_features(patches, sequence.image_grid_thw)
+        vision = torch.cat(features.pooler_output).detach()
+    shared = shared_loss(model, [[(sequence, vision)]], cached=tower == "frozen")
+    assert shared.item() == pytest.approx(separate.item(), rel=1e-5)
+    want, got = gradients(model, separate), gradients(model, shared)
+    assert set(want) == set(got)
+    assert any(name.startswith("model.visual") for name in got) == (tower == "trained")
+    for name, gradient in want.items():
+        # The floor: parameters whose true gradient is zero (a key's bias) have rounding noise only.
+        assert (got[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-7, name
+
+
+def test_rows_of_several_images_are_padded_without_leaking(model):
+    model.model.visual.requires_grad_(True)
+    parts = [made_sequence(n, rows=r, columns=c, seed=n) for n, r, c in ((3, 2, 3), (1, 2, 2), (2, 3, 2))]
+    pairs = [(sequence, patches) for sequence, _, _, patches in parts]
+    packed = shared_loss(model, [pairs[:2], pairs[2:]])
+    n_labels = [len(sequence.logits_to_keep) for sequence, _ in pairs]
+    alone = [shared_loss(model, [[pair]]) for pair in pairs]
+    mean = sum(n * loss for n, loss in zip(n_labels, alone, strict=True)) / sum(n_labels)
+    assert packed.item() == pytest.approx(mean.item(), rel=1e-5)
+
+
+def test_a_branch_does_not_see_its_neighbours(model):
+    sequence, branches, prefix, patches = made_sequence(2)
+    other = shared_image.Branch((branches[0].input_ids + 7) % 50 + 10, branches[0].n_question)
+    changed = shared_image.assemble(prefix, [other, branches[1]], sequence.image_grid_thw, IMAGE)
+    second = [
+        shared_image.collate([[(s, patches)]], 0, model.config._attn_implementation, False) for s in (sequence, changed)
+    ]
+    with torch.no_grad():
+        logits = [model(**{k: v for k, v in b.items() if k not in ("labels", "logits_to_keep")}).logits for b in second]
+    n = len(branches[1].input_ids)
+    assert torch.allclose(logits[0][0, -n:], logits[1][0, -n:], atol=1e-6)
+    assert not torch.allclose(logits[0][0, :-n], logits[1][0, :-n], atol=1e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(n_branches=st.integers(1, 6), rows=st.integers(1, 4), columns=st.integers(1, 4), seed=st.integers(0, 99))
+def test_mask_positions_and_labels_hold_for_any_shape(n_branches, rows, columns, seed):
+    sequence, branches, prefix, _ = made_sequence(n_branches, rows, columns, seed)
+    mask, branch = sequence.attention_mask[0, 0], sequence.branch
+    query, key = mask.nonzero(as_tuple=True)
+    assert bool((key <= query).all())
+    assert bool(((branch[key] == 0) | (branch[key] == branch[query])).all())
+    assert mask.diagonal().all()
+    n_labels = [len(b.input_ids) - b.n_question for b in branches]
+    assert int((sequence.labels != shared_image.IGNORE).sum()) == sum(n_labels) == len(sequence.logits_to_keep)
+    starts = sequence.position_ids[:, 0, :][:, [int((branch == b).nonzero()[0]) for b in range(1, n_branches + 1)]]
+    assert (starts == starts[0, 0]).all()
+    assert sequence.n_tokens_separate == sum(len(prefix) + len(b.input_ids) for b in branches)
+
+
+def test_positions_are_those_of_transformers(model):
+    sequence, branches, prefix, _ = made_sequence(1, rows=2, columns=4)
+    ids = torch.cat([prefix, branches[0].input_ids])[None]
+    want, _ = model.model.get_rope_index(ids, (ids == IMAGE).int(), image_grid_thw=sequence.image_grid_thw)
+    assert torch.equal(sequence.position_ids, want)
+
+
+def test_bad_input_is_refused_with_one_line():
+    sequence, branches, prefix, _ = made_sequence(1)
+    with pytest.raises(ValueError, match="0 branches"):
+        shared_image.assemble(prefix, [], sequence.image_grid_thw, IMAGE)
+    with pytest.raises(ValueError, match="6 image tokens for a grid of 1x3x3"):
+        shared_image.assemble(prefix, branches, torch.tensor([[1, 6, 6]]), IMAGE)

@@ -1,0 +1,208 @@
+"""Samples, plan, preflight and training of an adapter, on a randomly initialised model of the tiny base's form."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import TrainingArguments
+
+from jwvl_lib import preflight, samples, shared_image, tiny_base, train, vlm
+
+DECODER = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
+TURNS = [("Which instrument?", "SDO/HMI"), ("读出图中的文字。", "SDO/AIA 171\n2014-02-03 06:00 UT"), ("Spots?", "yes")]
+
+
+@pytest.fixture(scope="module")
+def processor():
+    return vlm.load_processor(tiny_base.FOLDER)
+
+
+def lora_model(processor, target_modules=DECODER):
+    model = tiny_base.build_model(processor.tokenizer).eval()
+    return get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=target_modules, task_type="CAUSAL_LM"))
+
+
+def made_samples(model, processor, n, n_turns=3):
+    rng = np.random.default_rng(0)
+    images = [Image.fromarray(rng.integers(0, 255, (56, 56, 3), dtype=np.uint8)) for _ in range(n)]
+    return samples.prepare_samples(model, processor, images, [TURNS[:n_turns]] * n, [f"i{k}" for k in range(n)])
+
+
+def arguments(folder, **changed):
+    settings = dict(
+        output_dir=str(folder),
+        max_steps=8,
+        per_device_train_batch_size=2,
+        per_device_eval_batch_size=2,
+        learning_rate=1e-2,
+        logging_steps=2,
+        eval_strategy="steps",
+        eval_steps=3,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        train_sampling_strategy="sequential",
+    )
+    return TrainingArguments(**settings | changed)
+
+
+def run(processor, folder, **changed):
+    model = lora_model(processor)
+    data, replay = made_samples(model, processor, 4), made_samples(model, processor, 3, n_turns=1)
+    rows = samples.plan_rows(data, 16, 3, seed=0, n_replay=3, replay_share=0.25)
+    train_set = samples.RowDataset(processor, rows, data, replay)
+    val_set = samples.RowDataset(processor, samples.validation_rows(data), data)
+    settings = arguments(folder, **changed)
+    before = preflight.preflight(model, train_set, settings)
+    return before, train.fit(model, train_set, val_set, settings, folder / "adapter", folder / "train_log.jsonl")
+
+
+@pytest.fixture(scope="module")
+def finished(processor, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fit")
+    return folder, *run(processor, folder)
+
+
+def test_training_lowers_the_loss_and_logs_every_event(finished):
+    folder, _, result = finished
+    lines = [json.loads(line) for line in (folder / "train_log.jsonl").read_text().splitlines()]
+    assert len(lines) == len(result.log)
+    assert list(lines[0]) == ["step", "epoch", "samples_seen", "loss", "eval_loss", "lr", "seconds"]
+    evaluated = result.log.dropna(subset="eval_loss")
+    assert evaluated["step"].tolist() == [3, 6, 8]  # as asked for, and at the end
+    assert evaluated["eval_loss"].iloc[-1] < 0.8 * evaluated["eval_loss"].iloc[0]
+    assert result.log["samples_seen"].iloc[-1] == 16 * 4  # 16 rows of 3 branches and 1 replay sample
+
+
+def test_only_the_adapter_was_trained_and_it_changes_the_answers(finished, processor):
+    folder, before, result = finished
+    trained = {row["module"]: row for row in result.trainable if row["trainable"]}
+    assert list(trained) == ["adapter (LoRA)"]
+    assert trained["adapter (LoRA)"]["n_trainable"] == before["n_trainable"]
+    frozen = [row for row in result.trainable if not row["trainable"]]
+    assert {row["module"] for row in frozen} >= {"vision tower", "vision merger", "decoder", "token embedding"}
+    assert all(row["frozen_sha256_before"] == row["frozen_sha256_after"] for row in frozen)
+    weights = load_file(folder / "adapter" / "adapter_model.safetensors")
+    assert sum(w.numel() for w in weights.values()) == before["n_trainable"]
+    assert not any("visual" in name for name in weights)
+    assert any(w.abs().sum() > 0 for name, w in weights.items() if "lora_B" in name)
+
+
+def test_one_seed_gives_one_adapter(finished, processor, tmp_path):
+    folder, _, _ = finished
+    run(processor, tmp_path)
+    first, second = (load_file(f / "adapter" / "adapter_model.safetensors") for f in (folder, tmp_path))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_accumulated_steps_equal_one_large_step(processor, tmp_path):
+    _, whole = run(processor, tmp_path / "a", max_steps=2, per_device_train_batch_size=4, logging_steps=1)
+    halves = dict(max_steps=2, per_device_train_batch_size=2, gradient_accumulation_steps=2, logging_steps=1)
+    _, parts = run(processor, tmp_path / "b", **halves)
+    assert parts.log["loss"].dropna().tolist() == pytest.approx(whole.log["loss"].dropna().tolist(), rel=1e-4)
+    assert parts.log["samples_seen"].max() == whole.log["samples_seen"].max()
+
+
+def test_preflight_counts_and_leaves_the_model_alone(processor, tmp_path):
+    model = lora_model(processor)
+    data = made_samples(model, processor, 3)
+    dataset = samples.RowDataset(processor, samples.plan_rows(data, 6, 3, seed=0), data)
+    state, random_state = {k: v.clone() for k, v in model.state_dict().items()}, torch.get_rng_state()
+    counts = preflight.preflight(model, dataset, arguments(tmp_path))
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert all(p.grad is None for p in model.parameters())
+    sequence = dataset[0][0][0]
+    assert counts["tokens_per_sequence_median"] == len(sequence.input_ids)
+    assert counts["tokens_seen_if_separate"] == 6 * sequence.n_tokens_separate
+    assert 0 < counts["tokens_saved_share"] < 1
+    assert (counts["n_images"], counts["n_samples"], counts["n_samples_seen"], counts["n_steps"]) == (3, 9, 18, 3)
+    assert counts["n_trainable"] == sum(p.numel() for name, p in model.named_parameters() if "lora_" in name)
+
+
+def test_a_lora_on_the_frozen_tower_is_refused(processor, tmp_path):
+    model = lora_model(processor, target_modules=r".*(visual|language_model).*(qkv|q_proj)")
+    data = made_samples(model, processor, 1)
+    dataset = samples.RowDataset(processor, samples.plan_rows(data, 2, 3, seed=0), data)
+    with pytest.raises(ValueError, match="the vision tower is frozen"):
+        preflight.preflight(model, dataset, arguments(tmp_path))
+    with pytest.raises(ValueError, match="the vision tower is frozen"):
+        train.fit(model, dataset, dataset, arguments(tmp_path), tmp_path / "adapter", tmp_path / "log.jsonl")
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_a_frozen_weight_that_moved_is_an_error(processor):
+    model = lora_model(processor)
+    before = preflight.trainable_table(model)
+    next(p for name, p in model.named_parameters() if "visual.merger" in name).data.add_(1e-3)
+    with pytest.raises(RuntimeError, match="vision merger: frozen weights changed"):
+        preflight.compare_trainable(before, preflight.trainable_table(model))
+
+
+def test_a_sequence_is_what_generation_will_see(processor):
+    grid = torch.tensor([[1, 4, 4]])
+    sequence = shared_image.build_sequence(processor, grid, TURNS)
+    for number, (question, answer) in enumerate(TURNS, start=1):
+        ids = sequence.input_ids[(sequence.branch == 0) | (sequence.branch == number)]
+        labels = sequence.labels[sequence.branch == number]
+        supervised = labels[labels != shared_image.IGNORE]
+        prompt = vlm.prompt_ids(processor, question, n_image_tokens=4)
+        assert ids[: -len(supervised)].tolist() == prompt
+        assert processor.tokenizer.decode(supervised) == answer + "<|im_end|>"
+
+
+class Sized:
+    def __init__(self, n):
+        self.branches = range(n)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    branches_per_image=st.integers(1, 10),
+    share=st.floats(0, 0.6),
+    seed=st.integers(0, 9),
+)
+def test_an_epoch_shows_every_annotation_once_and_the_replay_share_holds(sizes, branches_per_image, share, seed):
+    data = [Sized(n) for n in sizes]
+    n_rows = 2 * samples.rows_per_epoch(data, branches_per_image)
+    rows = samples.plan_rows(data, n_rows, branches_per_image, seed, n_replay=5 if share else 0, replay_share=share)
+    for epoch in (0, 1):
+        seen = sorted((row.sample, b) for row in rows if row.epoch == epoch for b in row.branches)
+        assert seen == [(i, b) for i, n in enumerate(sizes) for b in range(n)]
+    n_seen, n_replayed = sum(len(row.branches) for row in rows), sum(len(row.replay) for row in rows)
+    assert abs(n_replayed - share * (n_seen + n_replayed)) <= 1
+    assert rows == samples.plan_rows(data, n_rows, branches_per_image, seed, 5 if share else 0, share)
+
+
+def test_replay_without_samples_and_unbuilt_methods_are_refused():
+    with pytest.raises(ValueError, match="replay_share 0.2 with 0 replay samples"):
+        samples.plan_rows([Sized(2)], 1, 2, seed=0, replay_share=0.2)
+    with pytest.raises(ValueError, match="method 'qlora'"):
+        train.check_method("qlora", "sft")
+    with pytest.raises(ValueError, match="stages 'align,sft'"):
+        train.check_method("lora", "align,sft")
+    train.check_method("lora", "sft")
+
+
+def test_training_never_reads_the_test_split(tmp_path):
+    corpus = pd.DataFrame({"image_id": ["a", "b", "c"], "split": ["train", "val", "test"], "path": "images/x.png"})
+    accepted = pd.DataFrame({"annotation_id": ["3", "1", "2"], "image_id": ["a", "a", "c"], "answer": "x"})
+    corpus.to_parquet(tmp_path / "corpus.parquet")
+    accepted.to_parquet(tmp_path / "accepted.parquet")
+    table = samples.load_annotations(tmp_path, tmp_path, "train")
+    assert table["annotation_id"].tolist() == ["1", "3"]
+    assert table["path"].tolist() == [str(tmp_path / "images/x.png")] * 2
+    with pytest.raises(ValueError, match="split 'test': training reads"):
+        samples.load_annotations(tmp_path, tmp_path, "test")
+    with pytest.raises(ValueError, match="split 'val': 0 accepted annotations"):
+        samples.load_annotations(tmp_path, tmp_path, "val")
