@@ -185,12 +185,12 @@ def ask(rng: np.random.Generator, scene: Scene, task: str, language: str) -> tup
         return wording, "\n".join(scene.lines), ()
     asked = pick(rng, KINDS) if task == "seen" and rng.random() < 0.6 else scene.kind
     question = wording.format(thing=asked if language == "en" else KIND_NAMES[asked])
-    truth = _truth(scene, task, asked)
+    true_name = truth(scene, task, asked)
     names = _VOCABULARIES[task]
-    answer = truth if language == "en" else names[truth]
+    answer = true_name if language == "en" else names[true_name]
     if task != "count_range" and rng.random() < 0.5:
         return question, answer, ()
-    choices = _choices(rng, names, truth, language, whole=task == "count_range")
+    choices = _choices(rng, names, true_name, language, whole=task == "count_range")
     return closed(question, choices, language), answer, choices
 
 
@@ -200,7 +200,8 @@ def closed(question: str, choices: Sequence[str], language: str) -> str:
     return f"{question}从中选择：{listed}。" if language == "zh" else f"{question} Choose from: {listed}."
 
 
-def _truth(scene: Scene, task: str, asked: str) -> str:
+def truth(scene: Scene, task: str, asked: str = "") -> str:
+    """The English answer to a task other than `ocr`; `asked` is the kind that `seen` asks about."""
     n = len(scene.things)
     if task == "count_range":
         return "0" if n == 0 else "1-2" if n < 3 else "3 or more"
@@ -251,9 +252,7 @@ def make_scene(rng: np.random.Generator, image_px: int = 168) -> Scene:
         image = _draw_shapes(rng, things, shape, COLOURS[colour][1], image_px)
     else:
         image = _draw_spots(rng, things, kind, COLOURS[colour][1], centre, disk_radius, image_px)
-    lines = (random_line(rng), random_line(rng))
-    text_xy = (round(rng.integers(2, 7) * unit), image_px - band + int(rng.integers(-2, 0)))
-    _draw_band(image, lines, text_xy, band)
+    lines, text_xy = _write_band(rng, image)
     return Scene(image, kind, colour, shape, things, centre, lines, text_xy)
 
 
@@ -343,11 +342,24 @@ def band_font(band: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(FONT, band // 2 - 1)
 
 
-def _draw_band(image: Image.Image, lines: Sequence[str], xy: tuple[int, int], band: int) -> None:
+def make_strip(rng: np.random.Generator, image_px: int = 168) -> tuple[Image.Image, tuple[str, str], int]:
+    """The text band of a picture alone, with its two lines and the x where they start."""
+    image = Image.new("RGB", (image_px, round(image_px / 6)))
+    lines, (text_x, _) = _write_band(rng, image)
+    return image, lines, text_x
+
+
+def _write_band(rng: np.random.Generator, image: Image.Image) -> tuple[tuple[str, str], tuple[int, int]]:
+    """Draw the black band and two random lines at the foot of an image; the lines and where the first starts."""
+    band = round(image.width / 6)
+    top = image.height - band
+    lines = (random_line(rng), random_line(rng))
+    x, y = round(rng.integers(2, 7) * image.width / 168), top + int(rng.integers(-2, 0))
     draw = ImageDraw.Draw(image)
-    draw.rectangle([0, image.height - band, image.width, image.height], fill=(0, 0, 0))
+    draw.rectangle([0, top, image.width, image.height], fill=(0, 0, 0))
     for i, line in enumerate(lines):
-        draw.text((xy[0], xy[1] + i * (band // 2)), line, font=band_font(band), fill=(255, 255, 255))
+        draw.text((x, y + i * (band // 2)), line, font=band_font(band), fill=(255, 255, 255))
+    return lines, (x, y)
 
 
 def random_line(rng: np.random.Generator, n_max: int = 20) -> str:
