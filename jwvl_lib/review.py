@@ -10,7 +10,7 @@ import csv
 import hashlib
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def apply_policy(ledger: Path, annotations: pd.DataFrame, policy: str, seed: int
     """
     left = sampled(annotations["annotation_id"], _share_left(policy), seed, "sample")
     wanted = {}
-    for key, claims in zip(annotations["annotation_id"], annotations["claims"], strict=True):
+    for key, claims in zip(annotations["annotation_id"].tolist(), annotations["claims"].tolist(), strict=True):
         wanted[key] = None if key in left else _by_claims(key, json.loads(claims))
     standing = _standing(ledger, annotations, AUTO_FACTS)
     new = [d for key, d in wanted.items() if d and standing.get(key) != (d.verdict, d.reasons)]
@@ -186,9 +186,10 @@ def outcomes(ledger: Path, annotations: pd.DataFrame) -> pd.DataFrame:
     rejection outranks a flag and a flag an acceptance. `reviewer` names all who had that rank, joined by "; ".
     """
     state = review_ledger.current(ledger, annotations)
-    state = state[state["verdict"] != "skip"]
-    groups = {key: group.to_dict("records") for key, group in state.groupby("annotation_id")}
-    rows = [_outcome(key, groups.get(key, [])) for key in sorted(annotations["annotation_id"])]
+    by_annotation = defaultdict(list)
+    for decision in state[state["verdict"] != "skip"].to_dict("records"):
+        by_annotation[decision["annotation_id"]].append(decision)
+    rows = [_outcome(key, by_annotation[key]) for key in sorted(annotations["annotation_id"].tolist())]
     return pd.DataFrame(rows, columns=["annotation_id", "verdict", "reasons", "reviewer", "edit_text"])
 
 
