@@ -1,0 +1,169 @@
+"""Where the solar disk lies in an image: centre, radius and orientation from the header, places to pixels and back.
+
+Reads and writes nothing. Pixels are 0-based (x right, y up: column and row of `Observation.data`), the centre of the
+first pixel at (0, 0). Directions are west and north on the sky in solar radii, as in `jwvl_lib.heliographic`.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from jwvl_lib.heliographic import unit_vectors
+from jwvl_lib.observations import Observation
+
+ARCSEC = {"": 1.0, "arcsec": 1.0, "arcsecs": 1.0, "deg": 3600.0, "degree": 3600.0}
+SOLAR_AXES = ("HPLN", "SOLAR-X", "SOLAR_X", "ARCSEC", "GONGX")
+SUN_RADIUS_M = 695.7e6
+SOHO_DISTANCE = 0.99  # of the Earth's: SOHO is at the inner Lagrange point
+
+
+@dataclass(frozen=True, eq=False)
+class DiskGeometry:
+    """The disk in an image: centre (x, y) and mean radius in pixels, and `matrix` (2, 2), (west, north) in solar radii
+    to pixel offsets. `crota_deg` is the angle of CROTA2; `b0_deg` and `lon_deg` are the observer's Stonyhurst place."""
+
+    x: float
+    y: float
+    radius_px: float
+    crota_deg: float
+    matrix: np.ndarray
+    b0_deg: float
+    lon_deg: float
+    radius_arcsec: float
+
+    def to_pixel(self, west_north: np.ndarray) -> np.ndarray:
+        """(..., 2) west and north in solar radii -> (..., 2) pixels x, y."""
+        return np.asarray(west_north) @ self.matrix.T + (self.x, self.y)
+
+
+def disk_geometry(obs: Observation) -> DiskGeometry | None:
+    """The disk by the header, None where the header does not say (a plain picture, a Carrington chart).
+
+    CRPIX, CDELT, CRVAL, CUNIT with CD, PC or CROTA (FITS standard, Thompson 2006), the fitted limb of GONG
+    (FNDLMBXC …), MDI's roll (P_ANGLE). Helioviewer's JPEG2000 are north up whatever CROTA says. The radius is
+    RSUN_OBS, or follows from the distance, or from the date for the Earth and SOHO.
+    """
+    header = obs.header
+    if not str(header.get("CTYPE1", "")).upper().startswith(SOLAR_AXES):
+        return None
+    radius_arcsec = _radius_arcsec(obs)
+    if radius_arcsec is None:
+        return None
+    linear = _pixel_scale(header)
+    if linear is not None:
+        matrix = np.linalg.inv(linear) * radius_arcsec
+        value = np.array([_get(header, "CRVAL1") or 0.0, _get(header, "CRVAL2") or 0.0])
+        centre = np.array([_get(header, "CRPIX1") or 0.0, _get(header, "CRPIX2") or 0.0]) - 1
+        centre = centre - matrix @ (value * _unit(header) / radius_arcsec)
+    else:
+        radius = _get(header, "FNDLMBMI", "SOLAR_R")
+        if not radius:
+            return None
+        matrix = radius * np.eye(2)
+        centre = np.array([_get(header, "FNDLMBXC", "CRPIX1") or 0.0, _get(header, "FNDLMBYC", "CRPIX2") or 0.0]) - 1
+    # sign as in CROTA2: PC = [[cos, -sin], [sin, cos]]
+    crota = math.degrees(math.atan2(-matrix[1, 0], matrix[0, 0]))
+    return DiskGeometry(
+        x=float(centre[0]),
+        y=float(centre[1]),
+        radius_px=float(math.sqrt(abs(np.linalg.det(matrix)))),
+        crota_deg=crota,
+        matrix=matrix,
+        b0_deg=_b0_deg(obs),
+        lon_deg=_get(header, "HGLN_OBS") or 0.0,
+        radius_arcsec=radius_arcsec,
+    )
+
+
+def heliographic_to_pixel(geometry: DiskGeometry, lat_deg, lon_deg) -> tuple[np.ndarray, np.ndarray]:
+    """Stonyhurst degrees at the time of the image -> pixels (..., 2) and whether the place is on the visible side.
+
+    With the perspective of an observer at finite distance (half a per cent of the radius at most).
+    """
+    vectors = unit_vectors(lat_deg, np.asarray(lon_deg) - geometry.lon_deg, geometry.b0_deg)
+    distance = 1 / math.sin(math.radians(geometry.radius_arcsec / 3600))
+    # tangent of the angle from the disk centre, in units of the apparent radius
+    depth = (distance - vectors[..., 2:]) * math.tan(math.radians(geometry.radius_arcsec / 3600))
+    return geometry.to_pixel(vectors[..., :2] / depth), vectors[..., 2] > 1 / distance
+
+
+def is_full_disk(geometry: DiskGeometry | None, shape: tuple[int, int], tolerance: float = 0.08) -> bool:
+    """Whether the whole disk lies in an array of that shape, but for `tolerance` solar radii."""
+    if geometry is None:
+        return False
+    reach = 1 - tolerance
+    limb = geometry.to_pixel(np.array([(reach, 0), (-reach, 0), (0, reach), (0, -reach)]))
+    return bool((limb >= -0.5).all() and (limb <= np.array(shape[::-1]) - 0.5).all())
+
+
+def sun_from_earth(date_obs: str) -> tuple[float, float]:
+    """Distance (au) and heliographic latitude of the disk centre (degrees) for an ISO date.
+
+    Low precision of the Astronomical Almanac and Meeus (Astronomical Algorithms, chapters 25 and 29): 0.01 degrees.
+    """
+    days = (datetime.fromisoformat(date_obs) - datetime(2000, 1, 1, 12)).total_seconds() / 86400
+    anomaly = math.radians(357.528 + 0.9856003 * days)
+    longitude = 280.460 + 0.9856474 * days + 1.915 * math.sin(anomaly) + 0.020 * math.sin(2 * anomaly)
+    node = 73.6667 + 1.3958333 * (days + 2451545.0 - 2396758.0) / 36525
+    b0 = math.degrees(math.asin(math.sin(math.radians(longitude - node)) * math.sin(math.radians(7.25))))
+    return 1.00014 - 0.01671 * math.cos(anomaly) - 0.00014 * math.cos(2 * anomaly), b0
+
+
+def _pixel_scale(header: dict) -> np.ndarray | None:
+    """(2, 2) arcsec per pixel, or None where CDELT is absent or zero."""
+    unit = _unit(header)
+    if _get(header, "CD1_1"):
+        rows = [[_get(header, f"CD{i}_{j}") or 0.0 for j in (1, 2)] for i in (1, 2)]
+        return unit * np.array(rows)
+    cdelt = [_get(header, "CDELT1"), _get(header, "CDELT2")]
+    return unit * np.diag(cdelt) @ _turn(header) if all(cdelt) else None
+
+
+def _turn(header: dict) -> np.ndarray:
+    """PC matrix; Helioviewer has turned its pictures north up and kept the old angle in the header."""
+    if header.get("HELIOVIEWER"):
+        return np.eye(2)
+    if _get(header, "PC1_1") is not None:
+        return np.array([[_get(header, f"PC{i}_{j}") or 0.0 for j in (1, 2)] for i in (1, 2)])
+    angle = _get(header, "CROTA2", "CROTA", "CROTA1")
+    if angle is None and str(header.get("INSTRUME", "")).upper() == "MDI":
+        angle = _get(header, "P_ANGLE", "SOLAR_P0")
+    if angle is None:
+        angle = _get(header, "SC_ROLL") or 0.0
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    ratio = (_get(header, "CDELT2") or 1.0) / (_get(header, "CDELT1") or 1.0)
+    return np.array([[cos, -sin * ratio], [sin / ratio, cos]])
+
+
+def _radius_arcsec(obs: Observation) -> float | None:
+    """Apparent radius; the plausible range keeps out keywords that other instruments give in pixels."""
+    given = _get(obs.header, "RSUN_OBS", "RSUN_ARC", "RSUN", "SOLAR-R", "SOLAR_R")
+    if given is not None and 850 < given < 1200:
+        return given
+    distance = _get(obs.header, "DSUN_OBS")
+    # MDI's old files carry the astronomical unit itself, a placeholder
+    if distance and distance != 149597870691.0:
+        return math.degrees(math.asin(SUN_RADIUS_M / distance)) * 3600
+    if abs(_get(obs.header, "HGLN_OBS") or 0.0) > 5 or obs.observatory.startswith(("STEREO", "SolO")):
+        return None
+    au = sun_from_earth(obs.date_obs)[0] * (SOHO_DISTANCE if obs.observatory == "SOHO" else 1.0)
+    return math.degrees(math.asin(SUN_RADIUS_M / (au * 149597870700.0))) * 3600
+
+
+def _b0_deg(obs: Observation) -> float:
+    """From the header; an exact zero is a placeholder unless it is the observer's latitude proper."""
+    given = _get(obs.header, "HGLT_OBS", "CRLT_OBS")
+    given = given if given is not None else _get(obs.header, "OBS_B0", "SOLAR_B0", "SOLAR-B0") or None
+    return given if given is not None else sun_from_earth(obs.date_obs)[1]
+
+
+def _get(header: dict, *keys: str) -> float | None:
+    """First keyword that holds a finite number."""
+    values = (header.get(key) for key in keys)
+    return next((float(v) for v in values if isinstance(v, int | float) and math.isfinite(v)), None)
+
+
+def _unit(header: dict) -> float:
+    return ARCSEC.get(str(header.get("CUNIT1", "")).lower(), 1.0)

@@ -1,0 +1,72 @@
+"""Figures of the notebooks: each function takes axes and returns them; only `save_figure` writes.
+
+Reads nothing. There is no pyplot state here: figures are made with `matplotlib.figure.Figure`, or by the notebook.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+DPI = 110
+FLARE_CLASSES = {"A": 1e-8, "B": 1e-7, "C": 1e-6, "M": 1e-5, "X": 1e-4}  # W/m2 of the 1-8 angstrom band
+
+
+def save_figure(fig: Figure, path: Path | str) -> Path:
+    """PNG or SVG at a fixed resolution without date and software, so that the same figure has the same bytes."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"Software": None} if path.suffix == ".png" else {"Date": None, "Creator": None}
+    with matplotlib.rc_context({"svg.hashsalt": "jwvl", "savefig.bbox": None}):
+        fig.savefig(path, dpi=DPI, metadata=metadata)
+    return path
+
+
+def contact_sheet(images: Sequence[Image.Image], titles: Sequence[str] = (), columns: int = 6, side_in: float = 1.9):
+    """Figure of small pictures, row by row, each with its title (instrument and UTC time)."""
+    rows = max(1, math.ceil(len(images) / columns))
+    height = side_in + (0.35 if titles else 0)
+    fig = Figure(figsize=(columns * side_in, rows * height), layout="constrained")
+    for i, image in enumerate(images):
+        ax = fig.add_subplot(rows, columns, i + 1)
+        ax.imshow(np.asarray(image), interpolation="nearest")
+        ax.set_axis_off()
+        if titles:
+            ax.set_title(titles[i], fontsize=7)
+    return fig
+
+
+def plot_xrs(ax: Axes, frame: pd.DataFrame) -> Axes:
+    """GOES X-ray fluxes of `observations.open_xrs` over UTC, logarithmic, with the flare classes on the right."""
+    ax.semilogy(frame["time"], frame["xrsb_wm2"], color="tab:red", lw=0.9, label="1–8 Å")
+    ax.semilogy(frame["time"], frame["xrsa_wm2"], color="tab:blue", lw=0.9, label="0.5–4 Å")
+    ax.set_ylim(1e-9, 1e-3)
+    ax.set_ylabel("flux (W m$^{-2}$)")
+    ax.set_xlabel("time (UT)")
+    for name, flux in FLARE_CLASSES.items():
+        ax.axhline(flux, color="0.85", lw=0.6, zorder=0)
+        ax.text(1.01, flux * 10**0.5, name, transform=ax.get_yaxis_transform(), va="center")
+    ax.legend(loc="upper left", frameon=False, fontsize=8)
+    return ax
+
+
+def plot_confusion(ax: Axes, table: pd.DataFrame) -> Axes:
+    """Confusion table (rows: truth, columns: prediction, counts); shade is the share of the row, text the count."""
+    counts = table.to_numpy(float)
+    totals = counts.sum(axis=1, keepdims=True)
+    share = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    ax.set_xticks(range(table.shape[1]), table.columns, rotation=40, ha="right", fontsize=7)
+    ax.set_yticks(range(table.shape[0]), table.index, fontsize=7)
+    for (i, j), count in np.ndenumerate(counts):
+        if count:
+            ax.text(j, i, f"{count:g}", ha="center", va="center", color="w" if share[i, j] > 0.5 else "k", fontsize=7)
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("true")
+    return ax
