@@ -4,7 +4,8 @@ Reads nothing. There is no pyplot state here: figures are made with `matplotlib.
 """
 
 import math
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -69,4 +70,58 @@ def plot_confusion(ax: Axes, table: pd.DataFrame) -> Axes:
             ax.text(j, i, f"{count:g}", ha="center", va="center", color="w" if share[i, j] > 0.5 else "k", fontsize=7)
     ax.set_xlabel("predicted")
     ax.set_ylabel("true")
+    return ax
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# benchmark
+
+VERDICT_COLOURS = {"supported": "#1b7837", "contradicted": "#b2182b", "unsupported": "#b8860b"}
+VERDICT_MARKS = {"supported": "✓", "contradicted": "✗", "unsupported": "?"}
+
+
+def plot_model_bars(ax: Axes, rows: Mapping[str, Mapping[str, Mapping]], stamp: str) -> Axes:
+    """Base and tuned side by side with 95 % intervals; a black tick is the score of a model that sees nothing.
+
+    `rows` maps a label to {"base": record, "tuned": record} of `bench.metrics_records`; values in 0..1. A model
+    without a value has no bar. `stamp` says what the numbers are worth, and stands in the title.
+    """
+    for offset, (model, colour) in enumerate((("base", "#9ecae1"), ("tuned", "#08519c"))):
+        for y, pair in enumerate(rows.values()):
+            record = pair.get(model) or {}
+            if record.get("value") is None:
+                continue
+            value, place = record["value"], y + 0.38 * offset - 0.19
+            ax.barh(place, value, height=0.36, color=colour, label=model if y == 0 else None)
+            if record["ci_low"] is not None:
+                ax.plot([record["ci_low"], record["ci_high"]], [place, place], color="black", linewidth=1)
+            if record["floor"] is not None:
+                ax.plot([record["floor"]] * 2, [place - 0.18, place + 0.18], color="black", linewidth=2.5)
+    ax.set_yticks(range(len(rows)), [f"{label}  n={_n(pair)}" for label, pair in rows.items()])
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.02)
+    ax.set_xlabel("score (thick tick: sees nothing; thin line: 95 % interval over days)")
+    ax.set_title(stamp)
+    ax.legend(loc="lower right")
+    return ax
+
+
+def _n(pair: Mapping[str, Mapping]) -> int:
+    return next((r["n"] for r in pair.values() if r), 0)
+
+
+def plot_judged_answer(ax: Axes, image: Image.Image, title: str, text: str, claims: Sequence[Mapping]) -> Axes:
+    """A picture, what a model wrote about it, and each claim with its verdict (`claims.check`), marked and coloured.
+
+    The text must be Latin: matplotlib's own fonts hold no Chinese.
+    """
+    ax.imshow(image)
+    ax.set_axis_off()
+    ax.set_title(title, fontsize=8)
+    lines = textwrap.wrap(text or "(no answer)", 46)
+    ax.text(0, -0.03, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=7)
+    for k, claim in enumerate(claims):
+        mark = f"{VERDICT_MARKS[claim['verdict']]} {claim['kind']}: {claim['value']}"
+        place, colour = -0.06 - 0.055 * (len(lines) + k), VERDICT_COLOURS[claim["verdict"]]
+        ax.text(0, place, mark, transform=ax.transAxes, va="top", fontsize=7, color=colour)
     return ax
