@@ -125,3 +125,34 @@ def plot_judged_answer(ax: Axes, image: Image.Image, title: str, text: str, clai
         place, colour = -0.06 - 0.055 * (len(lines) + k), VERDICT_COLOURS[claim["verdict"]]
         ax.text(0, place, mark, transform=ax.transAxes, va="top", fontsize=7, color=colour)
     return ax
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# training
+
+
+def plot_attention_mask(ax: Axes, mask: np.ndarray, branch: np.ndarray) -> Axes:
+    """Who attends to whom in one shared sequence: `mask` (L, L), rows are queries; `branch` (L,), 0 is the prefix."""
+    shade = np.where(mask, branch[:, None] + 1, 0)
+    ax.imshow(np.ma.masked_equal(shade, 0), cmap="viridis", interpolation="nearest")
+    edges = np.flatnonzero(np.diff(branch)) + 0.5
+    ax.hlines(edges, -0.5, len(branch) - 0.5, color="0.8", lw=0.5)
+    ax.vlines(edges, -0.5, len(branch) - 0.5, color="0.8", lw=0.5)
+    ax.set_xlabel("key (token that is seen)")
+    ax.set_ylabel("query (token that sees)")
+    return ax
+
+
+def plot_loss(ax: Axes, log: pd.DataFrame, stamp: str) -> Axes:
+    """Training and validation loss of `train_log.jsonl` over the samples seen, logarithmic; `stamp` is the title."""
+    for column, style, label in (
+        ("loss", "-", "training, mean since the last point"),
+        ("eval_loss", "o-", "validation"),
+    ):
+        part = log.dropna(subset=column)
+        ax.semilogy(part["samples_seen"], part[column], style, ms=4, label=label)
+    ax.set_xlabel("samples seen (annotations and replay)")
+    ax.set_ylabel("loss (nats a supervised token)")
+    ax.set_title(stamp)
+    ax.legend(frameon=False)
+    return ax

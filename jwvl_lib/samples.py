@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from jwvl_lib import shared_image
+from jwvl_lib.general_task import GeneralItem
 from jwvl_lib.shared_image import Branch, SharedSequence
 
 
@@ -111,6 +113,32 @@ def prepare_samples(
     return samples
 
 
+def from_annotations(model, processor, annotations: pd.DataFrame, progress: bool = False) -> list[Sample]:
+    """One `Sample` an image of `load_annotations`' table, in the order of the table."""
+    groups = list(annotations.groupby("image_id", sort=False))
+    turns = [list(zip(group["question"], group["answer"], strict=True)) for _, group in groups]
+    images = [open_picture(group["path"].iloc[0]) for _, group in groups]
+    return prepare_samples(model, processor, images, turns, [key for key, _ in groups], progress=progress)
+
+
+def from_items(model, processor, items: Sequence[GeneralItem], progress: bool = False) -> list[Sample]:
+    """Single-branch samples of the general task, for replay."""
+    turns = [[(item.question, item.answer)] for item in items]
+    names = [f"general_{i:06d}" for i in range(len(items))]
+    return prepare_samples(model, processor, [item.image for item in items], turns, names, progress=progress)
+
+
+def open_picture(path: str | Path) -> Image.Image:
+    """A PNG of the corpus, read wholly, as RGB."""
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def n_replay_due(n_samples: int, replay_share: float) -> int:
+    """Replay samples that make up `replay_share` of all samples seen beside `n_samples` others."""
+    return round(n_samples * replay_share / (1 - replay_share))
+
+
 def rows_per_epoch(samples: Sequence[Sample], branches_per_image: int) -> int:
     """Rows in one pass over all annotations."""
     return sum(-(-len(sample.branches) // branches_per_image) for sample in samples)
@@ -139,7 +167,7 @@ def plan_rows(
     while len(rows) < n_rows:
         for sample, branches in _shuffled_epoch(samples, branches_per_image, rng):
             n_seen += len(branches)
-            n_due = round(n_seen * replay_share / (1 - replay_share)) - n_replayed
+            n_due = n_replay_due(n_seen, replay_share) - n_replayed
             while len(queue) < n_due:
                 queue += rng.permutation(n_replay).tolist()
             rows.append(Row(sample, branches, tuple(queue[:n_due]), epoch))

@@ -9,6 +9,7 @@ different images share a row of the batch. Reads and writes nothing.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -112,6 +113,24 @@ def build_sequence(processor, image_grid_thw: Tensor, turns: Sequence[tuple[str,
         image_grid_thw,
         processor.image_token_id,
         processor.image_processor.merge_size,
+    )
+
+
+def token_table(processor, sequence: SharedSequence) -> pd.DataFrame:
+    """A row a token: `position` (time, height, width), `branch`, `token`, `role` (image, prompt, answer), `supervised`."""
+    supervised = (sequence.labels != IGNORE).tolist()
+    is_image = (sequence.input_ids == processor.image_token_id).tolist()
+    roles = [
+        "image" if image else "answer" if label else "prompt" for image, label in zip(is_image, supervised, strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "position": [tuple(p) for p in sequence.position_ids[:, 0].T.tolist()],
+            "branch": sequence.branch.tolist(),
+            "token": [processor.tokenizer.decode([i]) for i in sequence.input_ids.tolist()],
+            "role": roles,
+            "supervised": supervised,
+        }
     )
 
 

@@ -13,10 +13,19 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import TrainingArguments
 
-from jwvl_lib import preflight, samples, shared_image, tiny_base, train, vlm
+from jwvl_lib import general_task, preflight, samples, shared_image, tiny_base, train, vlm
 
 DECODER = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
 TURNS = [("Which instrument?", "SDO/HMI"), ("读出图中的文字。", "SDO/AIA 171\n2014-02-03 06:00 UT"), ("Spots?", "yes")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """At this size several threads only wait for each other, on a busy machine ten times as long as they work."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +170,14 @@ def test_a_sequence_is_what_generation_will_see(processor):
         assert processor.tokenizer.decode(supervised) == answer + "<|im_end|>"
 
 
+def test_the_token_table_shows_what_is_supervised(processor):
+    grid = torch.tensor([[1, 4, 4]])
+    table = shared_image.token_table(processor, shared_image.build_sequence(processor, grid, TURNS))
+    assert "".join(table.token[table.supervised & (table.branch == 1)]) == "SDO/HMI<|im_end|>"
+    assert (table.role == "image").sum() == 4
+    assert (table.supervised == (table.role == "answer")).all()
+
+
 class Sized:
     def __init__(self, n):
         self.branches = range(n)
@@ -192,6 +209,18 @@ def test_replay_without_samples_and_unbuilt_methods_are_refused():
     with pytest.raises(ValueError, match="stages 'align,sft'"):
         train.check_method("lora", "align,sft")
     train.check_method("lora", "sft")
+
+
+def test_samples_of_annotations_and_of_general_items(processor, tmp_path):
+    model = lora_model(processor)
+    Image.new("RGBA", (56, 56)).save(tmp_path / "a.png")
+    rows = [{"image_id": "a", "path": str(tmp_path / "a.png"), "question": q, "answer": a} for q, a in TURNS]
+    (sample,) = samples.from_annotations(model, processor, pd.DataFrame(rows))
+    assert (sample.image_id, len(sample.branches), tuple(sample.features.shape)) == ("a", 3, (4, 192))
+    items = general_task.make_items(2, seed=1, image_px=56)
+    replay = samples.from_items(model, processor, items)
+    answers = [processor.tokenizer.decode(s.branches[0].input_ids[s.branches[0].n_question :]) for s in replay]
+    assert answers == [item.answer + "<|im_end|>" for item in items]
 
 
 def test_training_never_reads_the_test_split(tmp_path):
