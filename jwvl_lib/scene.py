@@ -14,6 +14,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
+from jwvl_lib.heliographic import unit_vectors
+
 # A spot of 60 MSH is 0.7 px wide on a disk of 66 px radius: drawn to scale it would be lost in a 168 px picture.
 SPOT_ENLARGEMENT = 1.8
 _TEXTURE_PX, _TEXTURE_STEP_DEG = 360, 0.25
@@ -66,15 +68,6 @@ class Scene:
 
 # --------------------------------------------------------------------------------------------------------------------
 # geometry
-
-
-def unit_vectors(lat_deg: np.ndarray, lon_deg: np.ndarray, b0_deg: float) -> np.ndarray:
-    """Stonyhurst degrees (west positive) -> vectors (..., 3): west, north, to the observer, in solar radii."""
-    lat, lon, b0 = np.radians(lat_deg), np.radians(lon_deg), np.radians(b0_deg)
-    west = np.cos(lat) * np.sin(lon)
-    north = np.sin(lat) * np.cos(b0) - np.cos(lat) * np.cos(lon) * np.sin(b0)
-    near = np.sin(lat) * np.sin(b0) + np.cos(lat) * np.cos(lon) * np.cos(b0)
-    return np.stack(np.broadcast_arrays(west, north, near), axis=-1)
 
 
 @lru_cache(maxsize=8)
@@ -350,11 +343,11 @@ def aia_193(scene: Scene, disk: Disk, rng: np.random.Generator) -> np.ndarray:
 def aia_304(scene: Scene, disk: Disk, rng: np.random.Generator) -> np.ndarray:
     """304 angstrom, DN: bright network and plage of the upper chromosphere, dark filaments, prominences."""
     network, fine = _texture("network", disk), _texture("fine", disk)
-    quiet = 34 * (0.75 + 0.9 * network + 0.12 * fine) * (1 - 0.3 * _hole_depth(scene, disk))
-    surface = quiet + 260 * _patches(disk, _wider(scene.plage, 1.25), clip=True) * (0.7 + 0.25 * fine)
+    quiet = 100 * (0.75 + 0.9 * network + 0.12 * fine) * (1 - 0.3 * _hole_depth(scene, disk))
+    surface = quiet + 800 * _patches(disk, _wider(scene.plage, 1.25), clip=True) * (0.7 + 0.25 * fine)
     surface *= 1 - 0.55 * _patches(disk, scene.filaments, clip=True)
-    image = _corona(surface, disk, scale_height=0.025, limb=0.45) + 55 * _limb_clouds(scene, disk) * (disk.r > 0.99)
-    return _counts(image + 10 * _loop_light(scene.core_loops, disk, 0.8), rng)
+    image = _corona(surface, disk, scale_height=0.025, limb=0.45) + 160 * _limb_clouds(scene, disk) * (disk.r > 0.99)
+    return _counts(image + 30 * _loop_light(scene.core_loops, disk, 0.8), rng)
 
 
 def _wider(rows: np.ndarray, factor: float) -> np.ndarray:

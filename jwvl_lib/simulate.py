@@ -2,7 +2,7 @@
 
 Reads `data/region_classes.csv`: how often each McIntosh and Mount Wilson class occurred together, and the 10, 50, 90 %
 points of area, extent and spot count, counted in 30,270 region-days of the NOAA/USAF Solar Region Summaries of
-1998-2005 and 2008-2015 (|longitude| <= 70 degrees, legal classes, at least 3 region-days; US Government, public domain).
+1998-2005 and 2008-2015 (|longitude| <= 70 degrees, legal classes, at least 3 region-days; public domain).
 Writes per day `<folder>/<YYYYMMDD>/`: the SRS issued on the following day, and FITS files with the header cards
 of the real instruments, `SIMULATED = T` and the leading polarities (cards LPnnnnn). Not a climatology: regions too
 small to see at 168 px are not drawn, and the largest is made clearly the largest.
@@ -21,11 +21,12 @@ from astropy.time import Time
 from sunpy.coordinates import sun
 
 from jwvl_lib import swpc
-from jwvl_lib.scene import SPOT_ENLARGEMENT, VIEW_PICTURES, Disk, Scene, SceneRegion, disk_grid, draw_scene, unit_vectors
+from jwvl_lib.heliographic import rotation_deg, unit_vectors
+from jwvl_lib.scene import SPOT_ENLARGEMENT, VIEW_PICTURES, Disk, Scene, SceneRegion, disk_grid, draw_scene
 
 REGION_CLASSES = Path(__file__).parent / "data" / "region_classes.csv"
 # No real region has these numbers yet, and their last four digits still complete by +10000 as real ones do.
-FIRST_NUMBER, LOWEST_NUMBER, HIGHEST_NUMBER = 19000, 15000, 19999
+FIRST_NUMBER, LOWEST_NUMBER, N_NUMBERS = 19000, 15000, 5000
 P_N_REGIONS = (0.15, 0.22, 0.22, 0.18, 0.13, 0.10)  # of 0..5 regions with spots on a day
 SMALLEST_MEDIAN_AREA_MSH = 30
 SMALLEST_LEADER_MSH = 180
@@ -58,9 +59,9 @@ VIEWS = (
          _HMI | {"INSTRUME": "HMI_SIDE1", "CONTENT": "MAGNETOGRAM", "BUNIT": "Gauss"}),
     View("continuum", "hmi_ic", 0.504365 * 16, True, 2.0,
          _HMI | {"INSTRUME": "HMI_FRONT2", "CONTENT": "CONTINUUM INTENSITY", "BUNIT": "DN/s"}),
-    View("171", "aia_171", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_3", "WAVELNTH": 171}),
-    View("193", "aia_193", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_2", "WAVELNTH": 193}),
-    View("304", "aia_304", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_4", "WAVELNTH": 304}),
+    View("171", "aia_171", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_3", "WAVELNTH": 171, "EXPTIME": 2.0}),
+    View("193", "aia_193", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_2", "WAVELNTH": 193, "EXPTIME": 2.0}),
+    View("304", "aia_304", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_4", "WAVELNTH": 304, "EXPTIME": 2.9}),
     View("H-alpha", "gong_ha", 1.0667 * 8, False, 1.0, _GONG | {"WAVELNTH": 6562.808}),
 )
 
@@ -124,10 +125,9 @@ def plan_days(n_days: int, tstart: str, tend: str, seed: int) -> list[SimulatedD
     offsets = np.sort(rng.choice(available, n_days, replace=False)) if n_days else []
     minutes = rng.integers(0, 24 * 60 - 6, n_days)
     n_regions = rng.choice(len(P_N_REGIONS), n_days, p=P_N_REGIONS)
-    limit = HIGHEST_NUMBER - LOWEST_NUMBER + 1
-    if n_regions.sum() > limit:
-        raise ValueError(f"n_simulated_days={n_days} needs {n_regions.sum()} region numbers; there are {limit}"
-                         f" between {LOWEST_NUMBER} and {HIGHEST_NUMBER}: give fewer days")
+    if n_regions.sum() > N_NUMBERS:
+        raise ValueError(f"n_simulated_days={n_days} needs {n_regions.sum()} region numbers; there are {N_NUMBERS}"
+                         f" from {LOWEST_NUMBER} on: give fewer days")
     observed = [start + timedelta(days=int(d), minutes=int(m)) for d, m in zip(offsets, minutes, strict=True)]
     counts = np.concatenate([[0], np.cumsum(n_regions)]).astype(int)
     return [
@@ -178,7 +178,7 @@ def draw_regions(day: SimulatedDay, rng: np.random.Generator) -> list[Region]:
         placed.append(vector)
         cycle = day.cycle_sign if rng.random() > 0.04 else -day.cycle_sign  # a few per cent break Hale's law
         regions.append(Region(
-            noaa_ar=LOWEST_NUMBER + (FIRST_NUMBER - LOWEST_NUMBER + day.first_count + i) % (HIGHEST_NUMBER - LOWEST_NUMBER + 1),
+            noaa_ar=_number(day.first_count + i),
             lat_deg=lat,
             lon_deg=lon,
             carrington_lon_deg=int(round(day.l0_end_deg + lon)) % 360,
@@ -190,6 +190,11 @@ def draw_regions(day: SimulatedDay, rng: np.random.Generator) -> list[Region]:
             leading_sign=cycle * (1 if lat > 0 else -1),
         ))
     return regions
+
+
+def _number(count: int) -> int:
+    """19000 … 19999, and where these run out 15000 … 18999."""
+    return LOWEST_NUMBER + (FIRST_NUMBER - LOWEST_NUMBER + count) % N_NUMBERS
 
 
 def _class_and_area(largest: bool, limit: float, rng: np.random.Generator):
@@ -226,13 +231,6 @@ def _place(largest: bool, day: SimulatedDay, placed: list, rng: np.random.Genera
         if clear and apart > 0.34 - 0.0005 * attempt:
             break
     return lat, lon, vector
-
-
-def rotation_deg(lat_deg: float, hours: float) -> float:
-    """Degrees a spot moves west as seen from the Earth (Howard et al. 1990, synodic), as sunpy's."""
-    sine2 = np.sin(np.radians(lat_deg)) ** 2
-    microradian_per_second = 2.894 - 0.428 * sine2 - 0.370 * sine2**2
-    return float(hours * (np.degrees(microradian_per_second * 1e-6) * 3600 - 0.9856 / 24))
 
 
 def srs_frame(regions: list[Region], day: SimulatedDay) -> pd.DataFrame:
@@ -285,7 +283,7 @@ def _seen(region: Region, hours_left: float) -> SceneRegion:
                        region.extent_deg, region.n_spots, region.leading_sign)
 
 
-def _write_view(view: View, scene: Scene, disk: Disk, regions: list[Region], day: SimulatedDay, folder: Path, rng) -> Path:
+def _write_view(view: View, scene: Scene, disk: Disk, regions: list, day: SimulatedDay, folder: Path, rng) -> Path:
     image = VIEW_PICTURES[view.measurement](scene, disk, rng)
     if view.rotated:
         image = image[::-1, ::-1]

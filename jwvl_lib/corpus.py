@@ -1,0 +1,367 @@
+"""The corpus: from observations, real and simulated, to pictures with facts, boxes and splits.
+
+Reads image files (sunpy's test observations, a local folder) and Solar Region Summaries; simulates days. Writes into
+the stage's folder `images/`, `corpus.parquet` and `rejects.parquet`, besides `raw/` (the simulated FITS and SRS files)
+and `work/` (finished jobs, from which a rerun goes on). Real and simulated files take the same way through the same
+readers. A bad file is a row of the rejects and stops nothing.
+"""
+
+import difflib
+import hashlib
+import json
+import logging
+import math
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from jwvl_lib import artifacts, image_facts, instruments, observations, render, simulate, splits, swpc
+from jwvl_lib.facts import Fact, to_json
+from jwvl_lib.geometry import disk_geometry
+
+LOGGER = logging.getLogger(__name__)
+SOURCES = ("sunpy", "local", "simulated")
+COLUMNS = (
+    "image_id path sha256 source observatory instrument detector measurement wavelength_angstrom layer date_obs width "
+    "height simulated stretch split group_id banner_text facts boxes"
+).split()
+BESIDE_IMAGES = {".txt", ".md", ".json", ".csv", ".yaml", ".yml", ".html", ".pdf", ".py"}
+SMALLEST_DISK = 0.6  # of the picture's height above the banner: smaller, and it is a coronagraph's occulted disk
+LIBRARY = Path(__file__).parent
+WORKED_BY = "corpus facts geometry heliographic image_facts instruments observations render scene simulate swpc".split()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of work: an image file, or a day to be simulated into the folder `path`."""
+
+    source: str
+    path: str
+    day: simulate.SimulatedDay | None = None
+
+
+def build_corpus(
+    folder: str | Path,
+    sources: str = "sunpy,simulated",
+    local_dir: str | Path = "",
+    swpc_dir: str | Path = "",
+    n_simulated_days: int = 150,
+    tstart: str = "2013-01-01",
+    tend: str = "2014-12-31",
+    image_px: int = 168,
+    real_split: str = "test",
+    seed: int = 0,
+    workers: int = 2,
+    progress: bool = False,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Build the corpus in `folder`; returns (corpus, rejects), as written to the two Parquet files.
+
+    `sources` names sunpy and simulated, separated by commas; `local_dir` adds a folder of image files, `swpc_dir` the
+    Solar Region Summaries of their days. Real images go to `real_split` ("" splits them by day like the others).
+    May be killed at any time: run again, it goes on and ends with the same bytes. Raises ValueError for an unknown
+    source or a folder without images, FileNotFoundError for a missing folder.
+    """
+    folder = Path(folder)
+    jobs = list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed)
+    summaries_by_day(str(swpc_dir))
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "work").mkdir(exist_ok=True)
+    rows, rejects, used = [], [], set()
+    for name, outcome in map_images(_Worker(folder, image_px, str(swpc_dir), _code_key()), jobs, workers, progress):
+        used.add(name)
+        rows += outcome["rows"]
+        rejects += outcome["rejects"]
+    rows, twice = _without_duplicates(rows)
+    corpus = _with_splits(pd.DataFrame(rows), real_split, seed)[COLUMNS]
+    rejects = pd.DataFrame(rejects + twice, columns=["path", "reason"]).drop_duplicates(ignore_index=True)
+    artifacts.write_parquet(folder / "corpus.parquet", corpus)
+    artifacts.write_parquet(folder / "rejects.parquet", rejects)
+    _prune(folder, {Path(p).name for p in corpus["path"]}, used, {job.day.name for job in jobs if job.day})
+    return corpus, rejects
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# what there is to do
+
+
+def list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed) -> list[Job]:
+    """The jobs of a corpus in their order: sunpy's files, local files, simulated days."""
+    wanted = {_known_source(name.strip()) for name in sources.split(",") if name.strip()}
+    if str(local_dir):
+        wanted.add("local")
+    jobs = []
+    if "sunpy" in wanted:
+        root = observations.sunpy_data()
+        jobs += [Job(f"sunpy/{p.relative_to(root).as_posix()}", str(p)) for p in observations.sample_files()]
+    if "local" in wanted:
+        root = _local_root(local_dir)
+        jobs += [Job(f"local/{p.relative_to(root).as_posix()}", str(p)) for p in _image_files(root)]
+    if "simulated" in wanted:
+        days = simulate.plan_days(n_simulated_days, tstart, tend, seed)
+        jobs += [Job(f"simulated/{day.name}", str(folder / "raw" / day.name), day=day) for day in days]
+    if not jobs:
+        raise ValueError(f"sources={sources!r}, n_simulated_days={n_simulated_days} give no image; name one of"
+                         f" {', '.join(SOURCES)}, or simulate at least one day")
+    return jobs
+
+
+def _known_source(name: str) -> str:
+    if name not in SOURCES:
+        nearest = difflib.get_close_matches(name, SOURCES, n=1, cutoff=0.0)[0]
+        raise ValueError(f"sources: {name!r} is not known; did you mean {nearest!r}? One of {', '.join(SOURCES)}")
+    return name
+
+
+def _local_root(local_dir: str | Path) -> Path:
+    root = artifacts.resolve(local_dir)
+    if root is None or not root.is_dir():
+        raise FileNotFoundError(f"local_dir={str(local_dir)!r} is no folder; give the folder that holds your images")
+    return root
+
+
+def _image_files(root: Path) -> list[Path]:
+    """Every file below `root` that may be meant as an image, in order of name; texts and hidden files are not."""
+    files = [p for p in root.rglob("*") if p.is_file() and p.suffix.lower() not in BESIDE_IMAGES]
+    files = [p for p in files if not any(part.startswith(".") for part in p.relative_to(root).parts)]
+    if not files:
+        raise ValueError(f"local_dir={str(root)!r} holds no image file; put FITS, JPEG2000 or PNG files into it")
+    return sorted(files, key=lambda p: p.relative_to(root).as_posix())
+
+
+@lru_cache(maxsize=4)
+def summaries_by_day(swpc_dir: str) -> dict[str, tuple[str, Path]]:
+    """Day described ("2014-10-23") -> (source, path) of its summary, which was issued on the following day.
+
+    Those among sunpy's test files, and those below `swpc_dir`, which go before.
+    """
+    found = [(f"sunpy/SRS/{p.name}", p) for p in observations.sample_srs_files()]
+    if swpc_dir:
+        root = artifacts.resolve(swpc_dir)
+        if not root.is_dir():
+            raise FileNotFoundError(f"swpc_dir={swpc_dir!r} is no folder; give the one with YYYYMMDDSRS.txt files")
+        found += [(f"swpc/{p.relative_to(root).as_posix()}", p) for p in sorted(root.rglob("*SRS.txt"))]
+    days = {}
+    for source, path in found:
+        try:
+            issued = datetime.strptime(path.name, "%Y%m%dSRS.txt")
+        except ValueError:
+            continue
+        days[f"{issued - timedelta(days=1):%Y-%m-%d}"] = (source, path)
+    return days
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# doing it
+
+
+def map_images(work: Callable, jobs: Sequence[Job], workers: int = 2, progress: bool = False) -> Iterator:
+    """`work` of every job, in the order of the jobs, on `workers` processes: the one place to put another scheduler."""
+    bar = tqdm(total=len(jobs), disable=not progress, unit="job")
+    with bar:
+        if workers < 2:
+            results = map(work, jobs)
+            yield from _ticked(results, bar)
+            return
+        with ProcessPoolExecutor(workers) as pool:
+            yield from _ticked(pool.map(work, jobs, chunksize=1), bar)
+
+
+def _ticked(results: Iterator, bar: tqdm) -> Iterator:
+    for result in results:
+        bar.update()
+        yield result
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """Does one job, or finds it done in `work/<key>.json`; the key covers the code, the parameters and the file."""
+
+    folder: Path
+    image_px: int
+    swpc_dir: str
+    code: str
+
+    def __call__(self, job: Job) -> tuple[str, dict]:
+        content = "" if job.day else artifacts.sha256(job.path)
+        name = f"{_digest([self.code, self.image_px, job.source, repr(job.day), content])[:24]}.json"
+        outcome = self._finished(name)
+        if outcome is None:
+            outcome = self._simulate(job) if job.day else self._image(job.source, Path(job.path))
+            (self.folder / "work" / name).write_text(json.dumps(outcome), encoding="utf-8")
+        return name, outcome
+
+    def _finished(self, name: str) -> dict | None:
+        """The outcome of a job that is done and whose files are all as they were left; else None."""
+        try:
+            outcome = json.loads((self.folder / "work" / name).read_text(encoding="utf-8"))
+            whole = all(artifacts.sha256(self.folder / path) == sha for path, sha in outcome["files"])
+            whole &= all(_srs_digest(self._srs(day)) == digest for day, digest in outcome["srs"])
+        except (OSError, ValueError, KeyError):
+            return None
+        return outcome if whole else None
+
+    def _srs(self, day: str) -> tuple[str, bytes]:
+        """Source and bytes of the summary of a day, ("", b"") where there is none."""
+        source, path = summaries_by_day(self.swpc_dir).get(day, ("", None))
+        return source, path.read_bytes() if path else b""
+
+    def _simulate(self, job: Job) -> dict:
+        srs, *images = simulate.simulate_day(job.day, job.path)
+        raw = [(f"raw/{job.day.name}/{p.name}", artifacts.sha256(p)) for p in (srs, *images)]
+        outcome = {"rows": [], "rejects": [], "files": raw, "srs": []}
+        for path in images:
+            part = self._image(f"{job.source}/{path.name}", path, (f"{job.source}/{srs.name}", srs.read_bytes()))
+            outcome = {key: value + part[key] if key != "srs" else value for key, value in outcome.items()}
+        return outcome
+
+    def _image(self, source: str, path: Path, srs: tuple[str, bytes] | None = None) -> dict:
+        try:
+            obs = observations.open_observation(path)
+            day = obs.date_obs[:10]
+            summary = srs or self._srs(day)
+            row, rejects = _image_row(obs, source, summary, self.folder, self.image_px)
+        except (observations.UnreadableImage, OSError) as error:
+            reason = getattr(error, "reason", None) or f"{type(error).__name__}: {error.strerror or error}"
+            return {"rows": [], "rejects": [{"path": source, "reason": reason}], "files": [], "srs": []}
+        return {
+            "rows": [row],
+            "rejects": rejects,
+            "files": [(row["path"], row["sha256"])],
+            "srs": [(day, _srs_digest(summary))],
+        }
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# one image
+
+
+def _image_row(obs, source: str, summary: tuple[str, bytes], folder: Path, image_px: int) -> tuple[dict, list[dict]]:
+    """Render, gather facts and boxes, write the picture; the row lacks its split. Second: rejects (a bad SRS)."""
+    name = instruments.display_name(obs.observatory, obs.instrument, obs.measurement)
+    banner = [name.encode("ascii", "replace").decode()[:20], f"{obs.date_obs[:16].replace('T', ' ')} UT"]
+    picture = render.render(obs, image_px, banner, x_offset=_x_offset(source))
+    pixels = hashlib.sha256(repr(obs.data.shape).encode() + obs.data.tobytes()).hexdigest()
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    image_id = f"{slug}_{obs.date_obs.replace('-', '').replace(':', '')}_{pixels[:8]}"
+    png = render.png_bytes(picture.image)
+    (folder / "images" / f"{image_id}.png").write_bytes(png)
+    found = [*image_facts.header_facts(obs, source)]
+    found.append(Fact("banner_text", "\n".join(banner), origin="render", source=source))
+    about_regions, boxes, rejects = _region_facts(obs, source, summary, picture)
+    row = {
+        "image_id": image_id,
+        "path": f"images/{image_id}.png",
+        "sha256": hashlib.sha256(png).hexdigest(),
+        "source": source,
+        **{k: getattr(obs, k) for k in ("observatory", "instrument", "detector", "measurement")},
+        "wavelength_angstrom": obs.wavelength_angstrom if math.isfinite(obs.wavelength_angstrom) else None,
+        "layer": obs.layer,
+        "date_obs": obs.date_obs,
+        "width": picture.image.width,
+        "height": picture.image.height,
+        "simulated": bool(obs.header.get("SIMULATED", False)),
+        "stretch": _stretch_text(obs, picture),
+        "group_id": obs.date_obs[:10],
+        "banner_text": "\n".join(banner),
+        "facts": to_json([*found, *about_regions]),
+        "boxes": json.dumps(boxes),
+        "pixels": pixels,
+    }
+    return row, rejects
+
+
+def _x_offset(source: str) -> int:
+    """2 to 6 px, by the hash of the source: a reader must not learn one column by heart."""
+    return 2 + hashlib.sha256(source.encode()).digest()[0] % 5
+
+
+def _stretch_text(obs, picture: render.Rendered) -> str:
+    if not obs.header.get("SIMULATED"):
+        return picture.stretch
+    return f"{picture.stretch}; simulated, sunspots {simulate.SPOT_ENLARGEMENT:g} times their linear size"
+
+
+def _region_facts(obs, source: str, summary: tuple[str, bytes], picture: render.Rendered) -> tuple[list, list, list]:
+    """Facts and boxes of the day's regions, where the whole disk is seen from the Earth; third: rejects."""
+    srs_source, raw = summary
+    geometry = disk_geometry(obs)
+    if not raw or not picture.full_disk or not image_facts.seen_from_earth(obs.header):
+        return [], [], []
+    top, bottom = picture.to_png(geometry.to_pixel([(0, 1), (0, -1)]))[:, 1]
+    if bottom - top < SMALLEST_DISK * picture.image.height:
+        return [], [], []
+    try:
+        seen = image_facts.regions_seen(swpc.parse_srs(raw, srs_source), obs.date_obs, geometry.b0_deg)
+    except swpc.SwpcFormatError as error:
+        return [], [], [{"path": srs_source, "reason": str(error)}]
+    found = image_facts.srs_facts(raw, seen, srs_source) + image_facts.polarity_facts(obs.header, seen, source)
+    boxes = [{"noaa_ar": r.record["noaa_ar"], "box": image_facts.region_box(r, geometry, picture)} for r in seen]
+    return found, boxes, []
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# the table
+
+
+def _without_duplicates(rows: list[dict]) -> tuple[list[dict], list[dict]]:
+    """The first row of each picture, and a reject for every later one with the same pixels."""
+    first, kept, rejects = {}, [], []
+    for row in rows:
+        if earlier := first.get(row["pixels"]):
+            rejects.append({"path": row["source"], "reason": f"same pixels as {earlier}; the first is kept"})
+            continue
+        first[row["pixels"]] = row["source"]
+        kept.append(row)
+    return kept, rejects
+
+
+def _with_splits(corpus: pd.DataFrame, real_split: str, seed: int) -> pd.DataFrame:
+    if real_split not in ("", "train", "val", "test"):
+        raise ValueError(f"real_split={real_split!r} is no split; one of train, val, test, or '' to split by day")
+    if corpus.empty:
+        raise ValueError("no image could be read: every file was rejected; see work/ and the log for the reasons")
+    real_days = corpus.loc[~corpus["simulated"], "group_id"]
+    fixed = dict.fromkeys(real_days, real_split) if real_split else {}
+    regions = corpus["facts"].map(splits.region_numbers)
+    corpus = corpus.astype({"wavelength_angstrom": "float64", "simulated": "bool"})
+    return corpus.assign(split=splits.assign_splits(corpus["group_id"], regions, fixed, seed))
+
+
+def _prune(folder: Path, images: set[str], work: set[str], days: set[str]) -> None:
+    """Take away what an earlier run with other parameters, or a killed one, has left."""
+    for path in sorted((folder / "images").iterdir()):
+        if path.name not in images:
+            path.unlink()
+    for path in sorted((folder / "work").iterdir()):
+        if path.name not in work:
+            path.unlink()
+    for path in sorted((folder / "raw").glob("*")):
+        if path.name not in days:
+            shutil.rmtree(path)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# hashes
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _srs_digest(summary: tuple[str, bytes]) -> str:
+    return hashlib.sha256(summary[0].encode() + summary[1]).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _code_key() -> str:
+    """Of everything that shapes an outcome: the modules at work and the tables they read."""
+    files = [LIBRARY / f"{name}.py" for name in WORKED_BY] + [simulate.REGION_CLASSES, instruments.TABLE]
+    return _digest([artifacts.sha256(path) for path in files])
