@@ -201,6 +201,9 @@ def _insert(db: sqlite3.Connection, decision: Decision, row: Mapping, client: st
         *(decision.edit_text, decision.seconds, client, earlier),
     )
     _insert_values(db, values)
+    db.execute(
+        "DELETE FROM lease WHERE annotation_id = ? AND reviewer = ?", (decision.annotation_id, decision.reviewer)
+    )
 
 
 def _insert_values(db: sqlite3.Connection, values: tuple) -> None:
@@ -252,6 +255,14 @@ def current(path: str | Path, annotations: pd.DataFrame | None = None) -> pd.Dat
     rows = _rows_by_id(annotations, set(frame["annotation_id"]))
     hashes = {key: annotation_sha256(row) for key, row in rows.items()}
     return frame[frame["annotation_sha256"] == frame["annotation_id"].map(hashes)].reset_index(drop=True)
+
+
+def standing(path: str | Path, reviewer: str, annotation_id: str) -> str | None:
+    """The verdict of one reviewer on one annotation as it stands, or None."""
+    query = "SELECT verdict FROM decision WHERE reviewer = ? AND annotation_id = ? ORDER BY id DESC LIMIT 1"
+    with _connection(Path(path)) as db:
+        row = db.execute(query, (reviewer, annotation_id)).fetchone()
+    return row["verdict"] if row else None
 
 
 def _frame(path: str | Path, query: str) -> pd.DataFrame:

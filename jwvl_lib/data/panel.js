@@ -1,0 +1,269 @@
+// The browser's half of jwvl_lib/panel.py. It draws what the model holds and sends keys back; it decides nothing.
+// Text from a teacher or a header is set as textContent only: nothing here parses HTML.
+
+const SIGNS = { supported: "✓", contradicted: "✗", unsupported: "?" };
+const ACTIONS = [
+  ["a", "A", "Accept"], ["x", "X", "Reject"], [" ", "Space", "Skip"], ["f", "F", "Flag"], ["e", "E", "Edit"],
+  ["z", "Z", "Undo"], ["ArrowLeft", "←", "Back"], ["ArrowRight", "→", "Next"],
+];
+const HELP = [
+  ["A", "accept, and on to the next"], ["X, then 1–9", "reject, with the reason of that digit"],
+  ["Space", "skip: someone else may decide"], ["F", "flag: a second person should look"],
+  ["E", "edit the answer; Ctrl+Enter accepts it as edited"], ["Z", "undo your last decision, as often as you like"],
+  ["← →", "move without deciding"], ["B", "region boxes on or off"], ["0", "fit the picture; the wheel zooms, drag moves"],
+  ["H", "this help"], ["Esc", "back, or give the keyboard back to the notebook"],
+];
+
+function make(tag, className = "", text = "", children = []) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== "") node.textContent = text;
+  node.append(...children);
+  return node;
+}
+
+function svg(tag, attributes, text = "") {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.textContent = text;
+  return node;
+}
+
+const languageTag = (language) => (language === "zh" ? "zh-CN" : language);
+
+// Picture with its region boxes; wheel zooms about the pointer, drag moves, `fit` resets.
+function pictureView() {
+  const image = make("img");
+  image.draggable = false;
+  const layer = make("div", "jwvl-layer", "", [image]);
+  const missing = make("div", "jwvl-missing", "This picture cannot be read.");
+  const frame = make("div", "jwvl-frame", "", [layer, missing]);
+  let overlay = null, url = "", drag = null, place = { scale: 1, x: 0, y: 0 };
+
+  const apply = () => (layer.style.transform = `translate(${place.x}px, ${place.y}px) scale(${place.scale})`);
+  const fit = () => { place = { scale: 1, x: 0, y: 0 }; apply(); };
+  frame.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    const at = frame.getBoundingClientRect(), x = event.clientX - at.left, y = event.clientY - at.top;
+    const scale = Math.min(16, Math.max(1, place.scale * Math.exp(-event.deltaY / 400))), k = scale / place.scale;
+    place = scale === 1 ? { scale: 1, x: 0, y: 0 } : { scale, x: x - k * (x - place.x), y: y - k * (y - place.y) };
+    apply();
+  }, { passive: false });
+  frame.addEventListener("pointerdown", (event) => {
+    drag = { x: event.clientX - place.x, y: event.clientY - place.y };
+    frame.setPointerCapture(event.pointerId);
+  });
+  frame.addEventListener("pointermove", (event) => {
+    if (!drag) return;
+    place = { ...place, x: event.clientX - drag.x, y: event.clientY - drag.y };
+    apply();
+  });
+  frame.addEventListener("pointerup", () => (drag = null));
+  frame.addEventListener("pointercancel", () => (drag = null));
+  image.addEventListener("error", () => frame.classList.add("unreadable"));
+
+  return {
+    frame, fit,
+    toggleBoxes: () => frame.classList.toggle("no-boxes"),
+    setImage(bytes) {
+      URL.revokeObjectURL(url);
+      url = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
+      frame.classList.toggle("unreadable", bytes.byteLength === 0);
+      image.src = url;
+      fit();
+    },
+    setBoxes(boxes, [width, height]) {
+      overlay?.remove();
+      overlay = svg("svg", { viewBox: `0 0 ${width} ${height}` });
+      for (const { noaa_ar, box: [x0, y0, x1, y1] } of boxes) {
+        overlay.append(svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0 }));
+        overlay.append(svg("text", { x: x0, y: y0 - height / 84, "font-size": height / 24 }, `AR ${noaa_ar}`));
+      }
+      layer.append(overlay);
+    },
+    dispose: () => URL.revokeObjectURL(url),
+  };
+}
+
+// The answer with its claims marked where they stand, by colour and by sign.
+function markedText(text, claims) {
+  const node = make("div", "jwvl-answer");
+  let end = 0;
+  for (const claim of claims) { // in reading order, so each is looked for behind the one before
+    const from = claim.text ? text.indexOf(claim.text, end) : -1;
+    if (from < 0) continue;
+    node.append(text.slice(end, from), make("mark", claim.verdict, claim.text));
+    end = from + claim.text.length;
+  }
+  node.append(text.slice(end));
+  return node;
+}
+
+function claimList(claims) {
+  const list = make("ul", "jwvl-claims");
+  for (const claim of claims) {
+    const sign = make("span", "sign", SIGNS[claim.verdict] ?? "?");
+    const row = make("li", claim.verdict, "", [sign, make("span", "", String(claim.text || claim.value)), make("small", "", claim.kind)]);
+    row.title = claim.verdict;
+    list.append(row);
+  }
+  if (!claims.length) list.append(make("li", "none", "no checkable claim in this text"));
+  return list;
+}
+
+function textColumn(entry, claims) {
+  const answer = claims ? markedText(entry.answer, claims) : make("div", "jwvl-answer", entry.answer);
+  const label = make("div", "jwvl-label", claims ? `to decide · ${entry.language}` : `the other language · ${entry.language}`);
+  const column = make("div", claims ? "jwvl-text" : "jwvl-text other", "", [label, make("div", "jwvl-question", entry.question), answer]);
+  column.lang = languageTag(entry.language);
+  return column;
+}
+
+function factTable(facts) {
+  const table = make("table", "jwvl-facts");
+  for (const [kind, value, region, origin] of facts) {
+    const name = region === null ? kind : `${kind} · AR ${region}`;
+    table.append(make("tr", "", "", [make("th", "", name), make("td", "", value), make("td", "origin", origin)]));
+  }
+  return table;
+}
+
+function duration(seconds) {
+  return seconds < 90 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+function render({ model, el }) {
+  const root = make("div", "jwvl-panel");
+  root.tabIndex = 0;
+  root.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the keys first: "x" would cut a cell
+  const head = make("header"), body = make("main"), foot = make("footer"), help = make("aside", "jwvl-help");
+  help.append(make("h3", "", "Keys"), ...HELP.map(([key, what]) => make("div", "", "", [make("kbd", "", key), make("span", "", what)])));
+  help.hidden = true;
+  root.append(head, body, foot, help);
+  el.append(root);
+
+  const picture = pictureView();
+  let waiting = false; // a key is out: nothing more is sent until the answer is here
+  const send = (message) => {
+    if (waiting) return;
+    waiting = true;
+    model.send({ annotation_id: model.get("item").annotation_id, ...message });
+  };
+  const sendKey = (key) => send({ type: "key", key, comment: root.querySelector("input.comment")?.value ?? "" });
+  const button = (className, key, cap, label) => {
+    const node = make("button", className, "", [make("kbd", "", cap), make("span", "", label)]);
+    node.type = "button";
+    node.tabIndex = -1;
+    node.addEventListener("click", () => { sendKey(key); root.focus(); });
+    return node;
+  };
+
+  function drawHead() {
+    const status = model.get("status"), item = model.get("item"), share = status.n_total ? status.n_done / status.n_total : 0;
+    const bar = make("div", "jwvl-bar", "", [make("div")]);
+    bar.firstChild.style.width = `${100 * share}%`;
+    const left = status.n_total ? `${status.n_done} of ${status.n_total}` : "";
+    const pace = status.seconds_each ? `${duration(status.seconds_each)} each, ${duration(status.seconds_each * (status.n_total - status.n_done))} to go` : "";
+    const facts = [left, pace, status.agreement, status.reviewer].filter(Boolean).join("   ·   ");
+    const saved = make("span", "saved", status.saved ? `saved ${status.saved}` : "");
+    const row = make("div", "jwvl-row", "", [make("strong", "", item.title ?? "Review"), make("span", "grow"), make("span", "", facts), saved]);
+    head.replaceChildren(row, bar);
+  }
+
+  function drawStart() {
+    const name = make("input", "name");
+    name.placeholder = "your name";
+    name.value = model.get("status").reviewer ?? "";
+    const go = make("button", "primary", "Begin");
+    go.type = "button";
+    const begin = () => { send({ type: "begin", reviewer: name.value }); root.focus(); };
+    go.addEventListener("click", begin);
+    name.addEventListener("keydown", (event) => event.key === "Enter" && begin());
+    const say = "Does the text fit the picture and its facts? Accept what is physically consistent, right for the domain and free of invention; reject the rest with its reason.";
+    body.replaceChildren(make("div", "jwvl-card", "", [make("h2", "", "Review of annotations"), make("p", "", say), make("div", "jwvl-begin", "", [name, go])]));
+    foot.replaceChildren(make("span", "message", model.get("status").message));
+  }
+
+  function drawItem() {
+    const item = model.get("item");
+    picture.setBoxes(item.boxes, item.size);
+    const tools = make("div", "jwvl-tools", "wheel: zoom · drag: move · 0: fit · B: boxes · H: help");
+    const left = make("div", "jwvl-left", "", [picture.frame, tools]);
+    const chips = ["task", "prompt_id", "prompt_version", "teacher"].map((n) => make("span", "chip", n === "prompt_version" ? `version ${item[n]}` : item[n]));
+    if (item.verdict) chips.push(make("span", `chip mine ${item.verdict}`, `you decided: ${item.verdict}`));
+    const texts = make("div", "jwvl-texts", "", [textColumn(item, item.claims)]);
+    if (item.other) texts.append(textColumn(item.other, null));
+    const right = make("div", "jwvl-right", "", [make("div", "chips", "", chips), texts, make("h4", "", "Claims"), claimList(item.claims)]);
+    if (item.steps.length) right.append(make("details", "", "", [make("summary", "", "Steps"), make("ol", "", "", item.steps.map((s) => make("li", "", s)))]));
+    right.append(make("h4", "", "Facts"), factTable(item.facts));
+    body.replaceChildren(left, right);
+  }
+
+  function drawFoot() {
+    const phase = model.get("phase"), message = make("span", "message", model.get("status").message);
+    if (phase === "reasons") {
+      const comment = make("input", "comment");
+      comment.placeholder = "Tab: a note to the prompt's author (then Esc and a digit)";
+      const chips = model.get("reasons").map((reason, i) => button("reason", String(i + 1), String(i + 1), reason));
+      foot.replaceChildren(make("span", "ask", "Why reject?"), ...chips, button("", "Escape", "Esc", "Back"), comment, message);
+    } else if (phase === "edit") {
+      const text = make("textarea", "edit");
+      text.value = model.get("item").answer;
+      text.lang = languageTag(model.get("item").language);
+      const save = make("button", "primary", "Accept as edited (Ctrl+Enter)");
+      save.type = "button";
+      save.addEventListener("click", () => { send({ type: "edit", text: text.value }); root.focus(); });
+      foot.replaceChildren(text, save, button("", "Escape", "Esc", "Back"), message);
+      text.focus();
+    } else {
+      foot.replaceChildren(...ACTIONS.map(([key, cap, label]) => button(`act ${label.toLowerCase()}`, key, cap, label)), message);
+    }
+  }
+
+  function draw() {
+    waiting = false;
+    const phase = model.get("phase");
+    root.dataset.phase = phase;
+    root.dataset.annotation = model.get("item").annotation_id ?? "";
+    drawHead();
+    if (phase === "start") return drawStart();
+    if (phase === "done") body.replaceChildren(make("div", "jwvl-card", "", [make("h2", "", "Nothing is waiting for you"), make("p", "", "All of your queue is decided. Run the cells below this one to bring your decisions into the results.")]));
+    else drawItem();
+    drawFoot();
+  }
+
+  root.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, phase = model.get("phase");
+    const typing = ["INPUT", "TEXTAREA"].includes(event.target.tagName);
+    if (typing) {
+      if (key === "Escape" && event.target.className === "edit") sendKey(key);
+      if (key === "Escape") root.focus();
+      if (key === "Enter" && event.ctrlKey && phase === "edit") { send({ type: "edit", text: event.target.value }); root.focus(); }
+      return;
+    }
+    if (event.ctrlKey || event.metaKey || event.altKey || phase === "start") return;
+    const known = ACTIONS.some(([name]) => name === key) || /^[1-9]$/.test(key);
+    if (known) event.preventDefault();
+    if (event.repeat && !key.startsWith("Arrow")) return; // a key held down decides once
+    if (key === "h") help.hidden = !help.hidden;
+    else if (key === "Escape" && !help.hidden) help.hidden = true;
+    else if (key === "Escape" && phase === "review") root.blur();
+    else if (key === "b") picture.toggleBoxes();
+    else if (key === "0") picture.fit();
+    else if (known || key === "Escape") sendKey(key);
+  });
+
+  const setImage = () => picture.setImage(model.get("image"));
+  model.on("change:image", setImage);
+  model.on("change:status", draw); // every answer changes the status, and comes with all it changes
+  setImage();
+  draw();
+  return () => {
+    model.off("change:image", setImage);
+    model.off("change:status", draw);
+    picture.dispose();
+  };
+}
+
+export default { render };

@@ -1,0 +1,314 @@
+"""The review panel: its controller without a browser, and once with chromium through Voilà."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from jwvl_lib import artifacts, review, review_ledger
+from jwvl_lib.facts import Fact, to_json
+from jwvl_lib.panel import ReviewPanel
+
+HOSTILE = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>日面 & "quotes" \u202e'
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A small run: ledger, annotations (zh and en, one of them hostile), corpus, pictures."""
+    corpus, rows = [], []
+    for i in range(3):
+        pixels = np.full((168, 168, 3), 40 * (i + 1), np.uint8)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"img{i}.png")
+        banner = f"SDO/AIA 171\n2014-02-0{i + 1} 00:00 UT"
+        known = [Fact("instrument", "AIA"), Fact("banner_text", banner), Fact("area_msh", 210, noaa_ar=11967)]
+        corpus.append(
+            {"image_id": f"img{i}", "path": f"images/img{i}.png", "width": 168, "height": 168, "simulated": True}
+            | {
+                "banner_text": banner,
+                "facts": to_json(known),
+                "boxes": '[{"noaa_ar": 11967, "box": [90, 50, 120, 70]}]',
+            }
+        )
+        for language, answer in (("en", HOSTILE if i == 0 else "SDO/AIA 171 shows AR 11967."), ("zh", "日冕图像。")):
+            claims = [{"kind": "noaa_ar", "value": 11967, "text": "AR 11967", "verdict": "supported"}]
+            claims.append({"kind": "layer", "value": HOSTILE, "text": HOSTILE, "verdict": "unsupported"})
+            rows.append(
+                {"annotation_id": f"a{i}{language}", "image_id": f"img{i}", "task": "description", "language": language}
+                | {"question": f"Describe it. {HOSTILE}", "answer": answer, "steps": json.dumps([HOSTILE])}
+                | {"prompt_id": "description.plain", "prompt_version": "1", "teacher": "simulated", "round": 0}
+                | {"claims": json.dumps(claims), "choices": "[]"}
+            )
+    ledger = review_ledger.open_ledger(tmp_path / "review.sqlite")
+    return ledger, pd.DataFrame(rows), pd.DataFrame(corpus), tmp_path
+
+
+def open_panel(run, reviewer="li.wei", **parameters) -> ReviewPanel:
+    panel = ReviewPanel(*run, **parameters)
+    panel.begin(reviewer)
+    return panel
+
+
+def press(panel, *keys):
+    for key in keys:
+        panel.handle_key(key)
+
+
+def states(run) -> dict:
+    frame = review_ledger.current(run[0], run[1])
+    return dict(zip(frame["annotation_id"], frame["verdict"], strict=True))
+
+
+def test_showing_a_panel_writes_nothing(run):
+    before = artifacts.sha256(run[0])
+    panel = ReviewPanel(*run, reviewer="auto:facts")
+    press(panel, "a", "x", "1", "z")
+    assert panel.phase == "start"
+    assert panel.reviewer == ""  # a program's name is not offered to a person
+    assert artifacts.sha256(run[0]) == before
+
+
+def test_a_program_cannot_decide_in_the_panel(run):
+    panel = open_panel(run, "auto:facts")
+    assert panel.phase == "start"
+    assert "your own name" in panel.status["message"]
+
+
+def test_keys_decide_and_move_on(run):
+    panel = open_panel(run)
+    shown = [panel.item["annotation_id"]]
+    for keys in ("a", ("x", "3"), " ", "f"):
+        press(panel, *keys)
+        shown.append(panel.item["annotation_id"])
+    assert len(set(shown)) == 5
+    assert [states(run)[key] for key in shown[:4]] == ["accept", "reject", "skip", "flag"]
+    events = review_ledger.events(run[0])
+    assert json.loads(events["reasons"][1]) == ["hallucination"]
+    assert set(events["client"]) == {"panel"}
+    assert (events["seconds"] >= 0).all()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", panel.status["saved"])
+    assert (panel.status["n_done"], panel.status["n_total"]) == (4, 6)
+
+
+def test_undo_walks_back_through_the_decisions(run):
+    panel = open_panel(run)
+    first = panel.item["annotation_id"]
+    press(panel, "a", "a", "z", "z")
+    assert panel.item["annotation_id"] == first
+    assert states(run) == {}
+    press(panel, "z")
+    assert panel.status["message"] == "Nothing to undo."
+    assert review_ledger.events(run[0])["verdict"].tolist() == ["accept", "accept", "undo", "undo"]
+
+
+def test_rejecting_can_be_called_off_and_other_keys_do_nothing(run):
+    panel = open_panel(run)
+    press(panel, "1", "x", "0", "q", "a", "Escape")
+    assert panel.phase == "review"
+    assert states(run) == {}
+
+
+def test_an_edit_is_an_acceptance_of_the_new_text(run):
+    panel = open_panel(run)
+    key = panel.item["annotation_id"]
+    press(panel, "e")
+    panel.save_edit("")
+    assert panel.status["message"].startswith("Not saved: ")
+    assert panel.phase == "edit"
+    panel.save_edit("The corona at 171 Å.")
+    assert review.accepted(run[0], run[1])["answer"].tolist() == ["The corona at 171 Å."]
+    assert states(run) == {key: "accept"}
+
+
+def test_arrows_move_without_deciding_and_a_decision_can_be_changed(run):
+    panel = open_panel(run)
+    first = panel.item["annotation_id"]
+    press(panel, "ArrowRight", "ArrowLeft", "ArrowLeft")
+    assert panel.item["annotation_id"] == first
+    press(panel, "a", "ArrowLeft")
+    assert panel.item["verdict"] == "accept"
+    press(panel, "x", "1")
+    assert states(run) == {first: "reject"}
+    press(panel, "z")
+    assert panel.item["verdict"] == "accept"
+
+
+def test_the_end_of_the_queue_says_so_and_can_be_left_again(run):
+    panel = open_panel(run)
+    press(panel, *"aaaaaa")
+    assert panel.phase == "done"
+    assert panel.item == {}
+    press(panel, "a")
+    assert len(states(run)) == 6
+    press(panel, "z")
+    assert panel.phase == "review"
+
+
+def test_two_people_are_not_shown_the_same_annotation(run):
+    one, two = open_panel(run, "li.wei"), open_panel(run, "m.okafor")
+    for _ in range(3):
+        assert one.item["annotation_id"] != two.item["annotation_id"]
+        press(one, "a")
+        press(two, "a")
+    assert len(states(run)) == 6
+    assert one.phase == two.phase == "done"
+
+
+def test_a_second_person_sees_no_trace_of_the_first_verdict(run):
+    press(open_panel(run, "li.wei", overlap=1.0), *"aaaaaa")
+    second = open_panel(run, "m.okafor", overlap=1.0)
+    assert second.item["verdict"] == ""
+    press(second, *"aaaa", "x", "1")
+    assert second.status["agreement"] == ""
+    assert open_panel(run, "m.okafor").status["agreement"] == "agreement 80% of 5"
+
+
+def test_a_key_meant_for_another_annotation_is_dropped(run):
+    panel = open_panel(run)
+    first = panel.item["annotation_id"]
+    for _ in range(2):  # two quick presses of the same key, both sent for the first annotation
+        panel._on_message({"type": "key", "key": "a", "annotation_id": first})
+    assert states(run) == {first: "accept"}
+
+
+def test_a_ledger_held_by_another_does_not_lose_the_place(run, monkeypatch):
+    panel = open_panel(run)
+    first = panel.item["annotation_id"]
+    monkeypatch.setattr(review_ledger, "BUSY_TIMEOUT_MS", 50)
+    with review_ledger._transaction(run[0]):
+        press(panel, "a")
+        assert panel.status["message"] == "Not saved: database is locked"
+        assert panel.item["annotation_id"] == first
+    press(panel, "a")
+    assert states(run) == {first: "accept"}
+
+
+def test_a_missing_picture_is_shown_as_unreadable(run):
+    (run[3] / "images" / "img0.png").unlink()
+    assert open_panel(run).image == b""
+
+
+def test_the_browser_code_parses_no_html():
+    source = (Path(artifacts.LIBRARY) / "data" / "panel.js").read_text(encoding="utf-8")
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|https?://(?!www\.w3\.org/2000)", source
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# a real browser
+
+
+@pytest.fixture
+def chromium():
+    """A chromium page; skipped with the reason where there is none, a failure where CI=true."""
+    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    missing = "chromium is not installed" if executable is None else ""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing = "playwright is not installed"
+    if missing and os.environ.get("CI") == "true":
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        yield page
+        browser.close()
+
+
+PANEL_CELL = """
+from pathlib import Path
+import pandas as pd
+from jwvl_lib.panel import ReviewPanel
+folder = Path({folder!r})
+ReviewPanel(folder / "review.sqlite", pd.read_parquet(folder / "annotations.parquet"),
+            pd.read_parquet(folder / "corpus.parquet"), folder)
+"""
+
+
+@pytest.fixture
+def voila(run):
+    """The address of a page that shows the panel over the small run."""
+    ledger, annotations, corpus, folder = run
+    artifacts.write_parquet(folder / "annotations.parquet", annotations)
+    artifacts.write_parquet(folder / "corpus.parquet", corpus)
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(PANEL_CELL.format(folder=str(folder)))])
+    page.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(page, folder / "panel.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "voila", str(folder / "panel.ipynb"), "--no-browser", f"--port={port}"]
+    environment = os.environ | {"PYTHONPATH": str(artifacts.REPO), "OMP_NUM_THREADS": "1"}
+    command += ["--Voila.ip=127.0.0.1"]
+    with (folder / "voila.log").open("w") as log:
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/voila/static/favicon.ico", server)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def wait_for(url: str, server: subprocess.Popen) -> None:
+    for _ in range(300):
+        assert server.poll() is None, "voila ended before it answered"
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail("voila did not answer within a minute")
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_a_person_decides_by_keys_in_a_real_browser(run, voila, chromium):
+    problems = []
+    chromium.on("pageerror", lambda error: problems.append(str(error)))
+    chromium.goto(voila, timeout=90_000)
+    panel = chromium.locator(".jwvl-panel")
+    chromium.get_by_placeholder("your name").fill("li.wei", timeout=90_000)
+    chromium.keyboard.press("Enter")
+
+    def on(phase: str, other_than: str = "") -> str:
+        chromium.wait_for_selector(f'.jwvl-panel[data-phase="{phase}"]:not([data-annotation="{other_than}"])')
+        return panel.get_attribute("data-annotation")
+
+    first = on("review")
+    assert HOSTILE in panel.locator(".jwvl-text").first.inner_text()
+    assert panel.locator(".jwvl-text script, .jwvl-text img, .jwvl-claims img").count() == 0
+    assert chromium.evaluate("document.querySelector('.jwvl-frame img').naturalWidth") == 168
+    chromium.keyboard.press("a")
+    second = on("review", first)
+    chromium.keyboard.press("x")
+    on("reasons")
+    chromium.keyboard.press("1")
+    on("review", second)
+    assert states(run) == {first: "accept", second: "reject"}
+    assert panel.locator(".saved").inner_text().startswith("saved ")
+    chromium.keyboard.press("z")
+    chromium.wait_for_selector(f'.jwvl-panel[data-annotation="{second}"]')
+    assert states(run) == {first: "accept"}
+    assert review_ledger.events(run[0])["reviewer"].unique().tolist() == ["li.wei"]
+    assert panel.get_attribute("data-lm-suppress-shortcuts") == "true"
+    assert "owned" not in chromium.title()
+    assert problems == []
