@@ -15,6 +15,7 @@ from jwvl_lib.observations import Observation
 
 ARCSEC = {"": 1.0, "arcsec": 1.0, "arcsecs": 1.0, "deg": 3600.0, "degree": 3600.0}
 SOLAR_AXES = ("HPLN", "SOLAR-X", "SOLAR_X", "ARCSEC", "GONGX")
+EIT_DETECTOR_PX = 1024
 SUN_RADIUS_M = 695.7e6
 SOHO_DISTANCE = 0.99  # of the Earth's: SOHO is at the inner Lagrange point
 
@@ -51,8 +52,9 @@ def disk_geometry(obs: Observation) -> DiskGeometry | None:
     radius_arcsec = _radius_arcsec(obs)
     if radius_arcsec is None:
         return None
-    linear = _pixel_scale(header)
+    linear = _pixel_scale(header, obs.source_kind)
     if linear is not None:
+        linear = linear * _binning(header, radius_arcsec)
         matrix = np.linalg.inv(linear) * radius_arcsec
         value = np.array([_get(header, "CRVAL1") or 0.0, _get(header, "CRVAL2") or 0.0])
         centre = np.array([_get(header, "CRPIX1") or 0.0, _get(header, "CRPIX2") or 0.0]) - 1
@@ -111,27 +113,35 @@ def sun_from_earth(date_obs: str) -> tuple[float, float]:
     return 1.00014 - 0.01671 * math.cos(anomaly) - 0.00014 * math.cos(2 * anomaly), b0
 
 
-def _pixel_scale(header: dict) -> np.ndarray | None:
+def _pixel_scale(header: dict, source_kind: str) -> np.ndarray | None:
     """(2, 2) arcsec per pixel, or None where CDELT is absent or zero."""
     unit = _unit(header)
     if _get(header, "CD1_1"):
         rows = [[_get(header, f"CD{i}_{j}") or 0.0 for j in (1, 2)] for i in (1, 2)]
         return unit * np.array(rows)
     cdelt = [_get(header, "CDELT1"), _get(header, "CDELT2")]
-    return unit * np.diag(cdelt) @ _turn(header) if all(cdelt) else None
+    return unit * np.diag(cdelt) @ _turn(header, source_kind) if all(cdelt) else None
 
 
-def _turn(header: dict) -> np.ndarray:
+def _binning(header: dict, radius_arcsec: float) -> float:
+    """Factor on CDELT for EIT frames that were binned without it: a full field cannot be smaller than the disk."""
+    across, scale = _get(header, "NAXIS1"), _get(header, "CDELT1")
+    if header.get("OBJECT") == "full FOV" and across and abs(scale or 1.0) * across < 2 * radius_arcsec:
+        return EIT_DETECTOR_PX / across
+    return 1.0
+
+
+def _turn(header: dict, source_kind: str) -> np.ndarray:
     """PC matrix; Helioviewer has turned its pictures north up and kept the old angle in the header."""
     if header.get("HELIOVIEWER"):
         return np.eye(2)
     if _get(header, "PC1_1") is not None:
         return np.array([[_get(header, f"PC{i}_{j}") or 0.0 for j in (1, 2)] for i in (1, 2)])
     angle = _get(header, "CROTA2", "CROTA", "CROTA1")
-    if angle is None and str(header.get("INSTRUME", "")).upper() == "MDI":
-        angle = _get(header, "P_ANGLE", "SOLAR_P0")
-    if angle is None:
-        angle = _get(header, "SC_ROLL") or 0.0
+    if angle is None and source_kind == "fits":
+        # the roll of SOHO: MDI calls it P_ANGLE, EIT SC_ROLL; JPEG2000 copies are turned and keep the old value
+        angle = _get(header, "P_ANGLE" if header.get("INSTRUME") == "MDI" else "SC_ROLL")
+    angle = angle or 0.0
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     ratio = (_get(header, "CDELT2") or 1.0) / (_get(header, "CDELT1") or 1.0)
     return np.array([[cos, -sin * ratio], [sin / ratio, cos]])
@@ -143,8 +153,8 @@ def _radius_arcsec(obs: Observation) -> float | None:
     if given is not None and 850 < given < 1200:
         return given
     distance = _get(obs.header, "DSUN_OBS")
-    # MDI's old files carry the astronomical unit itself, a placeholder
-    if distance and distance != 149597870691.0:
+    # MDI writes it in astronomical units, or the unit itself as a placeholder
+    if distance and distance > 1e10 and distance != 149597870691.0:
         return math.degrees(math.asin(SUN_RADIUS_M / distance)) * 3600
     if abs(_get(obs.header, "HGLN_OBS") or 0.0) > 5 or obs.observatory.startswith(("STEREO", "SolO")):
         return None

@@ -22,7 +22,7 @@ from jwvl_lib.observations import Observation
 
 FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSansMono.ttf"
 DISK_FILLS = 0.92  # of the height above the banner
-WIDE_FIELD_RSUN = 2.2  # wider fields (coronagraphs) are shown whole
+ASINH = 10.0  # slope of the asinh stretch at its lower end, relative to the range
 LIMB_RSUN = 1.0  # the photosphere ends here; what lies beyond is drawn black
 UNKNOWN_STRETCH = Stretch("asinh", 1.0, 99.7, "percentile")
 BOX_COLOUR = (0, 255, 0)
@@ -47,15 +47,15 @@ def render(obs: Observation, image_px: int = 168, banner: Sequence[str] | None =
     """Picture of `image_px` x `image_px`, RGB; `banner`: up to two lines of text for the band below the Sun.
 
     Full disks are turned and scaled so that the disk has the same place and size whatever the instrument; cutouts and
-    coronagraphs are turned and scaled to fit. Missing pixels are black. Source of the idea: a recorded, fixed stretch
-    per instrument instead of one fitted to every image.
+    coronagraphs (white light) are turned and scaled to fit. Missing pixels are black.
     """
     if image_px < 28:
         raise ValueError(f"image_px={image_px}: a picture needs at least 28 pixels; 168 is the tiny profile")
     geometry = disk_geometry(obs)
     full_disk = is_full_disk(geometry, obs.data.shape)
     size = (image_px, image_px - banner_height(image_px))
-    to_png = _placement(obs.data.shape, geometry, full_disk, size)
+    on_disk = full_disk and not (obs.row and obs.row.ion == "white light")
+    to_png = _placement(obs.data.shape, geometry, on_disk, size)
     if obs.rgb is not None:
         colours, text = _published_colours(obs.rgb, to_png, size), "none: colours as published"
     else:
@@ -114,15 +114,15 @@ def png_bytes(image: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def _placement(shape: tuple, geometry: DiskGeometry | None, full_disk: bool, size: tuple[int, int]) -> np.ndarray:
-    """Affine (2, 3) from original to picture pixels."""
+def _placement(shape: tuple, geometry: DiskGeometry | None, on_disk: bool, size: tuple[int, int]) -> np.ndarray:
+    """Affine (2, 3) from original to picture pixels: the disk at its place, or the whole field north up."""
     down = np.diag([1.0, -1.0])
     turn = down if geometry is None else down @ np.linalg.inv(geometry.matrix) * geometry.radius_px
     corners = np.array([(x, y) for x in (-0.5, shape[1] - 0.5) for y in (-0.5, shape[0] - 0.5)])
     turned = corners @ turn.T
     span = np.ptp(turned, axis=0)
     scale, centre = min(size / span), (turned.max(axis=0) + turned.min(axis=0)) / 2
-    if full_disk and max(span) / 2 < WIDE_FIELD_RSUN * geometry.radius_px:
+    if on_disk:
         scale, centre = DISK_FILLS * size[1] / 2 / geometry.radius_px, turn @ (geometry.x, geometry.y)
     middle = (np.array(size) - 1) / 2
     return np.column_stack([scale * turn, middle - scale * centre])
@@ -203,7 +203,8 @@ def _stretched(obs: Observation, values: np.ndarray, seen: np.ndarray, radii: np
     high = high if high > low else low + 1.0
     if stretch.kind == "log":
         low = max(low, high * 1e-3)
-    text = f"{stretch.kind}, {low:.6g} to {high:.6g} {unit}{detail}"
+    kind = f"asinh({ASINH:g}x)" if stretch.kind == "asinh" else stretch.kind
+    text = f"{kind}, {low:.6g} to {high:.6g} {unit}{detail}"
     return _curve(stretch.kind, np.clip(values, low, high), low, high), text
 
 
@@ -213,7 +214,7 @@ def _curve(kind: str, values: np.ndarray, low: float, high: float) -> np.ndarray
     if kind == "sqrt":
         return np.sqrt(share)
     if kind == "asinh":
-        return np.arcsinh(share * 10) / np.arcsinh(10)
+        return np.arcsinh(share * ASINH) / np.arcsinh(ASINH)
     if kind == "log":
         return np.log(values / low) / np.log(high / low)
     return share
