@@ -101,13 +101,13 @@ def plot_model_bars(ax: Axes, rows: Mapping[str, Mapping[str, Mapping]], stamp: 
     ax.invert_yaxis()
     ax.set_xlim(0, 1.02)
     ax.set_xlabel("score (thick tick: sees nothing; thin line: 95 % interval over days)")
-    ax.set_title(stamp)
-    ax.legend(loc="lower right")
+    ax.set_title(stamp, fontsize=9)
+    ax.legend(loc="lower right", framealpha=1)
     return ax
 
 
 def _n(pair: Mapping[str, Mapping]) -> int:
-    return next((r["n"] for r in pair.values() if r), 0)
+    return max((r["n"] for r in pair.values() if r), default=0)
 
 
 def plot_judged_answer(ax: Axes, image: Image.Image, title: str, text: str, claims: Sequence[Mapping]) -> Axes:
@@ -155,4 +155,22 @@ def plot_loss(ax: Axes, log: pd.DataFrame, stamp: str) -> Axes:
     ax.set_ylabel("loss (nats a supervised token)")
     ax.set_title(stamp)
     ax.legend(frameon=False)
+    return ax
+
+
+def plot_acceptance(ax: Axes, report: Sequence[Mapping], stamp: str) -> Axes:
+    """Acceptance of each prompt with its interval and n, the best on top; prompts without a decision are left out.
+
+    `report` as `review.prompt_report` gives it; `stamp` (the profile) stands in the title.
+    """
+    decided = [r for r in report if r["n_decided"]]
+    values = np.array([[r["acceptance"], r["ci_low"], r["ci_high"]] for r in decided]).reshape(-1, 3)
+    errors = np.abs(values[:, 1:] - values[:, :1]).T
+    ax.errorbar(values[:, 0], range(len(decided)), xerr=errors, fmt="o", color="#2f6690", ecolor="#9db8cc", capsize=2)
+    names = [f"{r['prompt_id']} v{r['prompt_version']}  (n = {r['n_decided']})" for r in decided]
+    ax.set_yticks(range(len(decided)), names)
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(decided) - 0.4), xlabel="accepted share of the decided, 95 % interval")
+    ax.set_title(f"Acceptance by prompt, profile {stamp}", fontsize=10)
+    ax.grid(axis="x", alpha=0.3)
+    ax.spines[["top", "right", "left"]].set_visible(False)
     return ax
