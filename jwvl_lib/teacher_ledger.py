@@ -1,0 +1,162 @@
+"""The teacher's ledger `teacher.sqlite`: every request and every raw answer, append-only, in WAL mode.
+
+Reads and writes that one file. The ledger is the provenance of the annotations: they are rebuilt from it, and a request
+whose key it has answered is never sent again. Times stand here and nowhere else.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+ANSWERED = "answered"
+INVALID = "invalid"  # an answer that is not the JSON asked for
+REFUSED = "refused"  # the server will not take this request (HTTP 4xx)
+FINAL = (ANSWERED, REFUSED)
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS texts (sha256 TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS requests (
+    key TEXT PRIMARY KEY, image_id TEXT NOT NULL, image_sha256 TEXT NOT NULL, prompt_id TEXT NOT NULL,
+    prompt_version INTEGER NOT NULL, language TEXT NOT NULL, model TEXT NOT NULL, parameters TEXT NOT NULL,
+    system_sha256 TEXT NOT NULL REFERENCES texts (sha256), user_text TEXT NOT NULL, recorded_utc TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS attempts (
+    attempt_id INTEGER PRIMARY KEY, key TEXT NOT NULL REFERENCES requests (key), outcome TEXT NOT NULL,
+    http_status INTEGER, raw TEXT NOT NULL, error TEXT NOT NULL, finish_reason TEXT NOT NULL, response_id TEXT NOT NULL,
+    usage TEXT NOT NULL, sent_utc TEXT NOT NULL, seconds REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS attempts_by_key ON attempts (key, outcome);
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question about one image, as it is sent: everything that decides the answer, and nothing else."""
+
+    image_id: str
+    image_sha256: str
+    prompt_id: str
+    prompt_version: int
+    language: str
+    model: str
+    parameters: str
+    system: str
+    user: str
+
+    @property
+    def key(self) -> str:
+        """sha256 of model, prompt, version, language, parameters, image bytes and text."""
+        parts = [self.model, self.prompt_id, self.prompt_version, self.language, self.parameters]
+        return hashlib.sha256(json.dumps([*parts, self.image_sha256, self.system, self.user]).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One sending of a request and what came back; `raw` is the answer's text as received."""
+
+    key: str
+    outcome: str
+    raw: str = ""
+    http_status: int | None = None
+    error: str = ""
+    finish_reason: str = ""
+    response_id: str = ""
+    usage: str = "{}"
+    sent_utc: str = ""
+    seconds: float = 0.0
+
+
+def now_utc() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "")
+
+
+@contextmanager
+def open_ledger(path: str | Path) -> Iterator[sqlite3.Connection]:
+    """A connection for one thread. On leaving, the write-ahead log is folded in, so that one file holds everything."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path, timeout=30)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.executescript(SCHEMA)
+        yield db
+        db.commit()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        db.close()
+
+
+def record_requests(db: sqlite3.Connection, requests: Iterable[Request]) -> None:
+    """Write requests not known yet, in one transaction; a system text shared by many is stored once."""
+    utc, texts, rows = now_utc(), {}, []
+    for request in requests:
+        digest = hashlib.sha256(request.system.encode()).hexdigest()
+        texts[digest] = request.system
+        rows.append((
+            request.key, request.image_id, request.image_sha256, request.prompt_id, request.prompt_version,
+            request.language, request.model, request.parameters, digest, request.user, utc,
+        ))  # fmt: skip
+    with db:
+        db.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", sorted(texts.items()))
+        db.executemany("INSERT OR IGNORE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def record_attempts(db: sqlite3.Connection, attempts: Iterable[Attempt]) -> None:
+    """Append attempts, in one transaction."""
+    rows = [
+        (a.key, a.outcome, a.http_status, a.raw, a.error, a.finish_reason, a.response_id, a.usage, a.sent_utc, a.seconds)
+        for a in attempts
+    ]
+    with db:
+        db.executemany(
+            "INSERT INTO attempts (key, outcome, http_status, raw, error, finish_reason, response_id, usage, sent_utc,"
+            " seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+
+
+def answers(db: sqlite3.Connection) -> dict[str, str]:
+    """Raw answer by key, the first one accepted."""
+    rows = db.execute("SELECT key, raw FROM attempts WHERE outcome = ? ORDER BY attempt_id DESC", (ANSWERED,))
+    return dict(rows.fetchall())
+
+
+def settled(db: sqlite3.Connection, max_attempts: int) -> set[str]:
+    """Keys not to send again: answered, refused by the server, or `max_attempts` times answered with no valid JSON."""
+    rows = db.execute(
+        "SELECT key FROM attempts GROUP BY key HAVING sum(outcome IN (?, ?)) > 0 OR sum(outcome = ?) >= ?",
+        (*FINAL, INVALID, max_attempts),
+    )
+    return {key for (key,) in rows}
+
+
+def dead_letters(path: str | Path) -> pd.DataFrame:
+    """A row for each request that was sent and never answered: prompt, image, attempts, and what came back last."""
+    columns = ["prompt_id", "language", "image_id", "n_attempts", "outcome", "http_status", "error", "raw"]
+    with open_ledger(path) as db:
+        rows = db.execute(
+            "SELECT prompt_id, language, image_id, count(*), outcome, http_status, error, raw, max(attempt_id)"
+            " FROM attempts JOIN requests USING (key) GROUP BY key HAVING sum(outcome = ?) = 0 ORDER BY min(attempt_id)",
+            (ANSWERED,),
+        ).fetchall()
+    return pd.DataFrame([row[:-1] for row in rows], columns=columns)
+
+
+def counts(path: str | Path) -> dict[str, int]:
+    """How many requests and attempts the ledger holds, and attempts by outcome."""
+    with open_ledger(path) as db:
+        (n_requests,) = db.execute("SELECT count(*) FROM requests").fetchone()
+        outcomes = db.execute("SELECT outcome, count(*) FROM attempts GROUP BY outcome ORDER BY outcome").fetchall()
+    return {"requests": n_requests, "attempts": sum(n for _, n in outcomes), **dict(outcomes)}
+
+
+def unsettled(db: sqlite3.Connection, requests: Sequence[Request], max_attempts: int) -> list[Request]:
+    """The requests still to be sent, in order, each key once."""
+    done = settled(db, max_attempts)
+    return [r for key, r in {r.key: r for r in requests}.items() if key not in done]
