@@ -1,11 +1,13 @@
-"""Sentences of the daily report in English and Chinese, made from its facts by templates; no language model writes here.
+"""Sentences of the daily report in English and Chinese: templates filled with its facts, by no language model.
 
 Every sentence is a claim `{text, language, verdict, evidence}`: supported, because it is made from the rows it cites.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 LEVEL_ZH = {"very low": "很低", "low": "低", "moderate": "中等", "high": "高", "very high": "很高", "not known": "未知"}
+WATCH_P_M = 0.1
 CONVENTION_NAMES = {"swpc": ("NOAA SWPC", "NOAA SWPC"), "rwcc": ("RWC China", "中国区域警报中心")}
 
 
@@ -28,6 +30,42 @@ def join(claims: list[dict], language: str) -> str:
     return ("" if language == "zh" else " ").join(c["text"] for c in claims if c["language"] == language)
 
 
+def watch_list(regions: list[dict], flares: list[dict], climatology_m: float) -> list[dict]:
+    """Regions to watch and why (`reasons`, `reasons_zh`), the likeliest to flare first."""
+    watched = []
+    for r in regions:
+        reasons = list(_reasons(r, flares, climatology_m))
+        if reasons:
+            watched.append(
+                {"noaa_ar": r["noaa_ar"], "reasons": [en for en, _ in reasons], "reasons_zh": [zh for _, zh in reasons]}
+            )
+    chance = {r["noaa_ar"]: r["p_m"]["value"] if r["p_m"] else 0.0 for r in regions}
+    return sorted(watched, key=lambda w: (-chance[w["noaa_ar"]], w["noaa_ar"]))
+
+
+def _reasons(region: dict, flares: list[dict], climatology_m: float) -> Iterable[tuple[str, str]]:
+    if region["p_m"] and region["p_m"]["value"] >= WATCH_P_M:
+        p, prior = percent(region["p_m"]["value"]), percent(climatology_m)
+        name = region["mcintosh_class"]
+        yield (
+            f"class {name}: M or stronger on {p} of days (all regions: {prior})",
+            f"{name}类：{p}的日子出现M级或更强耀斑（全部活动区：{prior}）",
+        )
+    if "delta" in region["flags"]:
+        yield f"magnetic class {region['hale_class']}: a delta spot", f"磁分类{region['hale_class']}：含δ黑子"
+    strong = [f for f in flares if f["noaa_ar"] == region["noaa_ar"] and f["goes_class"][0] in "MX"]
+    if strong:
+        names = [f["goes_class"] for f in strong]
+        yield f"flared on the day before: {', '.join(names)}", f"前一日爆发耀斑：{'、'.join(names)}"
+    if "growing" in region["flags"]:
+        change, before = region["area_change_msh"], region["previous"]["issued"]
+        limb = "near_limb" in region["flags"]
+        yield (
+            f"area +{change} millionths since {before}" + (", near the limb: may be foreshortening" if limb else ""),
+            f"面积自{before}以来增加{change}" + ("，靠近日面边缘，可能由投影引起" if limb else ""),
+        )
+
+
 def percent(p: float) -> str:
     """A probability as a reader wants it: `36 %`, `1.5 %`, `< 0.1 %`."""
     if p < 0.001:
@@ -48,10 +86,6 @@ def date_zh(date: str) -> str:
     return f"{day.year}年{day.month}月{day.day}日"
 
 
-def _clock(time: str | None) -> str:
-    return time[11:16] if time else ""
-
-
 def _activity(report: dict, issued: list[dict]) -> dict:
     level, flares = report["activity_level"], report["flares"]
     day = report["flares_date"]
@@ -63,22 +97,23 @@ def _activity(report: dict, issued: list[dict]) -> dict:
             "evidence": issued[:1],
         }
     counts = {c: sum(f["goes_class"][0] == c for f in flares) for c in "CMX"}
-    en = f"Solar activity on {date_en(day)} was {level['value']} by the {names[0]} convention"
-    zh = f"按{names[1]}标准，{date_zh(day)}太阳活动水平为{LEVEL_ZH[level['value']]}"
+    en = f"Solar activity on {date_en(day)} was {level['value']} ({names[0]} convention)"
+    zh = f"{date_zh(day)}太阳活动水平为{LEVEL_ZH[level['value']]}（{names[1]}标准）"
     if not flares:
-        return {"en": f"{en}: no X-ray flare was reported.", "zh": f"{zh}：没有X射线耀斑报告。",
-                "evidence": level["evidence"]}
+        return {
+            "en": f"{en}: no X-ray flare was reported.",
+            "zh": f"{zh}：没有X射线耀斑报告。",
+            "evidence": level["evidence"],
+        }
     top = max(flares, key=lambda f: (_rank(f["goes_class"]), f["begin"]))
-    peak = _clock(top["peak"] or top["begin"])
-    listed = ", ".join(f"{n} {c}-class" for c, n in counts.items() if n) or "none of class C or above"
-    listed_zh = "、".join(f"{c}级{n}次" for c, n in counts.items() if n) or "没有C级及以上耀斑"
-    where = f" in region {top['noaa_ar']}" if top["noaa_ar"] else ""
-    where_zh = f"，位于活动区{top['noaa_ar']}" if top["noaa_ar"] else ""
-    evidence = [e for f in flares if f["goes_class"][0] in "CMX" or f is top for e in f["evidence"]]
+    listed = ", ".join(f"{n} {c}-class" for c, n in counts.items() if n) or "none of class C or stronger"
+    listed_zh = "、".join(f"{c}级{n}次" for c, n in counts.items() if n) or "没有C级或更强耀斑"
+    where, where_zh = (f" in region {top['noaa_ar']}", f"，位于{top['noaa_ar']}") if top["noaa_ar"] else ("", "")
+    word, word_zh, time = ("peaking", "峰值", top["peak"]) if top["peak"] else ("beginning", "开始于", top["begin"])
     return {
-        "en": f"{en}, with flares as follows: {listed}; the largest was {top['goes_class']} at {peak} UT{where}.",
-        "zh": f"{zh}，耀斑：{listed_zh}；最大为{top['goes_class']}级，{peak} UT{where_zh}。",
-        "evidence": evidence,
+        "en": f"{en}; X-ray flares: {listed}; the largest was {top['goes_class']}{where}, {word} at {time[11:16]} UT.",
+        "zh": f"{zh}，X射线耀斑：{listed_zh}；最大为{top['goes_class']}{where_zh}，{word_zh}{time[11:16]} UT。",
+        "evidence": [e for f in flares if f["goes_class"][0] in "CMX" or f is top for e in f["evidence"]],
     }
 
 
@@ -88,14 +123,12 @@ def _rank(goes_class: str) -> float:
 
 def _disk(report: dict, issued: list[dict]) -> dict:
     regions, valid = report["regions"], report["valid_utc"]
-    time = f"{valid[11:16]} UT"
     n = len(regions)
-    listed = f"{n} numbered regions with spots were" if n > 1 else "One numbered region with spots was"
-    if not n:
-        listed = "No numbered region with spots was"
+    held = f"{n} numbered regions with spots" if n > 1 else f"{'one' if n else 'no'} numbered region with spots"
+    held_zh = f"有{n}个带黑子的编号活动区" if n else "没有带黑子的编号活动区"
     return {
-        "en": f"{listed} on the disk at {time} on {date_en(valid)}.",
-        "zh": f"{date_zh(valid)}{time}，日面上" + (f"有{n}个带黑子的编号活动区。" if n else "没有带黑子的编号活动区。"),
+        "en": f"At {valid[11:16]} UT on {date_en(valid)} the disk held {held}.",
+        "zh": f"{date_zh(valid)}{valid[11:16]} UT，日面上{held_zh}。",
         "evidence": issued + [r["evidence"][0] for r in regions],
     }
 
@@ -115,9 +148,9 @@ def _largest(report: dict, issued: list[dict]) -> dict | None:
     hale_zh = f"，磁分类{top['hale_class']}" if top["hale_class"] else ""
     return {
         "en": f"The largest is {top['noaa_ar']} at {top['location']}: {top['area_msh']} millionths of the hemisphere, "
-              f"McIntosh class {top['mcintosh_class']}{hale}{spots}.",
+        f"McIntosh class {top['mcintosh_class']}{hale}{spots}.",
         "zh": f"最大的是位于{top['location']}的{top['noaa_ar']}：面积{top['area_msh']}（太阳半球的百万分之一），"
-              f"McIntosh分类{top['mcintosh_class']}{hale_zh}{spots_zh}。",
+        f"McIntosh分类{top['mcintosh_class']}{hale_zh}{spots_zh}。",
         "evidence": top["evidence"][:1],
     }
 
@@ -130,9 +163,9 @@ def _change(report: dict, issued: list[dict]) -> dict | None:
     grew, before = r["area_change_msh"] > 0, r["previous"]
     return {
         "en": f"The largest change of area is that of {r['noaa_ar']}, which {'grew' if grew else 'shrank'} from "
-              f"{before['area_msh']} to {r['area_msh']} millionths since the report of {date_en(before['issued'])}.",
+        f"{before['area_msh']} to {r['area_msh']} millionths since the report of {date_en(before['issued'])}.",
         "zh": f"面积变化最大的是{r['noaa_ar']}：自{date_zh(before['issued'])}的报告以来，由{before['area_msh']}"
-              f"{'增大' if grew else '减小'}到{r['area_msh']}。",
+        f"{'增大' if grew else '减小'}到{r['area_msh']}。",
         "evidence": before["evidence"] + r["evidence"][:1],
     }
 
@@ -144,11 +177,11 @@ def _chance(report: dict, issued: list[dict]) -> dict | None:
     r = max(rated, key=lambda r: (r["p_m"]["value"], r["noaa_ar"]))
     p, (first, last) = r["p_m"], report["rates"]["years"]
     return {
-        "en": f"Highest on past record is {r['noaa_ar']}: in {first}-{last} regions of class {r['mcintosh_class']} had "
-              f"an M-class or stronger flare on {percent(p['value'])} of days (90 % interval {percent(p['low'])} to "
-              f"{percent(p['high'])}).",
-        "zh": f"按历史记录，{r['noaa_ar']}的可能性最高：{first}—{last}年间，{r['mcintosh_class']}类活动区有"
-              f"{percent(p['value'])}的日子出现M级或更强耀斑（90%区间{percent(p['low'])}至{percent(p['high'])}）。",
+        "en": f"By past record the likeliest to flare is {r['noaa_ar']}: in {first}-{last} regions of class "
+        f"{r['mcintosh_class']} had an M-class or stronger flare on {percent(p['value'])} of days (90 % interval "
+        f"{percent(p['low'])} to {percent(p['high'])}).",
+        "zh": f"按历史记录，{r['noaa_ar']}爆发的可能性最高：{first}—{last}年间，{r['mcintosh_class']}类活动区在"
+        f"{percent(p['value'])}的日子里出现M级或更强耀斑（90%区间{percent(p['low'])}至{percent(p['high'])}）。",
         "evidence": r["evidence"],
     }
 

@@ -38,8 +38,13 @@ def flare_rates(srs: pd.DataFrame, events: pd.DataFrame, event_days: Iterable[da
     n in region-days and C, M, X in days with a flare of that class or stronger.
     """
     regions = srs[srs["section"] == "I"].dropna(subset=["mcintosh_class"])
-    rows = pd.DataFrame({"day": regions["valid"].dt.normalize(), "noaa_ar": regions["noaa_ar"],
-                         "mcintosh_class": regions["mcintosh_class"]}).drop_duplicates(["day", "noaa_ar"])
+    rows = pd.DataFrame(
+        {
+            "day": regions["valid"].dt.normalize(),
+            "noaa_ar": regions["noaa_ar"],
+            "mcintosh_class": regions["mcintosh_class"],
+        }
+    ).drop_duplicates(["day", "noaa_ar"])
     rows = rows[rows["day"].isin(pd.DatetimeIndex(list(event_days)))]
     keys = pd.MultiIndex.from_frame(rows[["day", "noaa_ar"]])
     flares = events.dropna(subset=["goes_class", "noaa_ar"])
@@ -87,7 +92,9 @@ def from_archive(folder: str | Path) -> dict:
     folder = Path(folder)
     tars = [p for e in sorted(folder.glob("events_*.tar.gz")) for p in (e, folder / e.name.replace("events", "srs"))]
     if not tars or not all(p.is_file() for p in tars):
-        raise FileNotFoundError(f"{folder}: no pair srs_YEARS.tar.gz, events_YEARS.tar.gz; give the folder of the texts")
+        raise FileNotFoundError(
+            f"{folder}: no pair srs_YEARS.tar.gz, events_YEARS.tar.gz; give the folder of the texts"
+        )
     regions, events, days, unreadable = [], [], {}, 0
     for kind, day, raw in (member for tar in tars for member in _members(tar)):
         if kind == "events" and day in days:

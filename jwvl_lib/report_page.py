@@ -8,6 +8,7 @@ import base64
 import hashlib
 import math
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -33,18 +34,38 @@ def html(report: dict) -> str:
     """The page, with all languages of the report; a reader switches between them without script."""
     css = (DATA / "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    return _environment(autoescape=True).get_template("report.html.j2").render(
-        r=report, css=css, style_hash=f"sha256-{digest}", disk=disk_map(report), strip=flare_strip(report["flares"]),
-        cited=_cited(report), anchor=_anchor, flag_names=FLAGS, percent=narrative.percent, level_zh=narrative.LEVEL_ZH,
-        conventions=narrative.CONVENTION_NAMES, date_en=narrative.date_en, date_zh=narrative.date_zh,
-        sparkline=_sparkline, source_names={s["id"]: s["path"].removeprefix("sources/") for s in report["sources"]},
+    return (
+        _environment(autoescape=True)
+        .get_template("report.html.j2")
+        .render(
+            r=report,
+            css=css,
+            style_hash=f"sha256-{digest}",
+            disk=disk_map(report),
+            strip=flare_strip(report["flares"]),
+            cited=_cited(report),
+            anchor=_anchor,
+            flag_names=FLAGS,
+            percent=narrative.percent,
+            level_zh=narrative.LEVEL_ZH,
+            conventions=narrative.CONVENTION_NAMES,
+            date_en=narrative.date_en,
+            date_zh=narrative.date_zh,
+            sparkline=_sparkline,
+            source_names={s["id"]: s["path"].removeprefix("sources/") for s in report["sources"]},
+        )
     )
 
 
 def markdown(report: dict) -> str:
     """The same report as Markdown, for archives and mail; text from files stands in code spans only."""
-    return _environment(autoescape=False).get_template("report.md.j2").render(
-        r=report, percent=narrative.percent, conventions=narrative.CONVENTION_NAMES, level_zh=narrative.LEVEL_ZH)
+    return (
+        _environment(autoescape=False)
+        .get_template("report.md.j2")
+        .render(
+            r=report, percent=narrative.percent, conventions=narrative.CONVENTION_NAMES, level_zh=narrative.LEVEL_ZH
+        )
+    )
 
 
 def disk_map(report: dict) -> dict:
@@ -60,8 +81,13 @@ def disk_map(report: dict) -> dict:
     plages = [_marker(p, b0) for p in report["plages"] if p["lon_deg"] is not None]
     lines = [[_project(lat, lon, b0) for lat in range(-90, 91, 5)] for lon in range(-90, 91, 30)]
     lines += [[_project(lat, lon, b0) for lon in range(-180, 181, 5)] for lat in range(-60, 61, 30)]
-    return {"b0_deg": round(b0, 1), "radius": _R, "regions": regions, "plages": plages,
-            "graticule": [_path(line) for line in lines]}
+    return {
+        "b0_deg": round(b0, 1),
+        "radius": _R,
+        "regions": regions,
+        "plages": plages,
+        "graticule": [_path(line) for line in lines],
+    }
 
 
 def solar_b0_deg(time: datetime) -> float:
@@ -80,14 +106,27 @@ def flare_strip(flares: list[dict]) -> list[dict]:
     for flare in flares:
         time = datetime.fromisoformat(flare["peak"] or flare["begin"])
         decades = "ABCMX".index(flare["goes_class"][0]) + math.log10(max(float(flare["goes_class"][1:]), 1.0))
-        marks.append({"x": round((time.hour * 60 + time.minute) / 3, 1), "h": round(18 * max(decades - 1, 0.15), 1),
-                      "goes_class": flare["goes_class"], "evidence": flare["evidence"]})
+        marks.append(
+            {
+                "x": round((time.hour * 60 + time.minute) / 3, 1),
+                "h": round(18 * max(decades - 1, 0.15), 1),
+                "goes_class": flare["goes_class"],
+                "evidence": flare["evidence"],
+            }
+        )
     return marks
 
 
+@cache
 def _environment(autoescape: bool) -> Environment:
-    return Environment(loader=FileSystemLoader(DATA), autoescape=autoescape, undefined=StrictUndefined,
-                       trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    return Environment(
+        loader=FileSystemLoader(DATA),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
 
 
 def _anchor(evidence: dict) -> str:
@@ -132,8 +171,15 @@ def _marker(row: dict, b0: float) -> dict:
     area = row.get("area_msh") or 0
     side = 1 if x >= 0 else -1
     # an area A of the hemisphere 2 pi R^2 is a round spot of radius R sqrt(2 A)
-    return {"row": row, "x": x, "y": y, "r": round(max(1.6, _R * math.sqrt(2e-6 * area)), 1), "side": side,
-            "label_x": side * (_R + 18), "label_y": y}
+    return {
+        "row": row,
+        "x": x,
+        "y": y,
+        "r": round(max(1.6, _R * math.sqrt(2e-6 * area)), 1),
+        "side": side,
+        "label_x": side * (_R + 18),
+        "label_y": y,
+    }
 
 
 def _spread(markers: list[dict]) -> None:

@@ -63,7 +63,7 @@ _GOES = re.compile(r"([ABCMX]\d+\.\d)(?:\s|$)")
 
 
 class SwpcFormatError(ValueError):
-    """A file that is not what its name promises, or a row that breaks the format: value, rule and remedy in one line."""
+    """A file that is not what its name promises, or a row that breaks the format; one line says what to do."""
 
 
 def text_lines(raw: bytes) -> list[str]:
