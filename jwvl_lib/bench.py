@@ -21,6 +21,13 @@ from jwvl_lib.facts import Fact
 MODELS = ("base", "tuned")
 TINY_STAMP = "TINY PROFILE, no result, never to be set beside the paper's"
 NO_JUDGE = "not run: no judge endpoint"
+# columns of `score` that records are made of
+SCORED = (
+    *"model task prompt_id language where group_id target prediction correct choice_correct parsed guess blank".split(),
+    *"char_accuracy n_claims n_supported hallucinated".split(),
+    *metrics.NLG,
+)
+Rows = Mapping[str, np.ndarray]
 TITLES = {"simulated": "Simulated days held out", "real": "Real images, never trained on", "general": "General task"}
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -42,8 +49,8 @@ def score(predictions: pd.DataFrame, facts: Mapping[str, Iterable[Fact]]) -> pd.
     frame[["correct", "choice_correct"]] = frame[["correct", "choice_correct"]].astype(float)
     frame[list(metrics.NLG)] = metrics.nlg_pairs(frame.prediction, frame.target)
     verdicts = [
-        _verdicts(p, facts.get(i, ())) if task == "description" else []
-        for p, i, task in zip(frame.prediction, frame.image_id, frame.task, strict=True)
+        _verdicts(p, facts.get(i, ()), language) if task == "description" else []
+        for p, i, task, language in zip(frame.prediction, frame.image_id, frame.task, frame.language, strict=True)
     ]
     frame["n_claims"] = [len(v) for v in verdicts]
     frame["n_supported"] = [v.count("supported") for v in verdicts]
@@ -56,8 +63,8 @@ def _parsed(prediction: str, choices: str) -> float:
     return float(metrics.normalize(prediction) in {metrics.normalize(o) for o in options}) if options else math.nan
 
 
-def _verdicts(text: str, facts: Iterable[Fact]) -> list[str]:
-    return [claim["verdict"] for claim in claims.check(text, list(facts))]
+def _verdicts(text: str, facts: Iterable[Fact], language: str) -> list[str]:
+    return [claim["verdict"] for claim in claims.check(text, list(facts), language)]
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -76,27 +83,30 @@ def metrics_records(
     BLEU and ROUGE are times 100, all else is in 0..1. A `value` of None has a `reason`.
     """
     options = {"n_resamples": n_bootstrap, "seed": seed}
-    # what is sorted and grouped some hundred times is numbers: whole columns of text would cost seconds
-    frame = scores.sort_values("annotation_id").drop(columns=["image_id", "question", "choices", "choice"])
-    frame = frame.assign(group_id=pd.factorize(frame.group_id)[0])
+    frame = scores.sort_values("annotation_id").assign(group_id=lambda f: pd.factorize(f.group_id)[0])
+    # plain arrays from here on: some hundred small selections from a frame would cost seconds
+    columns = {name: frame[name].to_numpy() for name in SCORED}
     records = []
     for where in TITLES:
         for language in ("all", "zh", "en"):
-            part = frame[(frame["where"] == where) & ((frame.language == language) | (language == "all"))]
-            for task, rows in _by_task(part):
-                head = {"task": task, "language": language, "group": where}
-                records += _task_records({m: rows[rows.model == m] for m in rows.model.unique()}, head, options)
+            part = columns["where"] == where
+            part &= (columns["language"] == language) | (language == "all")
+            for task, chosen in _tasks(columns, part):
+                rows = {m: chosen & (columns["model"] == m) for m in np.unique(columns["model"][chosen])}
+                by_model = {m: {name: c[picked] for name, c in columns.items()} for m, picked in rows.items()}
+                records += _task_records(by_model, {"task": task, "language": language, "group": where}, options)
         if where != "general":
             records += _judge_records(where, no_judge)
     return [r | {"run_profile": run_profile} for r in records]
 
 
-def _by_task(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Rows by task, by family (prompt_id) of the closed tasks, and the paper's Interpretation & QA taken together."""
-    tasks = [(task, rows) for task, rows in part.groupby("task")]
-    families = part[part.task.isin(["qa", "general"])].groupby("prompt_id")
-    together = part[part.task.isin(["qa", "description"])]
-    return [*tasks, *families, *([("interpretation_qa", together)] if len(together) else [])]
+def _tasks(columns: Rows, part: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Masks by task, by family (prompt_id) of the closed tasks, and of the paper's Interpretation & QA together."""
+    tasks, families = columns["task"], columns["prompt_id"]
+    closed, together = part & np.isin(tasks, ("qa", "general")), part & np.isin(tasks, ("qa", "description"))
+    masks = [(task, part & (tasks == task)) for task in np.unique(tasks[part])]
+    masks += [(family, closed & (families == family)) for family in np.unique(families[closed])]
+    return masks + ([("interpretation_qa", together)] if together.any() else [])
 
 
 def _measures(task: str) -> list[tuple[str, str]]:
@@ -112,61 +122,61 @@ def _measures(task: str) -> list[tuple[str, str]]:
     return [*closed, ("macro_f1", "greedy")] if task.startswith("qa.") else closed
 
 
-def _task_records(by_model: Mapping[str, pd.DataFrame], head: Mapping, options: dict) -> list[dict]:
+def _task_records(by_model: Mapping[str, Rows], head: Mapping, options: dict) -> list[dict]:
     """One record a measure and model, `floor` and `chance` on each, the paired difference on that of `tuned`."""
     records = []
     for metric, profile in _measures(head["task"]):
         value = {m: _value(rows, metric, profile, options) for m, rows in by_model.items()}
         floor = value[CONSTANT]["value"] if CONSTANT in value else None
         for model in (m for m in MODELS if m in value):
-            chance = _number(by_model[model].guess.mean()) if metric == "accuracy" else None
+            chance = _number(_mean(by_model[model]["guess"])) if metric == "accuracy" else None
             record = {"task": head["task"], "metric": metric, "profile": profile, **head, "model": model}
             record |= value[model] | {"floor": floor, "chance": chance}
             records.append(record | _difference(by_model, model, metric, profile, options))
     return records
 
 
-def _column(rows: pd.DataFrame, metric: str, profile: str) -> tuple[pd.Series, pd.Series, pd.Series]:
+def _column(rows: Rows, metric: str, profile: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Numerator, denominator and failure of each item: a mean is sum(numerator) / sum(denominator)."""
-    one = pd.Series(1.0, index=rows.index)
+    one = np.ones(len(rows["correct"]))
     if metric in metrics.NLG:
-        failed = rows[metric].isna()
-        return rows[metric].fillna(0.0), one if profile == "strict" else one.mask(failed, 0.0), failed
+        failed = np.isnan(rows[metric])
+        return np.nan_to_num(rows[metric]), one if profile == "strict" else one - failed, failed
     if metric == "fact_precision":
-        return rows.n_supported, rows.n_claims, rows.n_claims == 0
+        return rows["n_supported"], rows["n_claims"], rows["n_claims"] == 0
     if metric == "hallucination_rate":
-        return rows.hallucinated, one, rows.n_claims == 0
+        return rows["hallucinated"], one, rows["n_claims"] == 0
     name = {"parse_coverage": "parsed", "char_accuracy": "char_accuracy"}.get(metric, "correct")
-    if profile == "choice":
-        return rows.choice_correct.fillna(0.0), rows.choice_correct.notna().astype(float), one * 0
-    failed = rows.blank if metric in ("exact_match", "char_accuracy") else rows.parsed == 0
-    return rows[name].fillna(0.0), rows[name].notna().astype(float), failed
+    value = rows["choice_correct" if profile == "choice" else name]
+    failed = rows["blank"] if metric in ("exact_match", "char_accuracy") else rows["parsed"] == 0
+    return np.nan_to_num(value), one - np.isnan(value), failed & (profile != "choice")
 
 
-def _value(rows: pd.DataFrame, metric: str, profile: str, options: dict) -> dict:
+def _value(rows: Rows, metric: str, profile: str, options: dict) -> dict:
     """value, n, n_failed, ci_low, ci_high of one model's rows."""
     if metric == "macro_f1":
-        low, high = metrics.macro_f1_interval(rows.prediction, rows.target, rows.group_id, **options)
-        value, n, failed = metrics.macro_f1(rows.prediction, rows.target), len(rows), (rows.parsed == 0).sum()
+        texts = rows["prediction"], rows["target"]
+        low, high = metrics.macro_f1_interval(*texts, rows["group_id"], **options)
+        value, n, failed = metrics.macro_f1(*texts), len(rows["target"]), (rows["parsed"] == 0).sum()
     else:
         numerator, denominator, fails = _column(rows, metric, profile)
         n, failed = denominator.sum(), fails.sum()
         value = numerator.sum() / n if n else math.nan
-        low, high = metrics.interval(numerator, rows.group_id, weights=denominator, **options)
+        low, high = metrics.interval(numerator, rows["group_id"], weights=denominator, **options)
     record = {"value": _number(value), "n": int(n), "n_failed": int(failed)}
     record |= {"ci_low": _number(low), "ci_high": _number(high)}
     return record if record["value"] is not None else record | {"reason": "nothing to score"}
 
 
-def _difference(by_model: Mapping[str, pd.DataFrame], model: str, metric: str, profile: str, options: dict) -> dict:
+def _difference(by_model: Mapping[str, Rows], model: str, metric: str, profile: str, options: dict) -> dict:
     names = ("difference", "difference_low", "difference_high")
     if model != "tuned" or "base" not in by_model or metric in ("macro_f1", "fact_precision"):
         return dict.fromkeys(names)
     base, tuned = (
-        numerator.where(denominator > 0).to_numpy()
+        np.where(denominator > 0, numerator, np.nan)
         for numerator, denominator, _ in (_column(by_model[m], metric, profile) for m in MODELS)
     )
-    values = metrics.paired_difference(base, tuned, by_model["tuned"].group_id, **options)
+    values = metrics.paired_difference(base, tuned, by_model["tuned"]["group_id"], **options)
     return dict(zip(names, map(_number, values), strict=True))
 
 
@@ -180,6 +190,11 @@ def _judge_records(where: str, reason: str) -> list[dict]:
         for task in ("interpretation_qa", "ocr", "overall")
         for model in MODELS
     ]
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean of what is not NaN; NaN where nothing is."""
+    return float(values[~np.isnan(values)].mean()) if np.isfinite(values).any() else math.nan
 
 
 def _number(value: float) -> float | None:
@@ -210,8 +225,8 @@ def table_md(records: Sequence[Mapping]) -> str:
         lines.append(f"## {title}\n")
         lines.append("| task | metric @ profile | language | chance | sees nothing | base | tuned | tuned - base |")
         lines.append("|---|---|---|---|---|---|---|---|")
-        keys = dict.fromkeys((r["task"], r["metric"], r["profile"], r["language"]) for r in rows)
-        lines += [_table_row(rows, *key) for key in keys]
+        keys = {(r["task"], r["metric"], r["profile"], r["language"]) for r in rows}
+        lines += [_table_row(rows, *key) for key in sorted(keys, key=_place)]
         lines.append("")
     lines.append(
         "`n` items; `failed`: no usable answer, counted as wrong or zero (left out by `swift_nlg`). Intervals: 95 %,"
@@ -221,39 +236,49 @@ def table_md(records: Sequence[Mapping]) -> str:
 
 
 def _shown(record: Mapping) -> bool:
-    return record["language"] == "all" or record["task"] in ("qa", "ocr", "description")
+    by_language = record["task"] in ("qa", "ocr", "description") and record["profile"] != "strict"
+    return record["language"] == "all" or by_language
+
+
+def _place(key: tuple[str, str, str, str]) -> tuple:
+    """The paper's rows first, then the parts of each task; a measure's languages together."""
+    task, metric, profile, language = key
+    whole, _, part = task.partition(".")
+    order = ("interpretation_qa", "ocr", "overall", "qa", "description", "general").index(whole)
+    measures = [("judge_score", "judge"), *_measures(task)]
+    return order, part, measures.index((metric, profile)), ("all", "zh", "en").index(language)
 
 
 def _table_row(rows: Sequence[Mapping], task: str, metric: str, profile: str, language: str) -> str:
     base, tuned = (
         find(rows, task=task, metric=metric, profile=profile, language=language, model=m) or {} for m in MODELS
     )
-    either = tuned or base
-    head = [task, f"{metric} @ {profile}", language, _cell(either.get("chance")), _cell(either.get("floor"))]
-    return "| " + " | ".join([*head, _model_cell(base), _model_cell(tuned), _difference_cell(tuned)]) + " |"
+    floor, chance = ((tuned or base)[name] for name in ("floor", "chance"))
+    digits = 1 if metric in metrics.NLG else 3
+    cells = [_cell(digits, chance), _cell(digits, floor), _model_cell(digits, base), _model_cell(digits, tuned)]
+    return "| " + " | ".join([task, f"{metric} @ {profile}", language, *cells, _difference_cell(digits, tuned)]) + " |"
 
 
-def _cell(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}" if abs(value) > 1 else f"{value:.3f}"
+def _cell(digits: int, *values: float | None) -> str:
+    """A value, or a value with its interval; empty where there is none."""
+    shown = [f"{v:.{digits}f}" for v in values if v is not None]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]" if len(shown) == 3 else shown[0] if shown else ""
 
 
-def _range(low: float | None, high: float | None) -> str:
-    return "" if low is None else f" [{_cell(low)}, {_cell(high)}]"
-
-
-def _model_cell(record: Mapping) -> str:
+def _model_cell(digits: int, record: Mapping) -> str:
     if not record:
         return "not asked"
     if record["value"] is None:
         return f"{record['reason']} (n={record['n']})"
     failed = f", failed={record['n_failed']}" if record["n_failed"] else ""
-    return f"{_cell(record['value'])}{_range(record['ci_low'], record['ci_high'])} (n={record['n']}{failed})"
+    return f"{_cell(digits, record['value'], record['ci_low'], record['ci_high'])} (n={record['n']}{failed})"
 
 
-def _difference_cell(record: Mapping) -> str:
+def _difference_cell(digits: int, record: Mapping) -> str:
     if record.get("difference") is None:
         return ""
-    return f"{record['difference']:+.3f}{_range(record['difference_low'], record['difference_high'])} (n={record['n']})"
+    span = (record[name] for name in ("difference", "difference_low", "difference_high"))
+    return f"{'+' * (record['difference'] > 0)}{_cell(digits, *span)} (n={record['n']})"
 
 
 def bars(records: Sequence[Mapping]) -> dict[str, bool]:

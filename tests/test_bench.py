@@ -82,18 +82,20 @@ def oracle(items, wrong=lambda row: False):
     return answer, choose
 
 
-@pytest.fixture(autouse=True)
-def _checked_by_measurement(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def _checked_by_measurement():
     """A claim checker small enough to know: one claim a text, that the measurement's name stands in it."""
 
-    def check(text, known):
+    def check(text, known, language):
         words = [str(f.value) for f in known]
         return [{"verdict": "supported" if any(w in text for w in words) else "contradicted"}] if text else []
 
-    monkeypatch.setattr(bench.claims, "check", check, raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench.claims, "check", check)
+        yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def items(world):
     folder, corpus, annotations = world
     return asking.select_items(corpus, annotations)
@@ -113,7 +115,7 @@ def _scores(world, items, general, base_wrong, tuned_wrong):
     return bench.score(pd.concat(parts, ignore_index=True), known)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def records(world, items, general):
     """Base right on every fourth item, tuned always."""
     scores = _scores(world, items, general, lambda r: hash_of(r.annotation_id) % 4 > 0, lambda r: False)
