@@ -2,6 +2,7 @@
 // Text from a teacher or a header is set as textContent only: nothing here parses HTML.
 
 const SIGNS = { supported: "✓", contradicted: "✗", unsupported: "?" };
+const CHIPS = { task: "", prompt_id: "", prompt_version: "version ", teacher: "teacher: " };
 const ACTIONS = [
   ["a", "A", "Accept"], ["x", "X", "Reject"], [" ", "Space", "Skip"], ["f", "F", "Flag"], ["e", "E", "Edit"],
   ["z", "Z", "Undo"], ["ArrowLeft", "←", "Back"], ["ArrowRight", "→", "Next"],
@@ -77,7 +78,7 @@ function pictureView() {
       overlay = svg("svg", { viewBox: `0 0 ${width} ${height}` });
       for (const { noaa_ar, box: [x0, y0, x1, y1] } of boxes) {
         overlay.append(svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0 }));
-        overlay.append(svg("text", { x: x0, y: y0 - height / 84, "font-size": height / 24 }, `AR ${noaa_ar}`));
+        overlay.append(svg("text", { x: x0, y: y0 - height / 84, "font-size": height / 32 }, `AR ${noaa_ar}`));
       }
       layer.append(overlay);
     },
@@ -189,7 +190,7 @@ function render({ model, el }) {
     picture.setBoxes(item.boxes, item.size);
     const tools = make("div", "jwvl-tools", "wheel: zoom · drag: move · 0: fit · B: boxes · H: help");
     const left = make("div", "jwvl-left", "", [picture.frame, tools]);
-    const chips = ["task", "prompt_id", "prompt_version", "teacher"].map((n) => make("span", "chip", n === "prompt_version" ? `version ${item[n]}` : item[n]));
+    const chips = Object.keys(CHIPS).map((n) => make("span", "chip", CHIPS[n] + item[n]));
     if (item.verdict) chips.push(make("span", `chip mine ${item.verdict}`, `you decided: ${item.verdict}`));
     const texts = make("div", "jwvl-texts", "", [textColumn(item, item.claims)]);
     if (item.other) texts.append(textColumn(item.other, null));
@@ -203,7 +204,7 @@ function render({ model, el }) {
     const phase = model.get("phase"), message = make("span", "message", model.get("status").message);
     if (phase === "reasons") {
       const comment = make("input", "comment");
-      comment.placeholder = "Tab: a note to the prompt's author (then Esc and a digit)";
+      comment.placeholder = "first a note to the prompt's author? (Tab)";
       const chips = model.get("reasons").map((reason, i) => button("reason", String(i + 1), String(i + 1), reason));
       foot.replaceChildren(make("span", "ask", "Why reject?"), ...chips, button("", "Escape", "Esc", "Back"), comment, message);
     } else if (phase === "edit") {
@@ -238,7 +239,7 @@ function render({ model, el }) {
     const typing = ["INPUT", "TEXTAREA"].includes(event.target.tagName);
     if (typing) {
       if (key === "Escape" && event.target.className === "edit") sendKey(key);
-      if (key === "Escape") root.focus();
+      if (key === "Escape" || (key === "Enter" && event.target.className === "comment")) root.focus();
       if (key === "Enter" && event.ctrlKey && phase === "edit") { send({ type: "edit", text: event.target.value }); root.focus(); }
       return;
     }
