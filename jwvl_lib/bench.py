@@ -28,6 +28,7 @@ SCORED = (
     *metrics.NLG,
 )
 Rows = Mapping[str, np.ndarray]
+TOGETHER = {"interpretation_qa": ("qa", "description"), "overall": ("qa", "ocr")}
 TITLES = {"simulated": "Simulated days held out", "real": "Real images, never trained on", "general": "General task"}
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -101,12 +102,16 @@ def metrics_records(
 
 
 def _tasks(columns: Rows, part: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Masks by task, by family (prompt_id) of the closed tasks, and of the paper's Interpretation & QA together."""
+    """Masks by task, by family (prompt_id) of the closed tasks, and of the tasks that are taken together.
+
+    Items taken together are averaged one by one, which is the mean of the tasks weighted by n.
+    """
     tasks, families = columns["task"], columns["prompt_id"]
-    closed, together = part & np.isin(tasks, ("qa", "general")), part & np.isin(tasks, ("qa", "description"))
+    closed = part & np.isin(tasks, ("qa", "general"))
     masks = [(task, part & (tasks == task)) for task in np.unique(tasks[part])]
     masks += [(family, closed & (families == family)) for family in np.unique(families[closed])]
-    return masks + ([("interpretation_qa", together)] if together.any() else [])
+    masks += [(task, part & np.isin(tasks, parts)) for task, parts in TOGETHER.items()]
+    return [(task, mask) for task, mask in masks if mask.any()]
 
 
 def _measures(task: str) -> list[tuple[str, str]]:
@@ -118,6 +123,8 @@ def _measures(task: str) -> list[tuple[str, str]]:
         return [*nlg, ("fact_precision", "claims"), ("hallucination_rate", "claims")]
     if task == "interpretation_qa":
         return nlg
+    if task == "overall":
+        return [("accuracy", "greedy")]
     closed = [("accuracy", "greedy"), ("accuracy", "choice"), ("parse_coverage", "greedy")]
     return [*closed, ("macro_f1", "greedy")] if task.startswith("qa.") else closed
 
@@ -129,7 +136,7 @@ def _task_records(by_model: Mapping[str, Rows], head: Mapping, options: dict) ->
         value = {m: _value(rows, metric, profile, options) for m, rows in by_model.items()}
         floor = value[CONSTANT]["value"] if CONSTANT in value else None
         for model in (m for m in MODELS if m in value):
-            chance = _number(_mean(by_model[model]["guess"])) if metric == "accuracy" else None
+            chance = _chance(by_model[model], profile) if metric == "accuracy" else None
             record = {"task": head["task"], "metric": metric, "profile": profile, **head, "model": model}
             record |= value[model] | {"floor": floor, "chance": chance}
             records.append(record | _difference(by_model, model, metric, profile, options))
@@ -168,6 +175,12 @@ def _value(rows: Rows, metric: str, profile: str, options: dict) -> dict:
     return record if record["value"] is not None else record | {"reason": "nothing to score"}
 
 
+def _chance(rows: Rows, profile: str) -> float | None:
+    """What guessing among the choices scores; None where an open question is among them."""
+    asked = _column(rows, "accuracy", profile)[1] > 0
+    return _number(rows["guess"][asked].mean()) if asked.any() else None
+
+
 def _difference(by_model: Mapping[str, Rows], model: str, metric: str, profile: str, options: dict) -> dict:
     names = ("difference", "difference_low", "difference_high")
     if model != "tuned" or "base" not in by_model or metric in ("macro_f1", "fact_precision"):
@@ -190,11 +203,6 @@ def _judge_records(where: str, reason: str) -> list[dict]:
         for task in ("interpretation_qa", "ocr", "overall")
         for model in MODELS
     ]
-
-
-def _mean(values: np.ndarray) -> float:
-    """Mean of what is not NaN; NaN where nothing is."""
-    return float(values[~np.isnan(values)].mean()) if np.isfinite(values).any() else math.nan
 
 
 def _number(value: float) -> float | None:

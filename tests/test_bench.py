@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from jwvl_lib import artifacts, asking, bench, facts
+from jwvl_lib import artifacts, asking, bench, facts, metrics
 from jwvl_lib.general_task import GeneralItem
 
 VIEWS = ("SDO/AIA 171", "SDO/HMI magnetogram", "GONG H-alpha")
@@ -239,6 +239,15 @@ def test_perfect_answers_score_one_and_half_right_ones_their_share(records, item
     assert base["value"] == pytest.approx(right, abs=1e-6)
     assert base["n_failed"] == round(len(qa) * (1 - right))
     assert base["ci_low"] <= base["value"] <= base["ci_high"]
+
+
+def test_overall_is_the_mean_weighted_by_n(records):
+    wanted = {"profile": "greedy", "language": "all", "group": "simulated", "model": "base"}
+    qa = bench.find(records, **wanted, task="qa", metric="accuracy")
+    ocr = bench.find(records, **{**wanted, "profile": "nfkc"}, task="ocr", metric="exact_match")
+    both = bench.find(records, **wanted, task="overall", metric="accuracy")
+    assert both["value"] == pytest.approx(metrics.overall([qa["value"], ocr["value"]], [qa["n"], ocr["n"]]), abs=1e-6)
+    assert both["chance"] is None
 
 
 def test_difference_is_paired_and_stands_on_the_tuned_record(records):
