@@ -9,6 +9,7 @@ different images share a row of the batch. Reads and writes nothing.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -117,18 +118,15 @@ def build_sequence(processor, image_grid_thw: Tensor, turns: Sequence[tuple[str,
 
 
 def token_table(processor, sequence: SharedSequence) -> pd.DataFrame:
-    """A row a token: `position` (time, height, width), `branch`, `token`, `role` (image, prompt, answer), `supervised`."""
-    supervised = (sequence.labels != IGNORE).tolist()
-    is_image = (sequence.input_ids == processor.image_token_id).tolist()
-    roles = [
-        "image" if image else "answer" if label else "prompt" for image, label in zip(is_image, supervised, strict=True)
-    ]
+    """A row a token: `position` (time, height, width), `branch`, `token`, `role` and whether it is `supervised`."""
+    supervised = (sequence.labels != IGNORE).numpy()
+    is_image = (sequence.input_ids == processor.image_token_id).numpy()
     return pd.DataFrame(
         {
             "position": [tuple(p) for p in sequence.position_ids[:, 0].T.tolist()],
             "branch": sequence.branch.tolist(),
             "token": [processor.tokenizer.decode([i]) for i in sequence.input_ids.tolist()],
-            "role": roles,
+            "role": np.select([is_image, supervised], ["image", "answer"], "prompt"),
             "supervised": supervised,
         }
     )

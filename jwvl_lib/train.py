@@ -62,8 +62,15 @@ def fit(
     model.eval()
     trainable = preflight.compare_trainable(before, preflight.trainable_table(model))
     if trainer.is_world_process_zero():
-        model.save_pretrained(adapter_dir)
+        _save_adapter(model, Path(adapter_dir))
     return FitResult(pd.DataFrame(log.records), trainable)
+
+
+def _save_adapter(model, folder: Path) -> None:
+    """PEFT's two files, readable for all, without its README: an empty template that names this machine's folders."""
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    (folder / "adapter_model.safetensors").chmod(0o644)
 
 
 class _Log(TrainerCallback):

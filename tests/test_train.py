@@ -104,6 +104,10 @@ def test_only_the_adapter_was_trained_and_it_changes_the_answers(finished, proce
     weights = load_file(folder / "adapter" / "adapter_model.safetensors")
     assert sum(w.numel() for w in weights.values()) == before["n_trainable"]
     assert not any("visual" in name for name in weights)
+    assert sorted(p.name for p in (folder / "adapter").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
     assert any(w.abs().sum() > 0 for name, w in weights.items() if "lora_B" in name)
 
 
