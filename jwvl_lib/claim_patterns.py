@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jwvl_lib.instruments import Instrument, load_instruments
+
 Value = str | int | float
 
 
@@ -20,10 +22,11 @@ class Pattern:
     values: Callable[[re.Match], list[tuple[str, Value]] | None]
 
 
-OBSERVATORIES = "SDO SOHO GONG ASO-S CHASE Hinode STEREO-A STEREO-B PROBA2 TRACE RHESSI DKIST GOES-16 GOES-18 HSOS".split()
-INSTRUMENTS = "AIA HMI EIT MDI SWAP SUVI SUTRI FMG HXI LASCO EUVI XRT SOT SMFT SMAT SFMM IRIS".split()
+# named in the paper, not (yet) in the instrument table
+MORE_OBSERVATORIES = "ASO-S CHASE HSOS GOES-16 GOES-18 DKIST".split()
+MORE_INSTRUMENTS = "FMG HXI SUTRI SUVI SMFT SMAT SFMM".split()
 EN_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve".split()
-ZH_DIGITS = {"零": 0, "一": 1, "两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10}
+ZH_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九十")} | {"两": 2}
 MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 ZH_QUADRANTS = {"东北": "NE", "西北": "NW", "东南": "SE", "西南": "SW"}
 LAYER_WORDS = {
@@ -45,7 +48,9 @@ _UT = r"(?:\s*(?:UTC?|Z)\b)?"
 _ADJECTIVES = r"(?:\s+(?:numbered|active|sunspot|distinct|separate|visible|main|bright|large|small|NOAA))*"
 _REGIONS = _ADJECTIVES + r"\s+(?:regions?|sunspot\s+groups?|groups?)\b"
 # "two regions lie in the NE quadrant" counts a part, not the disk
-_IN_PART = r"(?!\s+(?:with\s+spots\s+)?(?:[a-z]+\s+){0,2}(?:in|near|on)\s+the\s+(?:NE|NW|SE|SW|north|south|east|west|limb))"
+_IN_PART = (
+    r"(?!\s+(?:with\s+spots\s+)?(?:[a-z]+\s+){0,2}(?:in|near|on)\s+the\s+(?:NE|NW|SE|SW|north|south|east|west|limb))"
+)
 _ZH_REGIONS = r"(?:有?编号的?|带黑子的?|有黑子的?|活动的?|主要的?|可见的?|NOAA)*\s*(?:活动区|黑子群|太阳活动区)"
 
 
@@ -123,12 +128,24 @@ def _quadrant(match: re.Match) -> list[tuple[str, Value]]:
     return [("quadrant", ns[0].upper() + ew[0].upper())]
 
 
+def _one_of(names: set[str]) -> str:
+    return "|".join(re.escape(name) for name in sorted(names, key=lambda n: (-len(n), n)))
+
+
+def _channel(row: Instrument) -> list[tuple[str, Value]]:
+    values = [("observatory", row.observatory), ("instrument", row.instrument), ("measurement", row.measurement)]
+    return [(kind, value) for kind, value in values if value]
+
+
 def _p(language: str, regex: str, values: Callable | list, flags: int = 0) -> Pattern:
     return Pattern(language, re.compile(regex, flags), values if callable(values) else lambda m: values)
 
 
 _I = re.I
-_DISPLAY = rf"\b({'|'.join(INSTRUMENTS)})[\s/-]*(\d{{2,5}})(?!\d|[.:-]\d)\s*(?:Å|Angstroms?\b|埃)?"
+_CHANNELS = {row.name: _channel(row) for row in load_instruments()}
+_OBSERVATORY = _one_of({row.observatory for row in load_instruments()} - {""} | set(MORE_OBSERVATORIES))
+_INSTRUMENT = _one_of({row.instrument for row in load_instruments()} - {""} | set(MORE_INSTRUMENTS))
+_DISPLAY = rf"\b({_INSTRUMENT})[\s/-]*(\d{{2,5}})(?!\d|[.:-]\d)\s*(?:Å|Angstroms?\b|埃)?"
 
 PATTERNS = [
     # times before anything else that has digits
@@ -138,7 +155,8 @@ PATTERNS = [
        lambda m: _time(m[3], _month(m[2]), m[1], *m.groups()[3:]), _I),
     _p("en", rf"\b{_MONTH}\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}})(?:,?\s*(?:at\s+)?{_CLOCK})?{_UT}",
        lambda m: _time(m[3], _month(m[1]), m[2], *m.groups()[3:]), _I),
-    _p("zh", r"(\d{4})\s*年\s*(\d{1,2})\s*月\s*(\d{1,2})\s*日(?:\s*(\d{1,2})\s*[:：时点]\s*(\d{2})分?)?(?:\s*(?:世界时|UTC?))?",
+    _p("zh", r"(\d{4})\s*年\s*(\d{1,2})\s*月\s*(\d{1,2})\s*日(?:\s*(\d{1,2})\s*[:：时点]\s*(\d{2})分?)?"
+       r"(?:\s*(?:世界时|UTC?))?",
        lambda m: _time(m[1], int(m[2]), *m.groups()[2:])),
     _p("", rf"(?<![\d:]){_CLOCK}\s*(?:UTC?\b|Z\b|世界时)", lambda m: [("date_obs", _clock(*m.groups()))]),
     # numbered regions, before their digits can be anything else
@@ -148,50 +166,64 @@ PATTERNS = [
     _p("", r"(?<![\d.])(1[0-9]{4})\s*(?:号活动区|号)", lambda m: [("noaa_ar", int(m[1]))]),
     _p("", r"\b([NS])(\d{1,2})\s*([EW])(\d{1,3})\b", _location),
     # wavelengths and channels, so that 171 is never a count
+    _p("", rf"(?<![A-Za-z])({_one_of(set(_CHANNELS))})(?![\w.])", lambda m: _CHANNELS[m[1]]),
     _p("", _DISPLAY, lambda m: [("instrument", m[1]), ("measurement", m[2])]),
     _p("", r"\b(\d{2,5}(?:\.\d+)?)\s*(?:Å|Angstroms?\b|埃)", lambda m: [("wavelength_angstrom", float(m[1]))], _I),
     _p("", r"\b(\d{1,4}(?:\.\d+)?)\s*(?:nm\b|纳米)", lambda m: [("wavelength_angstrom", round(float(m[1]) * 10, 3))]),
     _p("", r"\bH(?:-|\s)?(?:alpha|α)(?!\w)", [("measurement", "H-alpha")], _I),
     _p("", r"\b(?:Lyman|Ly)[-\s]?(?:alpha|α)", [], _I),
     # areas and classes
-    _p("en", r"(?<![\d.])(\d{1,4})\s*(?:MSH|μ?µ?Hem|micro-?hemispheres?|millionths)\b(?:\s+of\s+(?:the|a)\s+(?:solar\s+|visible\s+)*hemisphere)?",
+    _p("en", r"(?<![\d.])(\d{1,4})\s*(?:MSH|[μµ]Hem|micro-?hemispheres?|millionths)\b"
+       r"(?:\s+of\s+(?:the|a)\s+(?:solar\s+|visible\s+)*hemisphere)?",
        lambda m: [("area_msh", int(m[1]))], _I),
-    _p("zh", r"(?<![\d.])(\d{1,4})\s*(?:个)?\s*(?:MSH|(?:太阳|可见)*半球(?:面积)?的?百万分之一|百万分之一(?:太阳|可见)*半球)",
+    _p("zh", r"(?<![\d.])(\d{1,4})\s*(?:个)?\s*"
+       r"(?:MSH|(?:太阳|可见)*半球(?:面积)?的?百万分之一|百万分之一(?:太阳|可见)*半球)",
        lambda m: [("area_msh", int(m[1]))], _I),
     _p("zh", r"(?:太阳|可见)*半球(?:面积)?的?百万分之\s*(\d{1,4})", lambda m: [("area_msh", int(m[1]))]),
-    _p("", rf"(?<![A-Za-z])(?!Fri\b(?!\)))({_MCINTOSH})(?![A-Za-z])", lambda m: [("mcintosh_class", m[1].capitalize())]),
-    _p("", r"(?:class(?:ified)?(?:\s+as)?|McIntosh|分类为?|分型为?|级为?)\s*(Fri)(?![A-Za-z])", [("mcintosh_class", "Fri")]),
+    _p("", rf"(?<![A-Za-z])(?!Fri\b(?!\)))({_MCINTOSH})(?![A-Za-z])",
+       lambda m: [("mcintosh_class", m[1].capitalize())]),
+    _p("", r"(?:class(?:ified)?(?:\s+as)?|McIntosh|分类为?|分型为?|级为?)\s*(Fri)(?![A-Za-z])",
+       [("mcintosh_class", "Fri")]),
     _p("", r"(?<![A-Za-z])(?:alpha|beta|gamma)(?:-(?:gamma|delta)){0,2}(?![A-Za-z])", _hale, _I),
     _p("", r"(?<![A-Za-zα-ω])[αβγ](?:-?[γδ]){0,2}(?![A-Za-zα-ω])", _hale),
     # flares
     _p("en", r"\b(?:no|without(?:\s+any)?)\s+(?:(?:significant|major|notable|([ABCMX])-class)\s+)?flares?\b",
        lambda m: [("flare", "none" + (m[1] or ""))], _I),
-    _p("zh", r"(?:没有|无|未见|未发生)(?:任何|显著|([ABCMX])级)?(?:的)?耀斑", lambda m: [("flare", "none" + (m[1] or ""))]),
+    _p("zh", r"(?:没有|无|未见|未发生)(?:任何|显著|([ABCMX])级)?(?:的)?耀斑",
+       lambda m: [("flare", "none" + (m[1] or ""))]),
     _p("", r"(?<![A-Za-z\d])([CMX])(\d{1,2}\.\d)(?![\d.])", lambda m: [("flare", m[1] + m[2])]),
     _p("", r"(?<![A-Za-z\d])([ABCMX])(\d{1,2}(?:\.\d)?)(?![\d.])(?=(?:[-\s]class)?\s*(?:solar\s+)?(?:flare|级?耀斑))",
        lambda m: [("flare", m[1] + m[2])]),
     # counts and explicit absences
     _p("en", rf"\b(?:no|without(?:\s+any)?|free\s+of)(?:\s+other)?{_REGIONS}{_IN_PART}(?:\s+with\s+(?:sun)?spots)?",
        lambda m: [] if "other" in m.group() else [("n_regions", 0)], _I),
-    _p("en", r"\b(?:no|without(?:\s+any)?|free\s+of)(?:\s+visible)?\s+(?:sun)?spots\b", [("spots_visible", "no")], _I),
+    _p("en", r"\b(?:no|without(?:\s+any)?|free\s+of)(?:\s+visible)?\s+(?:sun)?spots\b",
+       [("spots_visible", "no")], _I),
     _p("en", rf"\b(?P<n>{_EN_NUM})(?:\s*-\s*|\s+(?:or|to)\s+)(?P<m>{_EN_NUM})(?P<more>)?{_REGIONS}{_IN_PART}",
        _count("n_regions"), _I),
     _p("en", rf"\b(?P<n>{_EN_NUM})(?P<m>)?\s+(?P<more>or\s+more){_REGIONS}{_IN_PART}", _count("n_regions"), _I),
-    _p("en", rf"\b(?P<more>at\s+least\s+)?(?P<n>{_EN_NUM})(?P<m>)?{_REGIONS}{_IN_PART}", _count("n_regions"), _I),
+    _p("en", rf"\b(?P<more>at\s+least\s+)?(?P<n>{_EN_NUM})(?P<m>)?{_REGIONS}{_IN_PART}",
+       _count("n_regions"), _I),
     _p("en", rf"(?<![\d.-])\b(?P<n>{_EN_NUM}|\d{{3}})(?P<m>)?(?P<more>)?\s+(?:visible\s+|individual\s+)?(?:sun)?spots\b",
        _count("n_spots"), _I),
-    _p("en", r"\bsunspots?\s+(?:is|are)\s+(?P<no>not\s+)?visible", lambda m: [("spots_visible", "no" if m["no"] else "yes")], _I),
+    _p("en", r"\bsunspots?\s+(?:is|are)\s+(?P<no>not\s+)?visible",
+       lambda m: [("spots_visible", "no" if m["no"] else "yes")], _I),
     _p("zh", rf"(?:没有|无|不存在|未见|未出现|看不到)(?:任何)?{_ZH_REGIONS}", [("n_regions", 0)]),
     _p("zh", r"(?:没有|无|未见|看不到)(?:任何)?(?:可见的?)?(?:太阳)?黑子(?!群)", [("spots_visible", "no")]),
     _p("zh", r"(?:可以?看到|可见|能看到)(?:太阳)?黑子(?!群)", [("spots_visible", "yes")]),
-    _p("zh", rf"(?P<more>至少)?(?P<n>{_ZH_NUM})(?:\s*(?:-|到|至|或)\s*(?P<m>{_ZH_NUM}))?\s*个\s*{_ZH_REGIONS}", _count("n_regions")),
-    _p("zh", rf"(?P<n>{_ZH_NUM})(?P<m>)?\s*个?\s*(?P<more>或更多|及以上|以上)(?:的|个)*\s*{_ZH_REGIONS}", _count("n_regions")),
-    _p("zh", r"(?<![\d.])(?P<n>\d{1,3}|[一二两三四五六七八九十]{1,2})(?P<m>)?(?P<more>)?\s*个\s*(?:太阳)?黑子(?!群)", _count("n_spots")),
+    _p("zh", rf"(?P<more>至少)?(?P<n>{_ZH_NUM})(?:\s*(?:-|到|至|或)\s*(?P<m>{_ZH_NUM}))?\s*个\s*{_ZH_REGIONS}",
+       _count("n_regions")),
+    _p("zh", rf"(?P<n>{_ZH_NUM})(?P<m>)?\s*个?\s*(?P<more>或更多|及以上|以上)(?:的|个)*\s*{_ZH_REGIONS}",
+       _count("n_regions")),
+    _p("zh", r"(?<![\d.])(?P<n>\d{1,3}|[一二两三四五六七八九十]{1,2})(?P<m>)?(?P<more>)?\s*个\s*(?:太阳)?黑子(?!群)",
+       _count("n_spots")),
     # polarity and place
-    _p("en", r"\blead(?:ing|er)\s+(?:magnetic\s+)?(?:polarity|part|spot)(?:\s+(?:of|in)\s+(?:the\s+|this\s+)?(?:\w+\s+){0,3}?\w+)?\s*(?:is|was|has|:)?\s*(?:of\s+)?(positive|negative)"
+    _p("en", r"\blead(?:ing|er)\s+(?:magnetic\s+)?(?:polarity|part|spot)"
+       r"(?:\s+(?:of|in)\s+(?:the\s+|this\s+)?(?:\w+\s+){0,3}?\w+)?\s*(?:is|was|has|:)?\s*(?:of\s+)?(positive|negative)"
        r"|\b(positive|negative)[-\s](?:polarity\s+)?lead(?:s|ing|er)\b"
        r"|\bled\s+by\s+(?:a\s+|the\s+)?(positive|negative)", _polarity, _I),
-    _p("zh", r"前导(?:黑子|部分|磁?极性)?(?:的?磁?极性)?\s*(?:是|为|呈|：|:)?\s*(正|负)|(正|负)极性?(?:在前|前导|领先)", _polarity),
+    _p("zh", r"前导(?:黑子|部分|磁?极性)?(?:的?磁?极性)?\s*(?:是|为|呈|：|:)?\s*(正|负)|(正|负)极性?(?:在前|前导|领先)",
+       _polarity),
     _p("", r"\b([NS])([EW])\b", _quadrant),
     _p("en", r"\b(north|south)[-\s]?(east|west)(?:ern)?\b", _quadrant, _I),
     _p("zh", r"(东北|西北|东南|西南)", _words("quadrant", ZH_QUADRANTS)),
@@ -202,19 +234,21 @@ PATTERNS = [
     _p("zh", r"光球|色球|过渡区|日冕", _layer),
     _p("en", r"\b(magnetogram|continuum|white-light)s?\b", _words("measurement", MEASUREMENT_WORDS), _I),
     _p("zh", r"(磁图|磁场图|连续谱|白光)", _words("measurement", MEASUREMENT_WORDS)),
-    _p("", rf"(?<![A-Za-z])({'|'.join(INSTRUMENTS)})(?![A-Za-z])", lambda m: [("instrument", m[1])]),
-    _p("", rf"(?<![A-Za-z])({'|'.join(OBSERVATORIES)})(?![A-Za-z\d])", lambda m: [("observatory", m[1])]),
+    _p("", rf"(?<![A-Za-z])({_INSTRUMENT})(?![A-Za-z])", lambda m: [("instrument", m[1])]),
+    _p("", rf"(?<![A-Za-z])({_OBSERVATORY})(?![A-Za-z\d])", lambda m: [("observatory", m[1])]),
 ]  # fmt: skip
 
 # who a claim is about: a numbered region, or the largest one
 SUBJECT = re.compile(r"\b(?:largest|biggest)\b|最大", re.I)
 RESUMES = re.compile(r"\s*(?:its|it|this\s+region|这个活动区|该活动区|其|它)", re.I)
 SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[。！？；\n]")
-NEGATION = re.compile(r"(?:\bnot(?:\s+(?:a|an|the|in|on|from|by))*|n't(?:\s+(?:a|an|the|in|on))*|不是|并非|不在|不为|不属于)\s*$", re.I)
+NEGATION = re.compile(
+    r"(?:\bnot(?:\s+(?:a|an|the|in|on|from|by))*|n't(?:\s+(?:a|an|the|in|on))*|不是|并非|不在|不为|不属于)\s*$", re.I
+)
 
 # answers of one or two words, whose meaning comes from the question
 BARE = {
-    "n_regions": re.compile(r"(?:at least |至少)?(?P<n>\d+)(?:\s*[-–]\s*(?P<m>\d+))?\s*个?\s*(?P<more>or more|或更多|及以上)?"),
+    "n_regions": re.compile(r"(?P<n>\d+)(?:\s*[-–]\s*(?P<m>\d+))?\s*个?\s*(?P<more>or more|或更多|及以上)?"),
     "spots_visible": re.compile(r"(?P<yes>yes|是|有|可见)|(?P<no>no|否|没有|不可见)", re.I),
     "leading_polarity": re.compile(r"(?P<sign>positive|negative|正|负)(?: polarity|极性?)?", re.I),
 }

@@ -88,7 +88,7 @@ def _bare_claim(text: str, kind: str, of_largest: bool) -> Claim | None:
 
 
 def _with_subjects(text: str, found: Sequence[tuple], about_largest: bool) -> list[Claim]:
-    """Tie each claim about a region to the region its sentence speaks of: the last one named before it, else the first."""
+    """Tie each claim about a region to the one its sentence speaks of: the last named before it, else the first."""
     claims = []
     previous = (None, about_largest)
     for start, end in _sentences(text):

@@ -161,8 +161,8 @@ def _joined(parts: Sequence[str], language: str) -> str:
 def recompute(annotation: Mapping, prompt: Prompt, facts: Sequence[Fact]) -> bool:
     """Whether an annotation's answer follows from the facts alone.
 
-    A closed answer and a reading of the banner must be the true one, and the question must offer it and list exactly the
-    choices recorded; a description must be one of the texts that the templates allow for these facts.
+    A closed answer and a reading of the banner must be the true one, and the question must offer it and list exactly
+    the choices recorded; a description must be one of the texts that the templates allow for these facts.
     """
     language, answer = annotation["language"], annotation["answer"]
     if prompt.task == "description":

@@ -1,8 +1,8 @@
 """Versioned prompts: what a teacher is asked, in Chinese and English, and the wordings of the grounded teacher.
 
-Reads `params/prompts/*.yaml` and `versions.lock` beside them. A prompt whose text changed while its version did not is
-refused: annotations name the version, so a version must always mean the same text. After a change raise `version` in the
-YAML file and renew the lock with `python -m jwvl_lib.prompts --lock [folder]`, which writes `versions.lock`.
+Reads `params/prompts/*.yaml` and `versions.lock` beside them. A prompt whose text changed while its version did not
+is refused: annotations name the version, so a version must always mean the same text. After a change raise `version`
+in the YAML file and renew the lock with `python -m jwvl_lib.prompts --lock [folder]`, which writes `versions.lock`.
 """
 
 import argparse
@@ -122,7 +122,8 @@ def renew_lock(folder: str | Path) -> list[str]:
         if key not in _read_lock(path / LOCK):
             added.append(f"{prompt.prompt_id} {prompt.version}")
     rows = [f"{prompt_id} {version} {locked[prompt_id, version]}" for prompt_id, version in sorted(locked)]
-    write_text(path / LOCK, "\n".join(["# prompt_id version sha256 of its text; python -m jwvl_lib.prompts --lock", *rows, ""]))
+    head = "# prompt_id version sha256 of its text; python -m jwvl_lib.prompts --lock"
+    write_text(path / LOCK, "\n".join([head, *rows, ""]))
     return added
 
 

@@ -1,6 +1,6 @@
 """Distillation: one interface to the teachers, from corpus and prompts to annotations.
 
-Reads the corpus, its PNGs (the openai teacher only) and the prompts; writes the ledger `teacher.sqlite`. The annotations
+Reads the corpus, its PNGs (the openai teacher only) and the prompts; writes the ledger `teacher.sqlite`. Annotations
 are rebuilt from the ledger, in the order of the plan, so an interrupted, resumed or repeated run gives the same bytes.
 """
 
@@ -76,8 +76,8 @@ def annotate(
     """Annotate every image of a corpus; one row an annotation, columns `COLUMNS`.
 
     `teacher` is "grounded" (from the facts, offline) or "openai" (an OpenAI-compatible server at `base_url`; the key
-    comes from OPENAI_API_KEY). `with_facts` gives that server the facts that can be seen. `ledger` is where requests and
-    answers go; what it has answered is not sent again. With a `budget` or dead letters some rows are missing: a later
+    comes from OPENAI_API_KEY). `with_facts` gives that server the facts that can be seen. `ledger` is where requests
+    and answers go; what it has answered is not sent again. With a `budget` or dead letters some rows are missing: a later
     call goes on. Raises ValueError for an unknown teacher, TeacherError where the server refuses the key.
     """
     questions = plan(corpus, prompts, seed=seed, qa_per_image=qa_per_image)
@@ -114,7 +114,9 @@ def annotate(
 # plan
 
 
-def plan(corpus: pd.DataFrame, prompts: Mapping[str, Prompt], *, seed: int = 0, qa_per_image: int = 5) -> list[Question]:
+def plan(
+    corpus: pd.DataFrame, prompts: Mapping[str, Prompt], *, seed: int = 0, qa_per_image: int = 5
+) -> list[Question]:
     """What will be asked, image by image: description and OCR in both languages, then `qa_per_image` closed questions.
 
     A question is asked only where the facts answer it. What is asked of an image depends on `seed` and the image's id
@@ -172,9 +174,8 @@ def build_requests(
         given = visible_facts(q.facts, claims.largest_region(q.facts)) if with_facts else None
         user = user_text(q.prompt, q.language, q.question, given)
         version = q.prompt.version
-        requests.append(
-            Request(q.image_id, sha256[q.image_id], q.prompt.prompt_id, version, q.language, model, fixed, systems[which], user)
-        )
+        asked = (q.prompt.prompt_id, version, q.language, model, fixed, systems[which], user)
+        requests.append(Request(q.image_id, sha256[q.image_id], *asked))
     return requests
 
 

@@ -9,8 +9,9 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -49,7 +50,7 @@ class Request:
     system: str
     user: str
 
-    @property
+    @cached_property
     def key(self) -> str:
         """sha256 of model, prompt, version, language, parameters, image bytes and text."""
         parts = [self.model, self.prompt_id, self.prompt_version, self.language, self.parameters]
@@ -109,16 +110,10 @@ def record_requests(db: sqlite3.Connection, requests: Iterable[Request]) -> None
 
 def record_attempts(db: sqlite3.Connection, attempts: Iterable[Attempt]) -> None:
     """Append attempts, in one transaction."""
-    rows = [
-        (a.key, a.outcome, a.http_status, a.raw, a.error, a.finish_reason, a.response_id, a.usage, a.sent_utc, a.seconds)
-        for a in attempts
-    ]
+    names = [f.name for f in fields(Attempt)]
+    insert = f"INSERT INTO attempts ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
     with db:
-        db.executemany(
-            "INSERT INTO attempts (key, outcome, http_status, raw, error, finish_reason, response_id, usage, sent_utc,"
-            " seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            rows,
-        )
+        db.executemany(insert, [[getattr(a, name) for name in names] for a in attempts])
 
 
 def answers(db: sqlite3.Connection) -> dict[str, str]:
@@ -142,7 +137,8 @@ def dead_letters(path: str | Path) -> pd.DataFrame:
     with open_ledger(path) as db:
         rows = db.execute(
             "SELECT prompt_id, language, image_id, count(*), outcome, http_status, error, raw, max(attempt_id)"
-            " FROM attempts JOIN requests USING (key) GROUP BY key HAVING sum(outcome = ?) = 0 ORDER BY min(attempt_id)",
+            " FROM attempts JOIN requests USING (key) GROUP BY key HAVING sum(outcome = ?) = 0"
+            " ORDER BY min(attempt_id)",
             (ANSWERED,),
         ).fetchall()
     return pd.DataFrame([row[:-1] for row in rows], columns=columns)
