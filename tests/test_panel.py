@@ -309,6 +309,16 @@ def test_a_person_decides_by_keys_in_a_real_browser(run, voila, chromium):
     chromium.wait_for_selector(f'.jwvl-panel[data-annotation="{second}"]')
     assert states(run) == {first: "accept"}
     assert review_ledger.events(run[0])["reviewer"].unique().tolist() == ["li.wei"]
+    chromium.keyboard.press("e")
+    on("edit")
+    panel.locator("textarea").fill(" ")  # cannot be saved, and must not be lost
+    chromium.keyboard.press("Control+Enter")
+    chromium.get_by_text("Not saved:").wait_for()
+    assert panel.locator("textarea").input_value() == " "
+    chromium.keyboard.type("Mended.")
+    chromium.keyboard.press("Control+Enter")
+    on("review", second)
+    assert review.accepted(run[0], run[1])["answer"].tolist()[-1] == " Mended."
     assert panel.get_attribute("data-lm-suppress-shortcuts") == "true"
     assert "owned" not in chromium.title()
     assert problems == []

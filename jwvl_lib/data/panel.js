@@ -41,7 +41,10 @@ function pictureView() {
   const frame = make("div", "jwvl-frame", "", [layer, missing]);
   let overlay = null, url = "", drag = null, place = { scale: 1, x: 0, y: 0 };
 
-  const apply = () => (layer.style.transform = `translate(${place.x}px, ${place.y}px) scale(${place.scale})`);
+  const apply = () => {
+    layer.style.transform = `translate(${place.x}px, ${place.y}px) scale(${place.scale})`;
+    layer.style.setProperty("--zoom", place.scale); // lines and labels keep their size
+  };
   const fit = () => { place = { scale: 1, x: 0, y: 0 }; apply(); };
   frame.addEventListener("wheel", (event) => {
     event.preventDefault();
@@ -78,7 +81,7 @@ function pictureView() {
       overlay = svg("svg", { viewBox: `0 0 ${width} ${height}` });
       for (const { noaa_ar, box: [x0, y0, x1, y1] } of boxes) {
         overlay.append(svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0 }));
-        overlay.append(svg("text", { x: x0, y: y0 - height / 84, "font-size": height / 32 }, `AR ${noaa_ar}`));
+        overlay.append(svg("text", { x: x0, y: y0 - height / 84, style: `font-size: calc(${height / 32}px / var(--zoom, 1))` }, `AR ${noaa_ar}`));
       }
       layer.append(overlay);
     },
@@ -144,6 +147,7 @@ function render({ model, el }) {
   el.append(root);
 
   const picture = pictureView();
+  let drawn = null; // the item now on the page
   let waiting = false; // a key is out: nothing more is sent until the answer is here
   const send = (message) => {
     if (waiting) return;
@@ -202,6 +206,13 @@ function render({ model, el }) {
 
   function drawFoot() {
     const phase = model.get("phase"), message = make("span", "message", model.get("status").message);
+    const showing = `${phase} ${model.get("item").annotation_id}`;
+    if (showing === foot.dataset.showing) { // keep what was typed
+      foot.querySelector(".message").replaceWith(message);
+      foot.querySelector("textarea")?.focus();
+      return;
+    }
+    foot.dataset.showing = showing;
     if (phase === "reasons") {
       const comment = make("input", "comment");
       comment.placeholder = "first a note to the prompt's author? (Tab)";
@@ -228,8 +239,10 @@ function render({ model, el }) {
     root.dataset.annotation = model.get("item").annotation_id ?? "";
     drawHead();
     if (phase === "start") return drawStart();
+    const item = model.get("item");
     if (phase === "done") body.replaceChildren(make("div", "jwvl-card", "", [make("h2", "", "Nothing is waiting for you"), make("p", "", "All of your queue is decided. Run the cells below this one to bring your decisions into the results.")]));
-    else drawItem();
+    else if (item !== drawn) drawItem();
+    drawn = item;
     drawFoot();
   }
 
