@@ -11,13 +11,10 @@ WATCH_P_M = 0.1
 CONVENTION_NAMES = {"swpc": ("NOAA SWPC", "NOAA SWPC"), "rwcc": ("RWC China", "中国区域警报中心")}
 
 
-def narrative_claims(report: dict, issued_evidence: list[dict], languages: tuple[str, ...]) -> list[dict]:
-    """The claims of a report that has its regions, flares, level and watch list, in reading order, per language.
-
-    `issued_evidence`: the lines of the Solar Region Summary that say when it was issued and what it lists.
-    """
+def narrative_claims(report: dict, languages: tuple[str, ...]) -> list[dict]:
+    """The claims of a report that has its regions, flares, level and watch list, in reading order, per language."""
     makers = (_activity, _disk, _largest, _change, _chance, _watch)
-    sentences = [s for make in makers if (s := make(report, issued_evidence))]
+    sentences = [s for make in makers if (s := make(report))]
     return [
         {"text": s[language], "language": language, "verdict": "supported", "evidence": s["evidence"]}
         for language in languages
@@ -86,7 +83,7 @@ def date_zh(date: str) -> str:
     return f"{day.year}年{day.month}月{day.day}日"
 
 
-def _activity(report: dict, issued: list[dict]) -> dict:
+def _activity(report: dict) -> dict:
     level, flares = report["activity_level"], report["flares"]
     day = report["flares_date"]
     names = CONVENTION_NAMES[level["convention"]]
@@ -94,7 +91,7 @@ def _activity(report: dict, issued: list[dict]) -> dict:
         return {
             "en": f"The level of solar activity on {date_en(day)} is not known: no events list of that day was given.",
             "zh": f"{date_zh(day)}的太阳活动水平未知：没有当日的事件表。",
-            "evidence": issued[:1],
+            "evidence": report["summary_evidence"][:1],
         }
     counts = {c: sum(f["goes_class"][0] == c for f in flares) for c in "CMX"}
     en = f"Solar activity on {date_en(day)} was {level['value']} ({names[0]} convention)"
@@ -121,7 +118,7 @@ def _rank(goes_class: str) -> float:
     return "ABCMX".index(goes_class[0]) * 1000 + float(goes_class[1:])
 
 
-def _disk(report: dict, issued: list[dict]) -> dict:
+def _disk(report: dict) -> dict:
     regions, valid = report["regions"], report["valid_utc"]
     n = len(regions)
     held = f"{n} numbered regions with spots" if n > 1 else f"{'one' if n else 'no'} numbered region with spots"
@@ -129,7 +126,7 @@ def _disk(report: dict, issued: list[dict]) -> dict:
     return {
         "en": f"At {valid[11:16]} UT on {date_en(valid)} the disk held {held}.",
         "zh": f"{date_zh(valid)}{valid[11:16]} UT，日面上{held_zh}。",
-        "evidence": issued + [r["evidence"][0] for r in regions],
+        "evidence": report["summary_evidence"] + [r["evidence"][0] for r in regions],
     }
 
 
@@ -138,7 +135,7 @@ def _by_area(report: dict) -> dict | None:
     return max(sized, key=lambda r: r["area_msh"], default=None)
 
 
-def _largest(report: dict, issued: list[dict]) -> dict | None:
+def _largest(report: dict) -> dict | None:
     top = _by_area(report)
     if top is None:
         return None
@@ -155,7 +152,7 @@ def _largest(report: dict, issued: list[dict]) -> dict | None:
     }
 
 
-def _change(report: dict, issued: list[dict]) -> dict | None:
+def _change(report: dict) -> dict | None:
     moved = [r for r in report["regions"] if r["area_change_msh"]]
     if not moved:
         return None
@@ -170,7 +167,7 @@ def _change(report: dict, issued: list[dict]) -> dict | None:
     }
 
 
-def _chance(report: dict, issued: list[dict]) -> dict | None:
+def _chance(report: dict) -> dict | None:
     rated = [r for r in report["regions"] if r["p_m"]]
     if not rated:
         return None
@@ -186,7 +183,7 @@ def _chance(report: dict, issued: list[dict]) -> dict | None:
     }
 
 
-def _watch(report: dict, issued: list[dict]) -> dict | None:
+def _watch(report: dict) -> dict | None:
     numbers = [str(w["noaa_ar"]) for w in report["watch_list"]]
     if not numbers:
         return None

@@ -22,25 +22,40 @@ __all__ = ["Source", "activity_level", "check", "compose", "flare_rates", "gathe
 log = logging.getLogger(__name__)
 
 
-def gather(report_date: str, swpc_dir: str | Path) -> list[Source]:
+def find_texts(report_date: str, swpc_dir: str | Path) -> list[Path]:
     """The texts a report of that day may use: summaries of the day and `DAYS_BACK` before it, events of the day before.
 
     `swpc_dir` holds the files flat or under `srs/` and `events/`. Raises FileNotFoundError, naming the days there are,
     where it has no summary of the day nor of the `STALE_DAYS` before it.
     """
-    day, folder = date.fromisoformat(report_date), Path(swpc_dir)
+    day, folder = _date(report_date), Path(swpc_dir)
     days = [day - timedelta(days=back) for back in range(DAYS_BACK, -1, -1)]
     wanted = [("srs", f"{d:%Y%m%d}SRS.txt") for d in days] + [("events", f"{days[-2]:%Y%m%d}events.txt")]
-    found = [(kind, path) for kind, name in wanted for path in (folder / name, folder / kind / name) if path.is_file()]
+    places = [(folder / name, folder / kind / name) for kind, name in wanted]
+    found = [next(p for p in pair if p.is_file()) for pair in places if any(p.is_file() for p in pair)]
     recent = {f"{d:%Y%m%d}SRS.txt" for d in days[-1 - STALE_DAYS :]}
-    if not recent & {path.name for _, path in found}:
-        there = sorted({p.name[:8] for p in folder.rglob("*SRS.txt")})
+    if not recent & {path.name for path in found}:
+        there = ", ".join(sorted({p.name[:8] for p in folder.rglob("*SRS.txt")})[:20]) or "none at all"
         raise FileNotFoundError(
-            f"{folder}: no SRS issued on {report_date} or the {STALE_DAYS} days before; "
-            f"there are {', '.join(there[:20]) or 'none at all'}"
+            f"{folder}: no SRS issued on {report_date} or the {STALE_DAYS} days before; there are {there}"
         )
-    sources = {path.name: Source(f"{kind}_{path.name[:8]}", path.name, path.read_bytes()) for kind, path in found}
-    return [*sources.values(), Source("flare_rates", rates.TABLE_FILE.name, rates.TABLE_FILE.read_bytes())]
+    return found
+
+
+def gather(report_date: str, swpc_dir: str | Path) -> list[Source]:
+    """The sources of a report: the bytes of `find_texts`, and the table of flare rates."""
+    texts = [
+        Source(f"{'srs' if path.stem.endswith('SRS') else 'events'}_{path.name[:8]}", path.name, path.read_bytes())
+        for path in find_texts(report_date, swpc_dir)
+    ]
+    return [*texts, Source("flare_rates", rates.TABLE_FILE.name, rates.TABLE_FILE.read_bytes())]
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"report_date {text!r} is no date; write YYYY-MM-DD, for example 2000-09-27") from None
 
 
 def compose(
@@ -54,15 +69,15 @@ def compose(
 ) -> dict:
     """The report as the dict that `report.json` holds: a function of its arguments alone, so reruns are byte-equal.
 
-    `issued_utc` is the time the summary was issued. `model_claims` are a model's sentences with their verdicts (see
-    `judge`); they stand beside the facts and change none of them. Errors are those of `report_facts.read_day`.
+    `issued_utc` is the time the summary was issued. `model_claims` are a model's sentences with their verdicts (from
+    `report_model`); they stand beside the facts and change none of them. Errors are those of `report_facts.read_day`.
     """
     sources = list(sources)
     chosen = tuple(part.strip() for part in languages.split(",") if part.strip())
     if not chosen or not set(chosen) <= {"zh", "en"}:
         raise ValueError(f"languages {languages!r}: a report is written in zh, en or both; write for example 'zh,en'")
     day = report_facts.read_day(sources, report_date, convention)
-    claims = narrative.narrative_claims(day.facts, day.heads, chosen)
+    claims = narrative.narrative_claims(day.facts, chosen)
     return {
         **day.facts,
         "narrative": {language: narrative.join(claims, language) for language in chosen},

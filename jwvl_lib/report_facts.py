@@ -58,10 +58,9 @@ class _Events:
 
 @dataclass(frozen=True)
 class Day:
-    """The facts of one report: its parts of `report.json`, the lines that date the summary, and (en, zh) warnings."""
+    """The facts of one report, its parts of `report.json`, and (en, zh) warnings."""
 
     facts: dict
-    heads: list[dict]
     warnings: list[tuple[str, str]]
 
 
@@ -94,6 +93,7 @@ def read_day(sources: Iterable[Source], report_date: str, convention: str = "swp
         "flares_date": (day - timedelta(days=1)).isoformat(),
         "activity_level": {**level, "evidence": level["evidence"] or ([events.head] if events else [])},
         "regions": regions,
+        "summary_evidence": summary.heads,
         "plages": [_place_of(r) for r in summary.regions if r["section"] == "IA"],
         "returning": [_place_of(r) for r in summary.regions if r["section"] == "II"],
         "flares": flares,
@@ -101,7 +101,7 @@ def read_day(sources: Iterable[Source], report_date: str, convention: str = "swp
         "watch_list": narrative.watch_list(regions, flares, table["climatology"]["M"]),
         "rates": {k: table[k] for k in ("years", "n_region_days", "k", "climatology")},
     }
-    return Day(facts, summary.heads, warnings)
+    return Day(facts, warnings)
 
 
 def activity_level(events: pd.DataFrame | None, convention: str = "swpc") -> dict:

@@ -27,7 +27,7 @@ FLAGS = {
     "illegal_class": ("unknown class", "分类有误"),
 }
 _R = 150  # disk radius on the map, in SVG units
-_LABEL_STEP = 15
+_LABEL_STEP = 17
 
 
 def html(report: dict) -> str:
@@ -88,6 +88,18 @@ def disk_map(report: dict) -> dict:
         "plages": plages,
         "graticule": [_path(line) for line in lines],
     }
+
+
+def disk_svg(report: dict) -> str:
+    """The map of `disk_map` as one SVG document, as it stands on the page."""
+    return _environment(autoescape=True).get_template("disk.svg.j2").render(disk=disk_map(report), page=False)
+
+
+def interval_text(chance: dict | None) -> str:
+    """`36 % (30 % to 42 %)`, or nothing where no probability is given."""
+    if chance is None:
+        return ""
+    return "{value} ({low} to {high})".format(**{k: narrative.percent(v) for k, v in chance.items()})
 
 
 def solar_b0_deg(time: datetime) -> float:

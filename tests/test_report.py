@@ -453,3 +453,20 @@ def test_probability_is_between_frequency_and_climatology():
 @pytest.mark.parametrize(("p", "text"), [(0.0, "< 0.1 %"), (0.0004, "< 0.1 %"), (0.0357, "3.6 %"), (0.357, "36 %")])
 def test_percent(p, text):
     assert narrative.percent(p) == text
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# sentences of a model
+
+
+def test_sentences_of_a_model_are_judged_and_change_nothing(quiet_day, tmp_path):
+    report_model = pytest.importorskip("jwvl_lib.report_model")
+    plain, _ = quiet_day
+    text = "NOAA 9169 has McIntosh class Fkc. NOAA 9169 has McIntosh class Hsx. The picture is lovely."
+    said = list(report_model.judged_sentences(text, "en", report_model.day_facts(plain)))
+    assert [s["verdict"] for s in said] == ["supported", "contradicted", "unsupported"]
+    assert said[0]["evidence"][0]["text"].startswith("9169 ")
+    made, folder = _made(SUNPY_SRS, DAY, tmp_path, model="models/tiny_base", model_claims=said)
+    assert {**made, "model": None, "claims": plain["claims"]} == plain
+    assert "The picture is lovely." in (folder / "report.html").read_text(encoding="utf-8")
+    assert report.check(folder) == []
