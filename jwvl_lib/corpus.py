@@ -293,7 +293,7 @@ def _region_facts(obs, source: str, summary: tuple[str, bytes], picture: render.
     """Facts and boxes of the day's regions, where the whole disk is seen from the Earth; third: rejects."""
     srs_source, raw = summary
     geometry = disk_geometry(obs)
-    if not raw or not picture.full_disk or not image_facts.seen_from_earth(obs.header):
+    if not srs_source or not picture.full_disk or not image_facts.seen_from_earth(obs.header):
         return [], [], []
     top, bottom = picture.to_png(geometry.to_pixel([(0, 1), (0, -1)]))[:, 1]
     if bottom - top < SMALLEST_DISK * picture.image.height:

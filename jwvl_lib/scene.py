@@ -161,7 +161,7 @@ def draw_scene(regions: Sequence[SceneRegion], b0_deg: float, rng: np.random.Gen
         long_loops=_stack([p["long_loops"] for p in parts], 60, 3),
         core_loops=_stack([p["core_loops"] for p in parts], 60, 3),
         texture_shift=(int(rng.integers(_TEXTURE_PX)), int(rng.integers(_TEXTURE_PX))),
-        polar_hole_deg=tuple(rng.uniform(58, 74, 2)),
+        polar_hole_deg=tuple(rng.uniform(60, 80, 2)),
     )
 
 
@@ -333,19 +333,19 @@ def aia_171(scene: Scene, disk: Disk, rng: np.random.Generator) -> np.ndarray:
 
 def aia_193(scene: Scene, disk: Disk, rng: np.random.Generator) -> np.ndarray:
     """193 angstrom, DN: hot diffuse cores of regions, dark coronal holes, a high corona off the limb."""
-    quiet = 260 * (1 + 0.45 * _texture("clouds", disk) + 0.12 * _texture("fine", disk))
+    quiet = 280 * (1 + 0.22 * _texture("clouds", disk) + 0.12 * _texture("fine", disk))
     glow = _patches(disk, _wider(scene.plage, 3.0), clip=True) + _patches(disk, _wider(scene.plage, 1.6), clip=True)
-    surface = np.clip(quiet, 60, None) * (1 - 0.88 * _hole_depth(scene, disk)) + 750 * glow
-    image = _corona(surface, disk, scale_height=0.14, limb=0.6) + 260 * _loop_light(scene.core_loops, disk, 1.3)
+    surface = np.clip(quiet, 120, None) * (1 - 0.8 * _hole_depth(scene, disk)) + 600 * glow
+    image = _corona(surface, disk, scale_height=0.11, limb=0.9) + 260 * _loop_light(scene.core_loops, disk, 1.3)
     return _counts(image, rng)
 
 
 def aia_304(scene: Scene, disk: Disk, rng: np.random.Generator) -> np.ndarray:
     """304 angstrom, DN: bright network and plage of the upper chromosphere, dark filaments, prominences."""
     network, fine = _texture("network", disk), _texture("fine", disk)
-    quiet = 100 * (0.75 + 0.9 * network + 0.12 * fine) * (1 - 0.3 * _hole_depth(scene, disk))
+    quiet = 130 * (0.75 + 0.9 * network + 0.12 * fine) * (1 - 0.3 * _hole_depth(scene, disk))
     surface = quiet + 800 * _patches(disk, _wider(scene.plage, 1.25), clip=True) * (0.7 + 0.25 * fine)
-    surface *= 1 - 0.55 * _patches(disk, scene.filaments, clip=True)
+    surface *= 1 - 0.75 * _patches(disk, scene.filaments, clip=True)
     image = _corona(surface, disk, scale_height=0.025, limb=0.45) + 160 * _limb_clouds(scene, disk) * (disk.r > 0.99)
     return _counts(image + 30 * _loop_light(scene.core_loops, disk, 0.8), rng)
 
@@ -356,7 +356,7 @@ def _wider(rows: np.ndarray, factor: float) -> np.ndarray:
 
 def _hole_depth(scene: Scene, disk: Disk) -> np.ndarray:
     """0 outside coronal holes, 1 inside: polar caps with ragged borders, and the low-latitude hole."""
-    ragged = 3.0 * _texture("clouds", disk)
+    ragged = 7.0 * _texture("clouds", disk)
     latitude = disk.lat_deg
     south, north = scene.polar_hole_deg
     polar = _edge(latitude + ragged - north, 2.0) + _edge(-latitude + ragged - south, 2.0)
@@ -367,7 +367,7 @@ def _hole_depth(scene: Scene, disk: Disk) -> np.ndarray:
 def _corona(surface: np.ndarray, disk: Disk, scale_height: float, limb: float) -> np.ndarray:
     """Optically thin light: brighter towards the limb as the path lengthens, exponential beyond it."""
     bright = surface * (1 + limb * np.minimum(1 / np.clip(disk.mu, 0.18, None) - 1, 3.0) / 3.0)
-    edge = float(np.mean(bright[(disk.r > 0.93) & (disk.r < 0.99)]))
+    edge = 0.7 * float(np.mean(bright[(disk.r > 0.93) & (disk.r < 0.99)]))
     around = 1 + 0.25 * np.sin(3 * np.arctan2(disk.y, disk.x) + bright[0, 0])
     return np.where(disk.r < 1, bright, edge * around * np.exp(-(disk.r - 1) / scale_height))
 

@@ -92,5 +92,5 @@ def _fill_empty(split_of: dict[str, str], free: Sequence[str], seed: int) -> Non
         givers = [block for block in free if counts[split_of[block]] > 1]
         if split not in counts and givers and len(split_of) >= 3:
             split_of[min(givers, key=lambda b: abs(_position(b, seed) - middle[split]))] = split
-        elif split not in counts:
+        elif split not in counts and free:
             LOGGER.warning("split %s is empty: too few days that share no region", split)
