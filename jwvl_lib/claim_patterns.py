@@ -204,7 +204,8 @@ PATTERNS = [
     _p("en", rf"\b(?P<n>{_EN_NUM})(?P<m>)?\s+(?P<more>or\s+more){_REGIONS}{_IN_PART}", _count("n_regions"), _I),
     _p("en", rf"\b(?P<more>at\s+least\s+)?(?P<n>{_EN_NUM})(?P<m>)?{_REGIONS}{_IN_PART}",
        _count("n_regions"), _I),
-    _p("en", rf"(?<![\d.-])\b(?P<n>{_EN_NUM}|\d{{3}})(?P<m>)?(?P<more>)?\s+(?:visible\s+|individual\s+)?(?:sun)?spots\b",
+    _p("en", rf"(?<![\d.-])\b(?P<n>{_EN_NUM}|\d{{3}})(?P<m>)?(?P<more>)?"
+       r"\s+(?:visible\s+|individual\s+)?(?:sun)?spots\b",
        _count("n_spots"), _I),
     _p("en", r"\bsunspots?\s+(?:is|are)\s+(?P<no>not\s+)?visible",
        lambda m: [("spots_visible", "no" if m["no"] else "yes")], _I),

@@ -77,8 +77,8 @@ def annotate(
 
     `teacher` is "grounded" (from the facts, offline) or "openai" (an OpenAI-compatible server at `base_url`; the key
     comes from OPENAI_API_KEY). `with_facts` gives that server the facts that can be seen. `ledger` is where requests
-    and answers go; what it has answered is not sent again. With a `budget` or dead letters some rows are missing: a later
-    call goes on. Raises ValueError for an unknown teacher, TeacherError where the server refuses the key.
+    and answers go; what it has answered is not sent again. With a `budget` or dead letters some rows are missing; a
+    later call goes on. Raises ValueError for an unknown teacher, TeacherError where the server refuses the key.
     """
     questions = plan(corpus, prompts, seed=seed, qa_per_image=qa_per_image)
     if teacher == "grounded":
@@ -231,7 +231,8 @@ def read_annotations(questions: Sequence[Question], requests: Sequence[Request],
 
 def _row(question: Question, request: Request, reply: Reply) -> dict:
     prompt, round_ = question.prompt, 1
-    checked = claims.check(reply.answer, question.facts, question.language, prompt.about)
+    # no language is given: a teacher may answer in the wrong one, and what it claims counts all the same
+    checked = claims.check(reply.answer, question.facts, about=prompt.about)
     identity = json.dumps([request.key, round_, reply.answer])
     return {
         "annotation_id": "a" + hashlib.sha256(identity.encode()).hexdigest()[:16],

@@ -125,7 +125,7 @@ def test_a_region_on_a_spotless_disk_is_contradicted():
 
 
 def test_nothing_is_supported_without_facts():
-    text = "SDO/AIA 171 image of the corona, 2014-10-24 21:40 UT. AR 12192 (Fkc) at S14W06, X3.1 flare, 3 active regions."
+    text = "SDO/AIA 171, corona, 2014-10-24 21:40 UT. AR 12192 (Fkc) at S14W06, X3.1 flare, 3 active regions."
     assert len(said(text, [])) == 10
     assert {verdict for _, _, verdict in said(text, [])} == {"unsupported"}
 
