@@ -6,10 +6,9 @@ scratch the model stays on a plateau for far longer than both stages take. Reads
 """
 
 import logging
-import math
 import string
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +18,8 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel, ProcessorMixin
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import rotate_half
 
-from jwvl_lib import general_task, shared_image
-from jwvl_lib.general_task import Scene
+from jwvl_lib import general_pictures, general_task, optimise, shared_image
+from jwvl_lib.general_pictures import Scene
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ N_TOKENS_A_SIDE = IMAGE_PX // TOKEN_PX
 CHARACTERS = " " + string.ascii_letters + string.digits + "/-:."
 N_SLOTS = 8  # characters of a token: four on each line
 SCENE_CLASSES = {
-    "kind": (*general_task.KINDS, "nothing"),
+    "kind": (*general_pictures.KINDS, "nothing"),
     "colour": tuple(general_task.COLOURS),
     "shape": ("", *general_task.SHAPES),
     "count": tuple(range(5)),
@@ -89,7 +88,7 @@ def _attention(layer: nn.Module, hidden: Tensor, cos: Tensor, sin: Tensor) -> Te
 
 def character_targets(lines: Sequence[str], text_x: int) -> np.ndarray:
     """(6, 8) classes of the characters whose centres lie in each token of the band; 0 = empty slot."""
-    advance = general_task.band_font(TOKEN_PX).getlength("M")
+    advance = general_pictures.band_font(TOKEN_PX).getlength("M")
     targets = np.zeros((N_TOKENS_A_SIDE, 2, N_SLOTS // 2), np.int64)
     for row, line in enumerate(lines):
         taken = [0] * N_TOKENS_A_SIDE
@@ -148,8 +147,8 @@ class DenseBatch:
 
 def dense_batch(rng: np.random.Generator, n_pictures: int, n_strips: int) -> DenseBatch:
     """A batch of fresh pictures. A strip costs a sixth of a picture, and reading is what takes longest to learn."""
-    scenes = [general_task.make_scene(rng, IMAGE_PX) for _ in range(n_pictures)]
-    strips = [general_task.make_strip(rng, IMAGE_PX) for _ in range(n_strips)]
+    scenes = [general_pictures.make_scene(rng, IMAGE_PX) for _ in range(n_pictures)]
+    strips = [general_pictures.make_strip(rng, IMAGE_PX) for _ in range(n_strips)]
     written = [(s.lines, s.text_xy[0]) for s in scenes] + [(lines, x) for _, lines, x in strips]
     return DenseBatch(
         np.stack([np.asarray(s.image) for s in scenes]),
@@ -168,10 +167,7 @@ def dense_loss(visual: nn.Module, heads: DenseHeads, batch: DenseBatch, mean, st
     bands = torch.cat([features[:, -side:], strips])
     characters, things = heads.read_characters(bands), heads.things(features)
     scene = heads.read_scene(features)
-    weight = torch.ones(characters.shape[-1])
-    weight[0] = 0.15  # most slots are empty
-    loss = F.cross_entropy(characters.flatten(0, 2), batch.characters.flatten(), weight=weight)
-    loss = loss + 2 * F.cross_entropy(things.flatten(0, 1), batch.things.flatten())
+    loss = _sparse_cross_entropy(characters, batch.characters) + 2 * _sparse_cross_entropy(things, batch.things)
     loss = loss + 0.5 * sum(F.cross_entropy(logits, batch.scene[:, k]) for k, logits in enumerate(scene))
     scores = {
         "characters": _accuracy(characters, batch.characters, batch.characters > 0),
@@ -180,6 +176,13 @@ def dense_loss(visual: nn.Module, heads: DenseHeads, batch: DenseBatch, mean, st
     for k, name in enumerate(SCENE_CLASSES):
         scores[name] = _accuracy(scene[k], batch.scene[:, k], torch.ones_like(batch.scene[:, k], dtype=torch.bool))
     return loss, scores
+
+
+def _sparse_cross_entropy(logits: Tensor, targets: Tensor, empty_weight: float = 0.15) -> Tensor:
+    """Cross entropy where most targets are 0 (an empty slot, an empty token), which therefore count for less."""
+    weight = torch.ones(logits.shape[-1])
+    weight[0] = empty_weight
+    return F.cross_entropy(logits.flatten(0, -2), targets.flatten(), weight=weight)
 
 
 def _accuracy(logits: Tensor, targets: Tensor, where: Tensor) -> float:
@@ -191,8 +194,8 @@ def train_vision(
     processor: ProcessorMixin,
     n_steps: int,
     seed: int = 0,
-    n_pictures: int = 12,
-    n_strips: int = 48,
+    n_pictures: int = 8,
+    n_strips: int = 24,
     lr: float = 1.5e-3,
     muon_lr: float = 4e-3,
 ) -> list[dict]:
@@ -201,12 +204,12 @@ def train_vision(
     rng = np.random.default_rng([seed, 1])
     visual, images = model.model.visual, processor.image_processor
     heads = DenseHeads(model.config.text_config.hidden_size)
-    optimisers = make_optimisers([*visual.named_parameters(), *heads.named_parameters()], lr, muon_lr)
+    optimisers = optimise.make_optimisers([*visual.named_parameters(), *heads.named_parameters()], lr, muon_lr)
     history = _History("vision", n_steps)
     for step in range(n_steps):
         batch = dense_batch(rng, n_pictures, n_strips)
         loss, scores = dense_loss(visual, heads, batch, images.image_mean, images.image_std)
-        _update(loss, optimisers, schedule(step, n_steps))
+        _update(loss, optimisers, optimise.schedule(step, n_steps))
         history.add(step, {"loss": loss.item()} | scores)
     return history.rows
 
@@ -233,15 +236,15 @@ def train_answers(
     rng = np.random.default_rng([seed, 2])
     model.model.visual.requires_grad_(False)
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    optimisers = make_optimisers(trained, lr, muon_lr)
+    optimisers = optimise.make_optimisers(trained, lr, muon_lr)
     history = _History("answers", n_steps)
     for step in range(n_steps):
-        scenes = [general_task.make_scene(rng, IMAGE_PX) for _ in range(n_pictures)]
+        scenes = [general_pictures.make_scene(rng, IMAGE_PX) for _ in range(n_pictures)]
         losses = answer_losses(model, processor, scenes, [_turns(rng, s, n_questions) for s in scenes])
         # an answer counts with the square root of its length: token by token, reading would be nearly all of the loss
         weights = [len(x) ** 0.5 for x in losses]
         loss = sum(w * x.mean() for w, x in zip(weights, losses, strict=True)) / sum(weights)
-        _update(loss, optimisers, schedule(step, n_steps))
+        _update(loss, optimisers, optimise.schedule(step, n_steps))
         text = torch.cat(losses[::n_questions]).mean().item()
         other = torch.cat([x for k, x in enumerate(losses) if k % n_questions]).mean().item()
         history.add(step, {"loss": loss.item(), "loss_text": text, "loss_other": other})
@@ -266,7 +269,9 @@ def answer_losses(
     labels = batch.pop("labels")
     logits = model(**batch, use_cache=False).logits
     losses = F.cross_entropy(logits, labels[labels != shared_image.IGNORE], reduction="none")
-    lengths = [int((s.labels[s.branch == 1 + k] != shared_image.IGNORE).sum()) for s in sequences for k in range(s.n_branches)]
+    lengths = [
+        int((s.labels[s.branch == 1 + k] != shared_image.IGNORE).sum()) for s in sequences for k in range(s.n_branches)
+    ]
     return list(losses.split(lengths))
 
 
@@ -275,65 +280,7 @@ def _turns(rng: np.random.Generator, scene: Scene, n_questions: int) -> list[tup
     others = [t for t in general_task.tasks_of(scene) if t != "ocr"]
     rng.shuffle(others)
     tasks = ["ocr", *others, *others][:n_questions]
-    return [general_task.ask(rng, scene, task, general_task.pick(rng, ("en", "zh")))[:2] for task in tasks]
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# optimisation
-
-
-class Muon(torch.optim.Optimizer):
-    """Momentum with orthogonalised updates (Jordan 2024, kellerjordan.github.io/posts/muon), in float32.
-
-    torch's own orthogonalises in bfloat16, three times slower than float32 on a CPU without AVX512-BF16. Rates are
-    scaled to the size of an AdamW update (Liu et al. 2025, arXiv:2502.16982). Matrices only.
-    """
-
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.01):
-        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-
-    @torch.no_grad()
-    def step(self) -> None:
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                average = self.state[p].setdefault("average", torch.zeros_like(p))
-                average.lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonalise(p.grad.lerp(average, group["momentum"]))
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(update, alpha=-0.2 * max(p.shape) ** 0.5 * group["lr"])
-
-
-def orthogonalise(matrix: Tensor, n_iterations: int = 5) -> Tensor:
-    """The matrix with all singular values near 1 (0.7 to 1.2), by the quintic Newton-Schulz iteration of Muon."""
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / x.norm().clamp(min=1e-7)
-    for _ in range(n_iterations):
-        gram = x @ x.T
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
-
-
-def make_optimisers(
-    named: Sequence[tuple[str, nn.Parameter]], lr: float, muon_lr: float
-) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of attention and feed-forward layers, AdamW for all else."""
-    inner = ("attn.", "mlp.")
-    muon = [p for name, p in named if p.ndim == 2 and any(part in name for part in inner) and "merger" not in name and muon_lr]
-    chosen = {id(p) for p in muon}
-    rest = [p for _, p in named if id(p) not in chosen]
-    adamw = torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    optimisers = [adamw, Muon(muon, muon_lr)] if muon_lr else [adamw]
-    for optimiser in optimisers:
-        for group in optimiser.param_groups:
-            group["peak_lr"] = group["lr"]
-    return optimisers
-
-
-def schedule(step: int, n_steps: int, n_warmup: int = 50, floor: float = 0.02) -> float:
-    """Linear warm-up, then a cosine down to `floor`; the factor on the peak rate."""
-    return min(1.0, (step + 1) / n_warmup) * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * step / n_steps)))
+    return [general_task.ask(rng, scene, task, general_pictures.pick(rng, ("en", "zh")))[:2] for task in tasks]
 
 
 def _update(loss: Tensor, optimisers: Sequence[torch.optim.Optimizer], factor: float) -> None:
@@ -361,6 +308,8 @@ class _History:
         if (step + 1) % 50 and step + 1 < self.n_steps:
             return
         means = {k: round(float(np.nanmean([v[k] for v in self._pending])), 4) for k in values}
-        self.rows.append({"stage": self.stage, "step": step + 1, "seconds": round(time.perf_counter() - self._start, 1), **means})
+        self.rows.append(
+            {"stage": self.stage, "step": step + 1, "seconds": round(time.perf_counter() - self._start, 1), **means}
+        )
         self._pending = []
         log.info("%s", self.rows[-1])

@@ -6,8 +6,9 @@ it does on held-out items of the general task.
 """
 
 import json
-import platform
+import shutil
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from transformers import PreTrainedModel, ProcessorMixin, Qwen2_5_VLConfig, Qwen
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX, Qwen2Tokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from jwvl_lib import artifacts, general_task, pretrain, vlm
+from jwvl_lib import artifacts, general_pictures, general_task, pretrain, vlm
 
 TERMS = Path(__file__).parent / "data" / "tokenizer_terms.txt"
 FOLDER = "models/tiny_base"
@@ -88,7 +89,7 @@ def _tokenizer_texts(seed: int) -> list[str]:
     rng = np.random.default_rng(seed)
     texts = (terms + chat) * 50
     for _ in range(500):
-        scene = general_task.make_scene(rng, 56)
+        scene = general_pictures.make_scene(rng, 56)
         for task in general_task.tasks_of(scene):
             for language in ("en", "zh"):
                 question, answer, _ = general_task.ask(rng, scene, task, language)
@@ -171,3 +172,132 @@ def save(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path) 
     artifacts.write_json(folder / "config.json", config)
     artifacts.write_json(folder / "preprocessor_config.json", image_settings)
     return folder
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of pretraining: steps on the vision tower, then steps on the decoder with the tower frozen."""
+
+    n_vision_steps: int
+    n_answer_steps: int
+    n_pictures: int = 8  # a vision step, beside
+    n_strips: int = 24  # bands of text alone
+
+
+# the second round starts from the weights of the first, at the full rate again
+ROUNDS = (Round(550, 450, 12, 48), Round(1500, 1400))
+
+
+def build(folder: str | Path, seed: int = 0, rounds: Sequence[Round] = ROUNDS, n_eval: int = 800) -> dict:
+    """Train a tiny base from nothing into `folder` and return its recipe, which is written there too.
+
+    Every picture is drawn for the step that uses it. The same seed gives the same pictures and first weights; the
+    trained weights differ in rounding from one processor to the next.
+    """
+    tokenizer = build_tokenizer(seed)
+    model, processor = build_model(tokenizer, seed), build_processor(tokenizer)
+    history = []
+    for k, r in enumerate(rounds):
+        drawn = seed + 1000 * k
+        history += pretrain.train_vision(model, processor, r.n_vision_steps, drawn, r.n_pictures, r.n_strips)
+        history += pretrain.train_answers(model, processor, r.n_answer_steps, drawn)
+    return finish(model, processor, folder, history, seed, n_eval, rounds)
+
+
+def finish(
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    folder: str | Path,
+    history: list[dict],
+    seed: int,
+    n_eval: int,
+    rounds: Sequence[Round],
+) -> dict:
+    """Save a trained model, ask the saved one the held-out questions and write `recipe.json`; returns the recipe."""
+    folder = save(model, processor, folder)
+    items = general_task.make_items(n_eval, HELD_OUT_SEED)
+    scores = accuracy(evaluate(vlm.load_model(folder), processor, items))
+    recipe = {
+        "schema_version": 1,
+        "profile": "tiny",
+        "task": "general task (jwvl_lib/general_task.py): no solar image, no solar text but in the tokenizer",
+        "seed": seed,
+        "rounds": [asdict(r) for r in rounds],
+        "n_parameters": sum(p.numel() for p in model.parameters()),
+        "history": history,
+        "held_out_seed": HELD_OUT_SEED,
+        "held_out": json.loads(scores.to_json(orient="records", double_precision=4)),
+        "weights_sha256": artifacts.sha256(folder / "model.safetensors"),
+        "packages": {
+            name: metadata.version(name) for name in ("torch", "transformers", "tokenizers", "pillow", "numpy")
+        },
+    }
+    artifacts.write_json(folder / "recipe.json", recipe)
+    return recipe
+
+
+def install(folder: str | Path, destination: str | Path = FOLDER) -> Path:
+    """Copy a built model folder over the shipped one."""
+    destination = artifacts.resolve(destination)
+    shutil.copytree(folder, destination, dirs_exist_ok=True)
+    return destination
+
+
+def read_recipe(folder: str | Path = FOLDER) -> dict:
+    """`recipe.json` of a model folder, after a check that its weights are those the recipe speaks of.
+
+    Raises ValueError where the sha256 of `model.safetensors` differs.
+    """
+    folder = artifacts.resolve(folder)
+    recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+    found = artifacts.sha256(folder / "model.safetensors")
+    if found != recipe["weights_sha256"]:
+        raise ValueError(
+            f"{folder}: model.safetensors has sha256 {found[:12]}…, its recipe says {recipe['weights_sha256'][:12]}…; "
+            "restore the folder from git or rebuild it with notebook 00"
+        )
+    return recipe
+
+
+def evaluate(
+    model: PreTrainedModel, processor: ProcessorMixin, items: Sequence[general_task.GeneralItem]
+) -> pd.DataFrame:
+    """Ask every item: task, language, closed, question, target, prediction, correct (exact match)."""
+    questions = [item.question for item in items]
+    predictions = vlm.answer(model, processor, [item.image for item in items], questions, range(len(items)))
+    rows = [
+        {
+            "task": item.task,
+            "language": item.language,
+            "closed": bool(item.choices),
+            "question": item.question,
+            "target": item.answer,
+            "prediction": prediction,
+            "correct": prediction == item.answer,
+        }
+        for item, prediction in zip(items, predictions, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def accuracy(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Share of exact answers: task ("qa" is all but reading), language ("all" is both), accuracy, n."""
+    parts = [predictions, predictions[predictions["task"] != "ocr"].assign(task="qa")]
+    parts += [part.assign(language="all") for part in parts]
+    table = pd.concat(parts).groupby(["task", "language"], sort=True)["correct"].agg(accuracy="mean", n="size")
+    return table.reset_index()
+
+
+def parameter_table(model: PreTrainedModel) -> pd.DataFrame:
+    """Number of parameters by part: patch embedding, vision blocks, merger, embeddings (tied), decoder."""
+    parts = {
+        "vision: patch embedding": model.model.visual.patch_embed,
+        "vision: blocks": model.model.visual.blocks,
+        "vision: merger": model.model.visual.merger,
+        "decoder: token embeddings (tied with the output)": model.get_input_embeddings(),
+        "decoder: layers and norm": torch.nn.ModuleList(
+            [model.model.language_model.layers, model.model.language_model.norm]
+        ),
+    }
+    rows = [(name, sum(p.numel() for p in part.parameters())) for name, part in parts.items()]
+    return pd.DataFrame(rows, columns=["part", "n_parameters"])
