@@ -38,10 +38,13 @@ SIGNATURES = {
 
 
 class UnreadableImage(ValueError):
-    """A file that is no usable observation; `reason` is one line with the value, the rule and the remedy."""
+    """A file that is no usable observation; `reason` is one line with the value, the rule and the remedy.
+
+    Decoders quote the path they were given: the folder is left out, a reason is the same on every machine.
+    """
 
     def __init__(self, path: Path | str, reason: str):
-        self.path, self.reason = str(path), " ".join(str(reason).split())
+        self.path, self.reason = str(path), " ".join(str(reason).replace(str(path), Path(path).name).split())
         super().__init__(f"{Path(path).name}: {self.reason}")
 
 
@@ -151,6 +154,8 @@ def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
                 levels = picture if picture.mode in ("L", "I;16", "I", "F") else picture.convert("RGB")
     except UnreadableImage:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableImage(path, f"above the limit of {MAX_PIXELS} pixels ({error}); reduce it first") from error
     except Exception as error:  # a decoder may raise anything on hostile bytes
         raise UnreadableImage(path, f"the picture cannot be decoded ({error}); fetch it again") from error
     pixels = np.asarray(levels)[::-1]
