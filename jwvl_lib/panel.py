@@ -55,7 +55,8 @@ class ReviewPanel(anywidget.AnyWidget):
         seed: int = 0,
     ):
         super().__init__(reasons=list(REASONS.values()))
-        self._ledger, self._images_dir, self._overlap, self._seed = Path(ledger), Path(images_dir), overlap, seed
+        self._ledger, self._images_dir = Path(ledger), Path(images_dir)
+        self._overlap, self._seed = review.require_share("overlap", overlap), seed
         self._table, self._annotations = annotations, annotations.set_index("annotation_id", drop=False)
         self._corpus = corpus.set_index("image_id", drop=False)
         self.reviewer = reviewer if review_ledger.is_person(reviewer) else ""

@@ -26,6 +26,13 @@ AUTO_FACTS = "auto:facts"
 # who looks at what
 
 
+def require_share(name: str, share: float) -> float:
+    """The share itself; ValueError where it is not between 0 and 1."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"{name} {share} is no share; give a number from 0 to 1, such as 0.1")
+    return share
+
+
 def sampled(annotation_ids: Iterable[str], share: float, seed: int, purpose: str) -> set[str]:
     """A fixed share (0 to 1, rounded up to whole annotations) drawn by hash: the same on every machine and rerun."""
     ranked = sorted(annotation_ids, key=lambda i: hashlib.sha256(f"{purpose}/{seed}/{i}".encode()).digest())

@@ -80,6 +80,11 @@ def test_showing_a_panel_writes_nothing(run):
     assert artifacts.sha256(run[0]) == before
 
 
+def test_an_overlap_that_is_no_share_is_refused(run):
+    with pytest.raises(ValueError, match="overlap 5 is no share"):
+        ReviewPanel(*run, overlap=5)
+
+
 def test_a_program_cannot_decide_in_the_panel(run):
     panel = open_panel(run, "auto:facts")
     assert panel.phase == "start"
