@@ -43,10 +43,11 @@ def region_facts(number, area, quadrant, polarity):
 def image_row(folder, image_id, image_facts):
     path = folder / "images" / f"{image_id}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (28, 28), (len(image_id), 0, int(hashlib.sha256(image_id.encode()).hexdigest()[:2], 16))).save(path)
+    colour = tuple(hashlib.sha256(image_id.encode()).digest()[:3])
+    Image.new("RGB", (28, 28), colour).save(path)
     return {
         "image_id": image_id, "path": f"images/{image_id}.png", "width": 28, "height": 28,
-        "sha256": hashlib.sha256(path.read_bytes() + image_id.encode()).hexdigest(), "facts": facts.to_json(image_facts),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "facts": facts.to_json(image_facts),
     }  # fmt: skip
 
 
