@@ -36,7 +36,9 @@ COLUMNS = (
 BESIDE_IMAGES = {".txt", ".md", ".json", ".csv", ".yaml", ".yml", ".html", ".pdf", ".py"}
 SMALLEST_DISK = 0.6  # of the picture's height above the banner: smaller, and it is a coronagraph's occulted disk
 LIBRARY = Path(__file__).parent
-WORKED_BY = "corpus facts geometry heliographic image_facts instruments observations render scene simulate swpc".split()
+WORKED_BY = (
+    "corpus facts geometry heliographic image_facts image_files instruments observations render scene simulate swpc"
+).split()
 
 
 @dataclass(frozen=True)

