@@ -174,3 +174,35 @@ def plot_acceptance(ax: Axes, report: Sequence[Mapping], stamp: str) -> Axes:
     ax.grid(axis="x", alpha=0.3)
     ax.spines[["top", "right", "left"]].set_visible(False)
     return ax
+
+
+def plot_pretraining(ax: Axes, history: pd.DataFrame, stage: str, columns: Sequence[str]) -> Axes:
+    """Columns of a recipe's history over the steps of one stage ("vision" or "answers"), rounds one after another."""
+    part = history[history["stage"] == stage]
+    restarts = part["step"].diff() < 0
+    before = part["step"].shift().where(restarts, 0).cumsum()  # steps of the rounds before
+    for column in columns:
+        ax.plot(part["step"] + before, part[column], label=column.replace("_", " "))
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("step")
+    ax.set_ylabel("loss (nats a token)" if stage == "answers" else "share right, training")
+    ax.set_title(stage)
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_general_task(ax: Axes, scores: pd.DataFrame, profile: str) -> Axes:
+    """Accuracy of the base by task and language, with 95 % intervals of the binomial; n in the label."""
+    for offset, (language, colour) in enumerate((("en", "#9ecae1"), ("zh", "#08519c"))):
+        part = scores[scores["language"] == language].sort_values("task").reset_index(drop=True)
+        places = part.index + 0.38 * offset - 0.19
+        error = 1.96 * np.sqrt(part["accuracy"] * (1 - part["accuracy"]) / part["n"])
+        ax.barh(places, part["accuracy"], height=0.36, color=colour, label=language, xerr=error, error_kw={"lw": 1})
+    n = scores[scores["language"] == "all"].sort_values("task")
+    ax.set_yticks(range(len(n)), [f"{task}  n={count}" for task, count in zip(n["task"], n["n"], strict=True)])
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.02)
+    ax.set_xlabel("exact answers")
+    ax.set_title(f"Tiny base on held-out items ({profile} profile, no result)", fontsize=10)
+    ax.legend(loc="lower left")
+    return ax
