@@ -64,10 +64,10 @@ def _reasons(region: dict, flares: list[dict], climatology_m: float) -> Iterable
 
 
 def percent(p: float) -> str:
-    """A probability as a reader wants it: `36 %`, `1.5 %`, `< 0.1 %`."""
+    """A probability as a reader wants it: `36%`, `1.5%`, `< 0.1%`."""
     if p < 0.001:
-        return "< 0.1 %"
-    return f"{100 * p:.1f} %" if p < 0.0995 else f"{100 * p:.0f} %"
+        return "< 0.1%"
+    return f"{100 * p:.1f}%" if p < 0.0995 else f"{100 * p:.0f}%"
 
 
 def date_en(date: str) -> str:
@@ -175,7 +175,7 @@ def _chance(report: dict) -> dict | None:
     p, (first, last) = r["p_m"], report["rates"]["years"]
     return {
         "en": f"By past record the likeliest to flare is {r['noaa_ar']}: in {first}-{last} regions of class "
-        f"{r['mcintosh_class']} had an M-class or stronger flare on {percent(p['value'])} of days (90 % interval "
+        f"{r['mcintosh_class']} had an M-class or stronger flare on {percent(p['value'])} of days (90% interval "
         f"{percent(p['low'])} to {percent(p['high'])}).",
         "zh": f"按历史记录，{r['noaa_ar']}爆发的可能性最高：{first}—{last}年间，{r['mcintosh_class']}类活动区在"
         f"{percent(p['value'])}的日子里出现M级或更强耀斑（90%区间{percent(p['low'])}至{percent(p['high'])}）。",

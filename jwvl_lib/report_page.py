@@ -96,7 +96,7 @@ def disk_svg(report: dict) -> str:
 
 
 def interval_text(chance: dict | None) -> str:
-    """`36 % (30 % to 42 %)`, or nothing where no probability is given."""
+    """`36% (30% to 42%)`, or nothing where no probability is given."""
     if chance is None:
         return ""
     return "{value} ({low} to {high})".format(**{k: narrative.percent(v) for k, v in chance.items()})
