@@ -34,7 +34,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a batch: some branches of one sample, and single-branch replay samples behind them."""
+    """What the plan's unit of a batch holds: some branches of one sample, and the replay samples that go with them."""
 
     sample: int
     branches: tuple[int, ...]
@@ -43,7 +43,10 @@ class Row:
 
 
 class RowDataset(Dataset):
-    """The planned rows, in the plan's order, as lists of (sequence, features)."""
+    """The planned rows, in the plan's order, for a `DataLoader` with `collate`.
+
+    An item is a list of (sequence, features): the image's, then those of the replay samples.
+    """
 
     def __init__(self, processor, rows: Sequence[Row], samples: Sequence[Sample], replay: Sequence[Sample] = ()):
         self.image_token_id = processor.image_token_id
@@ -57,16 +60,18 @@ class RowDataset(Dataset):
     def __getitem__(self, index: int) -> list[tuple[SharedSequence, Tensor]]:
         row = self.rows[index]
         parts = [(self.samples[row.sample], row.branches), *((self.replay[i], (0,)) for i in row.replay)]
-        return [(self._sequence(sample, branches), sample.features) for sample, branches in parts]
+        return [self._sequence(sample, branches) for sample, branches in parts]
 
-    def collate(self, rows: Sequence[list[tuple[SharedSequence, Tensor]]], model) -> dict:
-        """A batch of `__getitem__`'s rows for a model, its mask in the form the model's attention takes."""
-        return shared_image.collate(rows, self.pad_token_id, model.config._attn_implementation, cached=True)
+    def collate(self, items: Sequence[list[tuple[SharedSequence, Tensor]]], model) -> dict:
+        """A batch of items for a model, its mask in the form the model's attention takes."""
+        pairs = [pair for item in items for pair in item]
+        return shared_image.collate(pairs, self.pad_token_id, model.config._attn_implementation, cached=True)
 
-    def _sequence(self, sample: Sample, branches: Sequence[int]) -> SharedSequence:
+    def _sequence(self, sample: Sample, branches: Sequence[int]) -> tuple[SharedSequence, Tensor]:
         chosen = [sample.branches[b] for b in branches]
         grid = sample.image_grid_thw
-        return shared_image.assemble(sample.prefix_ids, chosen, grid, self.image_token_id, self.merge_size)
+        sequence = shared_image.assemble(sample.prefix_ids, chosen, grid, self.image_token_id, self.merge_size)
+        return sequence, sample.features
 
 
 def load_annotations(corpus_dir: Path, review_dir: Path, split: str) -> pd.DataFrame:

@@ -145,32 +145,44 @@ def block_mask(owner: Tensor, branch: Tensor) -> Tensor:
     return (causal & same_sequence & visible)[:, None]
 
 
-def collate(
-    rows: Sequence[Sequence[tuple[SharedSequence, Tensor]]], pad_token_id: int, attention: str, cached: bool
-) -> dict:
-    """A batch from rows of (sequence, vision); several sequences of a row stand behind one another, isolated.
+def pack(lengths: Sequence[int]) -> list[list[int]]:
+    """Which sequences share a row: first fit, longest first, no row longer than the longest sequence."""
+    rows, space = [], []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        row = next((k for k, left in enumerate(space) if left >= lengths[i]), len(rows))
+        if row == len(rows):
+            rows.append([])
+            space.append(max(lengths))
+        rows[row].append(i)
+        space[row] -= lengths[i]
+    return rows
+
+
+def collate(pairs: Sequence[tuple[SharedSequence, Tensor]], pad_token_id: int, attention: str, cached: bool) -> dict:
+    """A batch from (sequence, vision) pairs; short sequences share a row behind one another, isolated (see `pack`).
 
     `vision` is the image's features (n_visual, hidden) where `cached`, else its patches (n_patches, patch_dim).
+    `attention` is the model's implementation: eager attention needs another form of mask.
     Keys: `input_ids` and `labels` (B, L), `position_ids` (3, B, L), `attention_mask` (B, 1, L, L), `logits_to_keep`
     (B, L) bool, and either `mm_encoder_outputs` or `pixel_values` with `image_grid_thw`.
     """
-    flat = [pair for row in rows for pair in row]
+    rows = [[pairs[i] for i in row] for row in pack([len(sequence.branch) for sequence, _ in pairs])]
     sequences = [[sequence for sequence, _ in row] for row in rows]
-    owner = _pad([_owners(row) for row in sequences], PADDING)
-    labels = _pad([torch.cat([s.labels for s in row]) for row in sequences], IGNORE)
-    positions = [_pad([torch.cat([s.position_ids[axis, 0] for s in row]) for row in sequences], 0) for axis in range(3)]
-    mask = block_mask(owner, _pad([torch.cat([s.branch for s in row]) for row in sequences], 0))
+    labels = _padded(sequences, "labels", IGNORE)
+    owner = _pad([torch.cat([torch.full_like(s.branch, k) for k, s in enumerate(row)]) for row in sequences], PADDING)
+    mask = block_mask(owner, _padded(sequences, "branch", 0))
     batch = {
-        "input_ids": _pad([torch.cat([s.input_ids for s in row]) for row in sequences], pad_token_id),
-        "position_ids": torch.stack(positions),
+        "input_ids": _padded(sequences, "input_ids", pad_token_id),
+        "position_ids": _pad([torch.cat([s.position_ids[:, 0].T for s in row]) for row in sequences]).permute(2, 0, 1),
         "attention_mask": additive(mask) if attention == "eager" else mask,
         "logits_to_keep": torch.roll(labels != IGNORE, -1, dims=1),
         "labels": labels,
     }
-    vision = torch.cat([image for _, image in flat])
+    vision = torch.cat([image for row in rows for _, image in row])
     if cached:
         return batch | {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=(vision,))}}
-    return batch | {"pixel_values": vision, "image_grid_thw": torch.cat([s.image_grid_thw for s, _ in flat])}
+    grids = torch.cat([sequence.image_grid_thw for row in sequences for sequence in row])
+    return batch | {"pixel_values": vision, "image_grid_thw": grids}
 
 
 def additive(mask: Tensor) -> Tensor:
@@ -232,9 +244,9 @@ def _prefix_positions(prefix_ids: Tensor, image_grid_thw: Tensor, image_token_id
     return torch.cat([torch.arange(n_before).expand(3, -1), image, after.expand(3, -1)], dim=1)
 
 
-def _owners(row: Sequence[SharedSequence]) -> Tensor:
-    return torch.arange(len(row)).repeat_interleave(torch.tensor([len(s.branch) for s in row]))
+def _padded(rows: Sequence[Sequence[SharedSequence]], field: str, value: int) -> Tensor:
+    return _pad([torch.cat([getattr(sequence, field) for sequence in row]) for row in rows], value)
 
 
-def _pad(parts: Sequence[Tensor], value: int) -> Tensor:
+def _pad(parts: Sequence[Tensor], value: int = 0) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=value)

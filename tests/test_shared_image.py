@@ -85,8 +85,8 @@ def separate_loss(model, prefix, branches, grid, patches):
     return total / n_labels
 
 
-def shared_loss(model, rows, cached=False):
-    batch = shared_image.collate(rows, 0, model.config._attn_implementation, cached)
+def shared_loss(model, pairs, cached=False):
+    batch = shared_image.collate(pairs, 0, model.config._attn_implementation, cached)
     labels = batch.pop("labels")
     return shared_image.labelled_loss(model(**batch, use_cache=False), labels)
 
@@ -107,7 +107,7 @@ def test_loss_and_gradients_equal_those_of_separate_samples(model, n_branches, t
     if tower == "frozen":
         features = model.model.get_image_features(patches, sequence.image_grid_thw)
         vision = torch.cat(features.pooler_output).detach()
-    shared = shared_loss(model, [[(sequence, vision)]], cached=tower == "frozen")
+    shared = shared_loss(model, [(sequence, vision)], cached=tower == "frozen")
     assert shared.item() == pytest.approx(separate.item(), rel=1e-5)
     want, got = gradients(model, separate), gradients(model, shared)
     assert set(want) == set(got)
@@ -119,11 +119,12 @@ def test_loss_and_gradients_equal_those_of_separate_samples(model, n_branches, t
 
 def test_rows_of_several_images_are_padded_without_leaking(model):
     model.model.visual.requires_grad_(True)
-    parts = [made_sequence(n, rows=r, columns=c, seed=n) for n, r, c in ((3, 2, 3), (1, 2, 2), (2, 3, 2))]
+    parts = [made_sequence(n, rows=r, columns=c, seed=n) for n, r, c in ((6, 2, 3), (1, 2, 2), (2, 3, 2), (1, 1, 1))]
     pairs = [(sequence, patches) for sequence, _, _, patches in parts]
-    packed = shared_loss(model, [pairs[:2], pairs[2:]])
+    assert sorted(map(len, shared_image.pack([len(s.branch) for s, _ in pairs]))) == [1, 3]
+    packed = shared_loss(model, pairs)
     n_labels = [len(sequence.logits_to_keep) for sequence, _ in pairs]
-    alone = [shared_loss(model, [[pair]]) for pair in pairs]
+    alone = [shared_loss(model, [pair]) for pair in pairs]
     mean = sum(n * loss for n, loss in zip(n_labels, alone, strict=True)) / sum(n_labels)
     assert packed.item() == pytest.approx(mean.item(), rel=1e-5)
 
@@ -133,7 +134,7 @@ def test_a_branch_does_not_see_its_neighbours(model):
     other = shared_image.Branch((branches[0].input_ids + 7) % 50 + 10, branches[0].n_question)
     changed = shared_image.assemble(prefix, [other, branches[1]], sequence.image_grid_thw, IMAGE)
     second = [
-        shared_image.collate([[(s, patches)]], 0, model.config._attn_implementation, False) for s in (sequence, changed)
+        shared_image.collate([(s, patches)], 0, model.config._attn_implementation, False) for s in (sequence, changed)
     ]
     with torch.no_grad():
         logits = [model(**{k: v for k, v in b.items() if k not in ("labels", "logits_to_keep")}).logits for b in second]
@@ -156,6 +157,13 @@ def test_mask_positions_and_labels_hold_for_any_shape(n_branches, rows, columns,
     starts = sequence.position_ids[:, 0, :][:, [int((branch == b).nonzero()[0]) for b in range(1, n_branches + 1)]]
     assert (starts == starts[0, 0]).all()
     assert sequence.n_tokens_separate == sum(len(prefix) + len(b.input_ids) for b in branches)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=12))
+def test_packing_keeps_every_sequence_and_no_row_outgrows_the_longest(lengths):
+    rows = shared_image.pack(lengths)
+    assert sorted(i for row in rows for i in row) == list(range(len(lengths)))
+    assert max(sum(lengths[i] for i in row) for row in rows) == max(lengths)
 
 
 def test_positions_are_those_of_transformers(model):

@@ -135,7 +135,7 @@ def test_preflight_counts_and_leaves_the_model_alone(processor, tmp_path):
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random_state)
     assert all(p.grad is None for p in model.parameters())
-    sequence = dataset[0][0][0]
+    sequence, _ = dataset[0][0]
     assert counts["tokens_per_sequence_median"] == len(sequence.input_ids)
     assert counts["tokens_seen_if_separate"] == 6 * sequence.n_tokens_separate
     assert 0 < counts["tokens_saved_share"] < 1
