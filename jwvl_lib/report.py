@@ -183,6 +183,7 @@ def main(arguments: list[str] | None = None) -> None:
     """`--flare-rates FOLDER` derives `data/flare_rates.json` from the archive of SWPC texts in that folder."""
     parser = argparse.ArgumentParser(prog="python -m jwvl_lib.report", description=main.__doc__)
     parser.add_argument("--flare-rates", metavar="FOLDER", required=True)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     table = rates.from_archive(parser.parse_args(arguments).flare_rates)
     artifacts.write_text(rates.TABLE_FILE, rates.to_text(table))
     log.info("%s: %d region-days", rates.TABLE_FILE.name, table["n_region_days"])
