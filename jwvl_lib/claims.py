@@ -238,7 +238,7 @@ def _agrees(claim: Claim, value: object) -> bool:
 
 
 def _judge_no_flare(claim: Claim, facts: Sequence[Fact]) -> tuple[str, Fact | None]:
-    """"No M-class flare" is contradicted by one; without a flare list nothing supports it."""
+    """An absence of flares is contradicted by one; without a list of flares nothing supports it."""
     letter = str(claim.value).removeprefix("none")
     flare = next((f for f in facts if f.kind == "flare" and str(f.value).startswith(letter)), None)
     return ("contradicted", flare) if flare else ("unsupported", None)

@@ -125,9 +125,7 @@ def plan(
     return [q for row in corpus.itertuples() for q in _plan_image(row.image_id, row.facts, prompts, seed, qa_per_image)]
 
 
-def _plan_image(
-    image_id: str, facts_json: str, prompts: Mapping[str, Prompt], seed: int, n_qa: int
-) -> list[Question]:
+def _plan_image(image_id: str, facts_json: str, prompts: Mapping[str, Prompt], seed: int, n_qa: int) -> list[Question]:
     facts = tuple(from_json(facts_json))
     rng = np.random.default_rng(_integer(seed, image_id))
     questions = []
