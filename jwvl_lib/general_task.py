@@ -115,7 +115,9 @@ def make_items(n: int, seed: int, image_px: int = 168) -> list[GeneralItem]:
 
 def _item(rng: np.random.Generator, image_px: int) -> GeneralItem:
     scene = make_scene(rng, image_px)
-    task = "ocr" if rng.random() < 0.25 else pick(rng, [t for t in tasks_of(scene) if t != "ocr"])
+    tasks = [t for t in tasks_of(scene) if t != "ocr"]
+    rare = [t for t in tasks if t in ("shape", "polarity")]  # asked of one kind of picture only
+    task = "ocr" if rng.random() < 0.25 else pick(rng, tasks + 3 * rare)
     language = pick(rng, ("en", "zh"))
     return GeneralItem(scene.image, task, language, *ask(rng, scene, task, language))
 

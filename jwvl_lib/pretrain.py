@@ -151,8 +151,8 @@ def dense_batch(rng: np.random.Generator, n_pictures: int, n_strips: int) -> Den
     strips = [general_pictures.make_strip(rng, IMAGE_PX) for _ in range(n_strips)]
     written = [(s.lines, s.text_xy[0]) for s in scenes] + [(lines, x) for _, lines, x in strips]
     return DenseBatch(
-        np.stack([np.asarray(s.image) for s in scenes]),
-        np.stack([np.asarray(image) for image, _, _ in strips]),
+        np.stack([np.array(s.image) for s in scenes]),
+        np.stack([np.array(image) for image, _, _ in strips]),
         torch.from_numpy(np.stack([character_targets(lines, x) for lines, x in written])),
         torch.from_numpy(np.stack([thing_targets(s) for s in scenes])),
         torch.tensor([scene_targets(s) for s in scenes]),
@@ -257,22 +257,26 @@ def answer_losses(
 ) -> list[Tensor]:
     """Cross entropy of each answer token, a tensor an answer, in the order of the scenes and their turns."""
     images = processor.image_processor
-    pictures = np.stack([np.asarray(s.image) for s in scenes])
+    pictures = np.stack([np.array(s.image) for s in scenes])
     side = N_TOKENS_A_SIDE
     with torch.no_grad():
         x = patches(pictures, images.image_mean, images.image_std)
         features = tower(model.model.visual, x, side, side)
     grid = torch.tensor([[1, side * MERGE, side * MERGE]])
     sequences = [shared_image.build_sequence(processor, grid, t) for t in turns]
-    rows = [[pair] for pair in zip(sequences, features, strict=True)]
-    batch = shared_image.collate(rows, processor.tokenizer.pad_token_id, attention="eager", cached=True)
+    pairs = list(zip(sequences, features, strict=True))
+    batch = shared_image.collate(pairs, processor.tokenizer.pad_token_id, attention="eager", cached=True)
     labels = batch.pop("labels")
     logits = model(**batch, use_cache=False).logits
     losses = F.cross_entropy(logits, labels[labels != shared_image.IGNORE], reduction="none")
-    lengths = [
-        int((s.labels[s.branch == 1 + k] != shared_image.IGNORE).sum()) for s in sequences for k in range(s.n_branches)
-    ]
-    return list(losses.split(lengths))
+    packed = [k for row in shared_image.pack([len(s.branch) for s in sequences]) for k in row]
+    by_sequence = dict(zip(packed, losses.split([sum(_answer_lengths(sequences[k])) for k in packed]), strict=True))
+    return [part for k, s in enumerate(sequences) for part in by_sequence[k].split(_answer_lengths(s))]
+
+
+def _answer_lengths(sequence: shared_image.SharedSequence) -> list[int]:
+    answered = sequence.labels != shared_image.IGNORE
+    return [int((answered & (sequence.branch == 1 + k)).sum()) for k in range(sequence.n_branches)]
 
 
 def _turns(rng: np.random.Generator, scene: Scene, n_questions: int) -> list[tuple[str, str]]:

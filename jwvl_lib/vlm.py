@@ -5,7 +5,6 @@ image however many questions are asked about it.
 """
 
 import importlib.util
-import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,10 +20,11 @@ from transformers import (
     Qwen2_5_VLProcessor,
 )
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.utils import logging as transformers_logging
 
 from jwvl_lib import artifacts
 
-log = logging.getLogger(__name__)
+transformers_logging.disable_progress_bar()  # of loading weights: it would stand in every notebook
 
 IMAGE_TOKEN = "<|image_pad|>"
 

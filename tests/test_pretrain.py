@@ -1,0 +1,128 @@
+"""The two stages of pretraining: targets, losses, optimiser."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from jwvl_lib import general_pictures, general_task, optimise, pretrain, tiny_base, vlm
+
+
+@pytest.fixture(scope="module")
+def processor():
+    return vlm.load_processor(tiny_base.FOLDER)
+
+
+@pytest.fixture
+def model(processor):
+    return tiny_base.build_model(processor.tokenizer, seed=0)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    rng = np.random.default_rng(1)
+    return [general_pictures.make_scene(rng) for _ in range(24)]
+
+
+def test_batched_tower_gives_the_numbers_of_the_stock_one(model, processor, scenes):
+    images = processor.image_processor
+    pictures = np.stack([np.array(s.image) for s in scenes[:3]])
+    with torch.inference_mode():
+        x = pretrain.patches(pictures, images.image_mean, images.image_std)
+        features = pretrain.tower(model.model.visual, x, 6, 6)
+    stock = torch.stack(vlm.image_features(model, processor, [s.image for s in scenes[:3]]))
+    torch.testing.assert_close(features, stock, atol=2e-5, rtol=1e-4)
+
+
+def test_strips_too(model, processor):
+    strip, _, _ = general_pictures.make_strip(np.random.default_rng(0))
+    images = processor.image_processor
+    with torch.inference_mode():
+        x = pretrain.patches(np.array(strip)[None], images.image_mean, images.image_std)
+        features = pretrain.tower(model.model.visual, x, 1, 6)
+    (stock,) = vlm.image_features(model, processor, [strip])
+    torch.testing.assert_close(features[0], stock, atol=2e-5, rtol=1e-4)
+
+
+def test_characters_stand_in_the_token_they_are_drawn_in():
+    targets = pretrain.character_targets(("AB", "2014-02-03 12:34 UT"), text_x=2)
+    read = [["".join(pretrain.CHARACTERS[k - 1] for k in part if k) for part in (t[:4], t[4:])] for t in targets]
+    assert "".join(first for first, _ in read) == "AB"
+    assert "".join(second for _, second in read) == "2014-02-03 12:34 UT"
+    font = general_pictures.band_font(28)
+    canvas = Image.new("L", (168, 28))
+    general_pictures.ImageDraw.Draw(canvas).text((2 + font.getlength("2014-02-0"), 0), "3", font=font, fill=255)
+    columns = np.nonzero(np.asarray(canvas).sum(0))[0]
+    assert "3" in read[int(columns.mean() // 28)][1]
+
+
+def test_the_largest_thing_has_a_class_of_its_own(scenes):
+    n = len(pretrain.THING_CLASSES) - 1
+    for scene in scenes:
+        targets = pretrain.thing_targets(scene)
+        assert (targets > n).sum() == bool(scene.things)
+        assert 0 < (targets > 0).sum() <= len(scene.things) or not scene.things
+
+
+def test_scene_targets_say_what_the_questions_ask(scenes):
+    for scene in scenes:
+        named = dict(zip(pretrain.SCENE_CLASSES, pretrain.scene_targets(scene), strict=True))
+        assert pretrain.SCENE_CLASSES["count"][named["count"]] == len(scene.things)
+        for task in ("kind", "colour", "place", "polarity"):
+            if task in general_task.tasks_of(scene):
+                assert pretrain.SCENE_CLASSES[task][named[task]] == general_task.truth(scene, task)
+
+
+def test_loss_of_the_shared_sequence_is_the_likelihood_of_the_answer(model, processor, scenes):
+    rng = np.random.default_rng(0)
+    turns = [[general_task.ask(rng, s, task, "zh")[:2] for task in ("ocr", "count", "kind")] for s in scenes[:2]]
+    losses = pretrain.answer_losses(model, processor, scenes[:2], turns)
+    flat = [(question, answer, k) for k, t in enumerate(turns) for question, answer in t]
+    questions, answers, index = zip(*flat, strict=True)
+    expected = vlm.answer_log_likelihood(model, processor, [s.image for s in scenes[:2]], questions, index, answers)
+    assert [-x.mean().item() for x in losses] == pytest.approx(expected, abs=1e-3)
+
+
+def test_answers_stage_leaves_the_vision_tower_alone(model, processor):
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    history = pretrain.train_answers(model, processor, n_steps=2, n_pictures=2, n_questions=3)
+    changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed
+    assert not any("visual" in name for name in changed)
+    assert all(p.requires_grad for p in model.parameters())
+    assert history[-1]["step"] == 2
+
+
+def test_vision_stage_learns_and_leaves_the_decoder_alone(model, processor):
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    first = pretrain.train_vision(model, processor, n_steps=1, n_pictures=2, n_strips=2)
+    later = pretrain.train_vision(model, processor, n_steps=12, n_pictures=2, n_strips=2)
+    assert later[-1]["loss"] < first[-1]["loss"]
+    changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed
+    assert all("visual" in name for name in changed)
+
+
+@pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16)])
+def test_orthogonalise_brings_singular_values_near_one(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(optimise.orthogonalise(matrix))
+    assert values.min() > 0.3
+    assert values.max() < 1.3
+
+
+def test_muon_takes_the_matrices_and_adamw_the_rest(model):
+    adamw, muon = optimise.make_optimisers(list(model.named_parameters()), lr=1e-3, muon_lr=1e-3)
+    assert all(p.ndim == 2 for p in muon.param_groups[0]["params"])
+    taken = [id(p) for o in (adamw, muon) for p in o.param_groups[0]["params"]]
+    assert sorted(taken) == sorted(id(p) for p in model.parameters())
+    embeddings = model.get_input_embeddings().weight
+    assert any(p is embeddings for p in adamw.param_groups[0]["params"])
+
+
+def test_schedule_warms_up_and_ends_low():
+    factors = [optimise.schedule(k, 400) for k in range(400)]
+    assert factors[0] < 0.05
+    assert max(factors) == pytest.approx(1, abs=0.05)
+    assert factors[-1] == pytest.approx(0.02, abs=0.01)
+    assert all(b <= a for a, b in zip(factors[50:], factors[51:], strict=False))
