@@ -6,7 +6,6 @@ and `work/` (finished jobs, from which a rerun goes on). Real and simulated file
 readers. A bad file is a row of the rejects and stops nothing.
 """
 
-import difflib
 import hashlib
 import json
 import logging
@@ -16,7 +15,6 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,28 +24,19 @@ from tqdm.auto import tqdm
 from jwvl_lib import artifacts, image_facts, instruments, observations, render, simulate, splits, swpc
 from jwvl_lib.facts import Fact, to_json
 from jwvl_lib.geometry import disk_geometry
+from jwvl_lib.sources import Job, list_jobs, summaries_by_day
 
 LOGGER = logging.getLogger(__name__)
-SOURCES = ("sunpy", "local", "simulated")
 COLUMNS = (
     "image_id path sha256 source observatory instrument detector measurement wavelength_angstrom layer date_obs width "
     "height simulated stretch split group_id banner_text facts boxes"
 ).split()
-BESIDE_IMAGES = {".txt", ".md", ".json", ".csv", ".yaml", ".yml", ".html", ".pdf", ".py"}
 SMALLEST_DISK = 0.6  # of the picture's height above the banner: smaller, and it is a coronagraph's occulted disk
 LIBRARY = Path(__file__).parent
 WORKED_BY = (
-    "corpus facts geometry heliographic image_facts image_files instruments observations render scene simulate swpc"
+    "corpus facts geometry heliographic image_facts image_files instruments observations render "
+    "scene scene_views simulate sources swpc"
 ).split()
-
-
-@dataclass(frozen=True)
-class Job:
-    """One unit of work: an image file, or a day to be simulated into the folder `path`."""
-
-    source: str
-    path: str
-    day: simulate.SimulatedDay | None = None
 
 
 def build_corpus(
@@ -72,6 +61,8 @@ def build_corpus(
     source or a folder without images, FileNotFoundError for a missing folder.
     """
     folder = Path(folder)
+    if real_split not in ("", "train", "val", "test"):
+        raise ValueError(f"real_split={real_split!r} is no split; one of train, val, test, or '' to split by day")
     jobs = list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed)
     summaries_by_day(str(swpc_dir))
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -81,83 +72,17 @@ def build_corpus(
         used.add(name)
         rows += outcome["rows"]
         rejects += outcome["rejects"]
+    if not rows:
+        raise ValueError(f"none of {len(jobs)} files could be read as an image; the first: {rejects[0]['path']}: "
+                         f"{rejects[0]['reason']}")
     rows, twice = _without_duplicates(rows)
     corpus = _with_splits(pd.DataFrame(rows), real_split, seed)[COLUMNS]
-    rejects = pd.DataFrame(rejects + twice, columns=["path", "reason"]).drop_duplicates(ignore_index=True)
+    rejects = pd.DataFrame(rejects + twice, columns=["path", "reason"], dtype="str").drop_duplicates(ignore_index=True)
     artifacts.write_parquet(folder / "corpus.parquet", corpus)
     artifacts.write_parquet(folder / "rejects.parquet", rejects)
     _prune(folder, {Path(p).name for p in corpus["path"]}, used, {job.day.name for job in jobs if job.day})
+    LOGGER.info("%d images, %d rejects from %d jobs", len(corpus), len(rejects), len(jobs))
     return corpus, rejects
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# what there is to do
-
-
-def list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed) -> list[Job]:
-    """The jobs of a corpus in their order: sunpy's files, local files, simulated days."""
-    wanted = {_known_source(name.strip()) for name in sources.split(",") if name.strip()}
-    if str(local_dir):
-        wanted.add("local")
-    jobs = []
-    if "sunpy" in wanted:
-        root = observations.sunpy_data()
-        jobs += [Job(f"sunpy/{p.relative_to(root).as_posix()}", str(p)) for p in observations.sample_files()]
-    if "local" in wanted:
-        root = _local_root(local_dir)
-        jobs += [Job(f"local/{p.relative_to(root).as_posix()}", str(p)) for p in _image_files(root)]
-    if "simulated" in wanted:
-        days = simulate.plan_days(n_simulated_days, tstart, tend, seed)
-        jobs += [Job(f"simulated/{day.name}", str(folder / "raw" / day.name), day=day) for day in days]
-    if not jobs:
-        raise ValueError(f"sources={sources!r}, n_simulated_days={n_simulated_days} give no image; name one of"
-                         f" {', '.join(SOURCES)}, or simulate at least one day")
-    return jobs
-
-
-def _known_source(name: str) -> str:
-    if name not in SOURCES:
-        nearest = difflib.get_close_matches(name, SOURCES, n=1, cutoff=0.0)[0]
-        raise ValueError(f"sources: {name!r} is not known; did you mean {nearest!r}? One of {', '.join(SOURCES)}")
-    return name
-
-
-def _local_root(local_dir: str | Path) -> Path:
-    root = artifacts.resolve(local_dir)
-    if root is None or not root.is_dir():
-        raise FileNotFoundError(f"local_dir={str(local_dir)!r} is no folder; give the folder that holds your images")
-    return root
-
-
-def _image_files(root: Path) -> list[Path]:
-    """Every file below `root` that may be meant as an image, in order of name; texts and hidden files are not."""
-    files = [p for p in root.rglob("*") if p.is_file() and p.suffix.lower() not in BESIDE_IMAGES]
-    files = [p for p in files if not any(part.startswith(".") for part in p.relative_to(root).parts)]
-    if not files:
-        raise ValueError(f"local_dir={str(root)!r} holds no image file; put FITS, JPEG2000 or PNG files into it")
-    return sorted(files, key=lambda p: p.relative_to(root).as_posix())
-
-
-@lru_cache(maxsize=4)
-def summaries_by_day(swpc_dir: str) -> dict[str, tuple[str, Path]]:
-    """Day described ("2014-10-23") -> (source, path) of its summary, which was issued on the following day.
-
-    Those among sunpy's test files, and those below `swpc_dir`, which go before.
-    """
-    found = [(f"sunpy/SRS/{p.name}", p) for p in observations.sample_srs_files()]
-    if swpc_dir:
-        root = artifacts.resolve(swpc_dir)
-        if not root.is_dir():
-            raise FileNotFoundError(f"swpc_dir={swpc_dir!r} is no folder; give the one with YYYYMMDDSRS.txt files")
-        found += [(f"swpc/{p.relative_to(root).as_posix()}", p) for p in sorted(root.rglob("*SRS.txt"))]
-    days = {}
-    for source, path in found:
-        try:
-            issued = datetime.strptime(path.name, "%Y%m%dSRS.txt")
-        except ValueError:
-            continue
-        days[f"{issued - timedelta(days=1):%Y-%m-%d}"] = (source, path)
-    return days
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -326,10 +251,6 @@ def _without_duplicates(rows: list[dict]) -> tuple[list[dict], list[dict]]:
 
 
 def _with_splits(corpus: pd.DataFrame, real_split: str, seed: int) -> pd.DataFrame:
-    if real_split not in ("", "train", "val", "test"):
-        raise ValueError(f"real_split={real_split!r} is no split; one of train, val, test, or '' to split by day")
-    if corpus.empty:
-        raise ValueError("no image could be read: every file was rejected; see work/ and the log for the reasons")
     real_days = corpus.loc[~corpus["simulated"], "group_id"]
     fixed = dict.fromkeys(real_days, real_split) if real_split else {}
     regions = corpus["facts"].map(splits.region_numbers)

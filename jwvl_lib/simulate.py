@@ -1,7 +1,7 @@
 """Simulated days: a NOAA Solar Region Summary and six FITS images whose truth is known.
 
 Reads `data/region_classes.csv`: how often each McIntosh and Mount Wilson class occurred together, and the 10, 50, 90 %
-points of area, extent and spot count, counted in 30,270 region-days of the NOAA/USAF Solar Region Summaries of
+points of area, extent and spot count, counted in 26,134 region-days of the NOAA/USAF Solar Region Summaries of
 1998-2005 and 2008-2015 (|longitude| <= 70 degrees, legal classes, at least 3 region-days; public domain).
 Writes per day `<folder>/<YYYYMMDD>/`: the SRS issued on the following day, and FITS files with the header cards
 of the real instruments, `SIMULATED = T` and the leading polarities (cards LPnnnnn). Not a climatology: regions too
@@ -22,7 +22,8 @@ from sunpy.coordinates import sun
 
 from jwvl_lib import swpc
 from jwvl_lib.heliographic import rotation_deg, unit_vectors
-from jwvl_lib.scene import SPOT_ENLARGEMENT, VIEW_PICTURES, Disk, Scene, SceneRegion, disk_grid, draw_scene
+from jwvl_lib.scene import SPOT_ENLARGEMENT, Scene, SceneRegion, draw_scene
+from jwvl_lib.scene_views import VIEW_PICTURES, Disk, disk_grid
 
 REGION_CLASSES = Path(__file__).parent / "data" / "region_classes.csv"
 # No real region has these numbers yet, and their last four digits still complete by +10000 as real ones do.

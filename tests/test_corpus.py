@@ -1,7 +1,12 @@
 """The corpus: facts that lead to their lines, boxes that hold their regions, the same bytes twice."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -232,6 +237,29 @@ def test_the_code_key_covers_every_module_that_shapes_an_image():
             seen.add(name)
             queue += artifacts._library_imports((artifacts.LIBRARY / f"{name}.py").read_text(encoding="utf-8"))
     assert seen - {"artifacts", "parameters", "splits"} == set(corpus.WORKED_BY)
+
+
+@pytest.mark.slow
+def test_killed_at_any_time_and_run_again_it_ends_with_the_same_bytes(built, tmp_path):
+    """SIGKILL of the whole process group in mid-run, twice."""
+    folder, _, _ = built
+    arguments = SMALL | {"folder": str(tmp_path / "run"), "workers": 2}
+    code = f"from jwvl_lib.corpus import build_corpus; build_corpus(**{arguments!r})"
+    for seconds in (6, 9):
+        process = subprocess.Popen([sys.executable, "-c", code], cwd=artifacts.REPO, start_new_session=True)
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    corpus.build_corpus(**arguments)
+    for name in ("corpus.parquet", "images", "rejects.parquet"):
+        assert artifacts.sha256(tmp_path / "run" / name) == artifacts.sha256(folder / name)
+
+
+def test_nothing_readable_is_one_clear_line(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.fits").write_text("no")
+    with pytest.raises(ValueError, match=r"none of 1 files could be read as an image; the first: local/a\.fits"):
+        corpus.build_corpus(tmp_path / "out", "", local_dir=tmp_path / "in", workers=1)
 
 
 # --------------------------------------------------------------------------------------------------------------------
