@@ -18,11 +18,10 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-import nbformat
 import pandas as pd
 import pyarrow.parquet as pq
 
-from jwvl_lib.parameters import Scalar, notebook_path, stage_parameters
+from jwvl_lib.parameters import Scalar, code_cells, stage_parameters
 
 SCHEMA_VERSION = 1
 REPO = Path(__file__).resolve().parents[1]
@@ -117,10 +116,7 @@ def _digest(value: object) -> str:
 
 def code_sha256(stage: str) -> str:
     """Hash of what a stage runs: its notebook's code cells, the library modules they import, the data those name."""
-    cells = nbformat.read(notebook_path(stage), as_version=4).cells
-    code = "\n".join(
-        c.source for c in cells if c.cell_type == "code" and "parameters" not in c.metadata.get("tags", [])
-    )
+    code = "\n".join(source for source, tags in code_cells(stage) if "parameters" not in tags)
     parts, seen, queue = [code], set(), [*_library_imports(code)]
     while queue:
         name = queue.pop()

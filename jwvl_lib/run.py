@@ -74,6 +74,7 @@ def run_stage(stage: str, parameters: Mapping[str, Scalar]) -> None:
             progress_bar=bool(parameters.get("progress")),
             start_timeout=180,
             execution_timeout=CELL_TIMEOUT_S,
+            extra_arguments=["--log-level=40"],  # ipykernel warns that loopback TCP is not encrypted
         )
     except PapermillExecutionError as error:
         os.replace(unfinished, executed)
