@@ -153,6 +153,11 @@ def ask(rng: np.random.Generator, scene: Scene, task: str, language: str) -> tup
     return closed(question, choices, language), answer, choices
 
 
+def reading_question(rng: np.random.Generator, language: str) -> str:
+    """One of the wordings that ask for the text."""
+    return pick(rng, _WORDINGS["ocr"][language])
+
+
 def closed(question: str, choices: Sequence[str], language: str) -> str:
     """The closed form of a question, which names the choices."""
     listed = " / ".join(choices)

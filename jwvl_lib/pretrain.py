@@ -5,6 +5,7 @@ properties off its output tokens. Stage 2 freezes it and teaches the decoder to 
 scratch the model stays on a plateau for far longer than both stages take. Reads and writes nothing.
 """
 
+import dataclasses
 import logging
 import string
 import time
@@ -20,6 +21,7 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import rotate_half
 
 from jwvl_lib import general_pictures, general_task, optimise, shared_image
 from jwvl_lib.general_pictures import Scene
+from jwvl_lib.shared_image import SharedSequence
 
 log = logging.getLogger(__name__)
 
@@ -224,11 +226,13 @@ def train_answers(
     n_steps: int,
     seed: int = 0,
     n_pictures: int = 8,
-    n_questions: int = 5,
+    n_strips: int = 16,
+    n_questions: int = 4,
     lr: float = 2e-3,
     muon_lr: float = 4e-3,
 ) -> list[dict]:
-    """Stage 2, in place, vision frozen: each picture once with `n_questions` questions, the text one among them.
+    """Stage 2, in place, vision frozen: each picture once with `n_questions` questions, the text one among them, and
+    each strip with the text question.
 
     Returns the log, a row each 50 steps: step, seconds, loss of a token of text read and of another answer.
     """
@@ -240,43 +244,52 @@ def train_answers(
     history = _History("answers", n_steps)
     for step in range(n_steps):
         scenes = [general_pictures.make_scene(rng, IMAGE_PX) for _ in range(n_pictures)]
-        losses = answer_losses(model, processor, scenes, [_turns(rng, s, n_questions) for s in scenes])
-        # an answer counts with the square root of its length: token by token, reading would be nearly all of the loss
-        weights = [len(x) ** 0.5 for x in losses]
-        loss = sum(w * x.mean() for w, x in zip(weights, losses, strict=True)) / sum(weights)
+        samples = picture_samples(model, processor, scenes, [_turns(rng, s, n_questions) for s in scenes])
+        samples += strip_samples(model, processor, rng, n_strips)
+        losses = answer_losses(model, processor, samples)
+        loss = torch.cat(losses).mean()
         _update(loss, optimisers, optimise.schedule(step, n_steps))
-        text = torch.cat(losses[::n_questions]).mean().item()
-        other = torch.cat([x for k, x in enumerate(losses) if k % n_questions]).mean().item()
-        history.add(step, {"loss": loss.item(), "loss_text": text, "loss_other": other})
+        n_turns = n_pictures * n_questions
+        is_text = [k >= n_turns or k % n_questions == 0 for k in range(len(losses))]
+        text, other = (torch.cat([x for x, t in zip(losses, is_text, strict=True) if t == w]) for w in (True, False))
+        history.add(step, {"loss": loss.item(), "loss_text": text.mean().item(), "loss_other": other.mean().item()})
     model.model.visual.requires_grad_(True)
     return history.rows
 
 
-def answer_losses(
+def picture_samples(
     model: PreTrainedModel, processor: ProcessorMixin, scenes: Sequence[Scene], turns: Sequence[Sequence[tuple]]
-) -> list[Tensor]:
-    """Cross entropy of each answer token, a tensor an answer, in the order of the scenes and their turns."""
+) -> list[tuple[SharedSequence, Tensor]]:
+    """Shared sequence and features (36, hidden) of each scene with its turns (question, answer)."""
+    features = _frozen_features(model, processor, np.stack([np.array(s.image) for s in scenes]))
+    grid = torch.tensor([[1, N_TOKENS_A_SIDE * MERGE, N_TOKENS_A_SIDE * MERGE]])
+    return [(shared_image.build_sequence(processor, grid, t), f) for t, f in zip(turns, features, strict=True)]
+
+
+def strip_samples(
+    model: PreTrainedModel, processor: ProcessorMixin, rng: np.random.Generator, n: int
+) -> list[tuple[SharedSequence, Tensor]]:
+    """`n` text bands alone with the question to read them, at the positions that a band has in a whole picture."""
+    strips = [general_pictures.make_strip(rng, IMAGE_PX) for _ in range(n)]
+    if not strips:
+        return []
+    features = _frozen_features(model, processor, np.stack([np.array(image) for image, _, _ in strips]))
+    grid = torch.tensor([[1, MERGE, N_TOKENS_A_SIDE * MERGE]])
+    samples = []
+    for (_, lines, _), f in zip(strips, features, strict=True):
+        question = general_task.reading_question(rng, general_pictures.pick(rng, ("en", "zh")))
+        sequence = shared_image.build_sequence(processor, grid, [(question, "\n".join(lines))])
+        positions = sequence.position_ids.clone()
+        positions[1, 0, sequence.input_ids == processor.image_token_id] += N_TOKENS_A_SIDE - 1  # the lowest row
+        samples.append((dataclasses.replace(sequence, position_ids=positions), f))
+    return samples
+
+
+def _frozen_features(model: PreTrainedModel, processor: ProcessorMixin, pictures: np.ndarray) -> Tensor:
     images = processor.image_processor
-    pictures = np.stack([np.array(s.image) for s in scenes])
-    side = N_TOKENS_A_SIDE
     with torch.no_grad():
         x = patches(pictures, images.image_mean, images.image_std)
-        features = tower(model.model.visual, x, side, side)
-    grid = torch.tensor([[1, side * MERGE, side * MERGE]])
-    sequences = [shared_image.build_sequence(processor, grid, t) for t in turns]
-    pairs = list(zip(sequences, features, strict=True))
-    batch = shared_image.collate(pairs, processor.tokenizer.pad_token_id, attention="eager", cached=True)
-    labels = batch.pop("labels")
-    logits = model(**batch, use_cache=False).logits
-    losses = F.cross_entropy(logits, labels[labels != shared_image.IGNORE], reduction="none")
-    packed = [k for row in shared_image.pack([len(s.branch) for s in sequences]) for k in row]
-    by_sequence = dict(zip(packed, losses.split([sum(_answer_lengths(sequences[k])) for k in packed]), strict=True))
-    return [part for k, s in enumerate(sequences) for part in by_sequence[k].split(_answer_lengths(s))]
-
-
-def _answer_lengths(sequence: shared_image.SharedSequence) -> list[int]:
-    answered = sequence.labels != shared_image.IGNORE
-    return [int((answered & (sequence.branch == 1 + k)).sum()) for k in range(sequence.n_branches)]
+        return tower(model.model.visual, x, pictures.shape[1] // TOKEN_PX, pictures.shape[2] // TOKEN_PX)
 
 
 def _turns(rng: np.random.Generator, scene: Scene, n_questions: int) -> list[tuple[str, str]]:
@@ -285,6 +298,25 @@ def _turns(rng: np.random.Generator, scene: Scene, n_questions: int) -> list[tup
     rng.shuffle(others)
     tasks = ["ocr", *others, *others][:n_questions]
     return [general_task.ask(rng, scene, task, general_pictures.pick(rng, ("en", "zh")))[:2] for task in tasks]
+
+
+def answer_losses(
+    model: PreTrainedModel, processor: ProcessorMixin, samples: Sequence[tuple[SharedSequence, Tensor]]
+) -> list[Tensor]:
+    """Cross entropy of each answer token, a tensor an answer, in the order of the samples and their branches."""
+    batch = shared_image.collate(samples, processor.tokenizer.pad_token_id, attention="eager", cached=True)
+    labels = batch.pop("labels")
+    logits = model(**batch, use_cache=False).logits
+    losses = F.cross_entropy(logits, labels[labels != shared_image.IGNORE], reduction="none")
+    lengths = [_answer_lengths(sequence) for sequence, _ in samples]
+    packed = [k for row in shared_image.pack([len(s.branch) for s, _ in samples]) for k in row]
+    by_sequence = dict(zip(packed, losses.split([sum(lengths[k]) for k in packed]), strict=True))
+    return [part for k, answers in enumerate(lengths) for part in by_sequence[k].split(answers)]
+
+
+def _answer_lengths(sequence: shared_image.SharedSequence) -> list[int]:
+    answered = sequence.labels != shared_image.IGNORE
+    return [int((answered & (sequence.branch == 1 + k)).sum()) for k in range(sequence.n_branches)]
 
 
 def _update(loss: Tensor, optimisers: Sequence[torch.optim.Optimizer], factor: float) -> None:

@@ -76,16 +76,29 @@ def test_scene_targets_say_what_the_questions_ask(scenes):
 def test_loss_of_the_shared_sequence_is_the_likelihood_of_the_answer(model, processor, scenes):
     rng = np.random.default_rng(0)
     turns = [[general_task.ask(rng, s, task, "zh")[:2] for task in ("ocr", "count", "kind")] for s in scenes[:2]]
-    losses = pretrain.answer_losses(model, processor, scenes[:2], turns)
+    samples = pretrain.picture_samples(model, processor, scenes[:2], turns)
+    losses = pretrain.answer_losses(model, processor, samples)
     flat = [(question, answer, k) for k, t in enumerate(turns) for question, answer in t]
     questions, answers, index = zip(*flat, strict=True)
     expected = vlm.answer_log_likelihood(model, processor, [s.image for s in scenes[:2]], questions, index, answers)
     assert [-x.mean().item() for x in losses] == pytest.approx(expected, abs=1e-3)
 
 
+def test_a_strip_sits_where_the_band_of_a_picture_does(model, processor, scenes):
+    (whole, _), (strip, features) = (
+        *pretrain.picture_samples(model, processor, scenes[:1], [[("Read the text.", "A")]]),
+        *pretrain.strip_samples(model, processor, np.random.default_rng(0), 1),
+    )
+    of_band = [s.position_ids[:, 0, s.input_ids == processor.image_token_id][:, -6:] for s in (whole, strip)]
+    assert torch.equal(*of_band)
+    of_text = [s.position_ids[:, 0, s.branch == 1][:, 0] for s in (whole, strip)]
+    assert torch.equal(*of_text)
+    assert features.shape == (6, model.config.text_config.hidden_size)
+
+
 def test_answers_stage_leaves_the_vision_tower_alone(model, processor):
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    history = pretrain.train_answers(model, processor, n_steps=2, n_pictures=2, n_questions=3)
+    history = pretrain.train_answers(model, processor, n_steps=2, n_pictures=2, n_strips=3, n_questions=3)
     changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
     assert changed
     assert not any("visual" in name for name in changed)
