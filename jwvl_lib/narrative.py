@@ -45,8 +45,8 @@ def _reasons(region: dict, flares: list[dict], climatology_m: float) -> Iterable
         p, prior = percent(region["p_m"]["value"]), percent(climatology_m)
         name = region["mcintosh_class"]
         yield (
-            f"class {name}: M or stronger on {p} of days (all regions: {prior})",
-            f"{name}类：{p}的日子出现M级或更强耀斑（全部活动区：{prior}）",
+            f"class {name}: chance of an M-class or stronger flare {p} (all regions: {prior})",
+            f"{name}类：M级或更强耀斑概率{p}（全部活动区：{prior}）",
         )
     if "delta" in region["flags"]:
         yield f"magnetic class {region['hale_class']}: a delta spot", f"磁分类{region['hale_class']}：含δ黑子"
@@ -174,11 +174,11 @@ def _chance(report: dict) -> dict | None:
     r = max(rated, key=lambda r: (r["p_m"]["value"], r["noaa_ar"]))
     p, (first, last) = r["p_m"], report["rates"]["years"]
     return {
-        "en": f"By past record the likeliest to flare is {r['noaa_ar']}: in {first}-{last} regions of class "
-        f"{r['mcintosh_class']} had an M-class or stronger flare on {percent(p['value'])} of days (90% interval "
-        f"{percent(p['low'])} to {percent(p['high'])}).",
-        "zh": f"按历史记录，{r['noaa_ar']}爆发的可能性最高：{first}—{last}年间，{r['mcintosh_class']}类活动区在"
-        f"{percent(p['value'])}的日子里出现M级或更强耀斑（90%区间{percent(p['low'])}至{percent(p['high'])}）。",
+        "en": f"By the record of {first}-{last} the likeliest to flare is {r['noaa_ar']}: a region of class "
+        f"{r['mcintosh_class']} has a chance of {percent(p['value'])} (90% interval {percent(p['low'])} to "
+        f"{percent(p['high'])}) of an M-class or stronger flare within a day.",
+        "zh": f"按{first}—{last}年的记录，{r['noaa_ar']}爆发的可能性最高：{r['mcintosh_class']}类活动区一天内出现M级或"
+        f"更强耀斑的概率为{percent(p['value'])}（90%区间{percent(p['low'])}至{percent(p['high'])}）。",
         "evidence": r["evidence"],
     }
 
