@@ -35,6 +35,9 @@ nb-clean: $(VENV)/.installed  ## strip outputs but those of contract cells
 tiny-base: $(VENV)/.installed  ## pretrain the tiny base again (about 25 minutes on two cores) and replace models/tiny_base
 	$(BIN)/python -m jwvl_lib.run -f params/tiny.yaml -p rebuild true -p run_id tiny-base --from 00 --to 00 --force
 
+flare-rates: $(VENV)/.installed  ## derive jwvl_lib/data/flare_rates.json from an archive of SRS and event texts (ARCHIVE=folder)
+	$(BIN)/python -m jwvl_lib.report --flare-rates $(ARCHIVE)
+
 lab: $(VENV)/.installed  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks
 

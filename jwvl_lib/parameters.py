@@ -24,6 +24,8 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
+    """One line of a parameters cell: its name, annotation, default literal and trailing comment."""
+
     name: str
     type: str
     default: Scalar

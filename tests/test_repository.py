@@ -19,7 +19,7 @@ CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 
 # heavy packages and the only modules that may import them: a reader of a table should not wait for torch
 HEAVY = {
-    "torch": {"vlm", "tiny_base", "serve", "shared_image", "train", "bench"},
+    "torch": {"vlm", "tiny_base", "pretrain", "optimise", "serve", "shared_image", "samples", "preflight", "train"},
     "ipywidgets": {"panel"},
     "anywidget": {"panel"},
 }
