@@ -1,10 +1,18 @@
-"""Muon in float32, and the rate schedule of the tiny base's pretraining. Reads and writes nothing."""
+"""What both stages of the tiny base's pretraining share: Muon in float32, rates, a step, the log.
 
+Reads and writes nothing.
+"""
+
+import logging
 import math
+import time
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
 
 
 class Muon(torch.optim.Optimizer):
@@ -65,3 +73,41 @@ def make_optimisers(
 def schedule(step: int, n_steps: int, n_warmup: int = 50, floor: float = 0.02) -> float:
     """Linear warm-up, then a cosine down to `floor`; the factor on the peak rate."""
     return min(1.0, (step + 1) / n_warmup) * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * step / n_steps)))
+
+
+def reduced_precision() -> torch.autocast:
+    """bfloat16 autocast where the processor multiplies it in hardware (then twice as fast; else three times slower)."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
+
+
+def update(loss: Tensor, optimisers: Sequence[torch.optim.Optimizer], factor: float) -> None:
+    """One step: gradients clipped to norm 1, every rate at `factor` of its peak, gradients dropped."""
+    loss.backward()
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+    parameters = [p for o in optimisers for g in o.param_groups for p in g["params"] if p.grad is not None]
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    for optimiser in optimisers:
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+
+class History:
+    """Means of what was measured over each 50 steps; logged as they come."""
+
+    def __init__(self, stage: str, n_steps: int):
+        self.stage, self.n_steps, self.rows = stage, n_steps, []
+        self._pending: list[dict[str, float]] = []
+        self._start = time.perf_counter()
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        self._pending.append(values)
+        if (step + 1) % 50 and step + 1 < self.n_steps:
+            return
+        means = {k: round(float(np.nanmean([v[k] for v in self._pending])), 4) for k in values}
+        self.rows.append(
+            {"stage": self.stage, "step": step + 1, "seconds": round(time.perf_counter() - self._start, 1), **means}
+        )
+        self._pending = []
+        log.info("%s", self.rows[-1])

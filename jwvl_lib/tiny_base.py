@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, ProcessorMixin, Qwen2_5_VLConfig, Qwen
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX, Qwen2Tokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from jwvl_lib import artifacts, general_pictures, general_task, pretrain, vlm
+from jwvl_lib import artifacts, general_pictures, general_task, pretrain_answers, pretrain_vision, vlm
 
 TERMS = Path(__file__).parent / "data" / "tokenizer_terms.txt"
 FOLDER = "models/tiny_base"
@@ -162,6 +162,7 @@ def save(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path) 
     folder.mkdir(parents=True, exist_ok=True)
     state = {k: v.to(torch.bfloat16) for k, v in model.state_dict().items() if k != "lm_head.weight"}  # tied
     model.save_pretrained(folder, state_dict=state)
+    (folder / "model.safetensors").chmod(0o644)  # written for its owner alone
     config = json.loads((folder / "config.json").read_text())
     config["dtype"] = "bfloat16"
     processor.tokenizer.save_pretrained(folder)
@@ -185,7 +186,7 @@ class Round:
 
 
 # the second round starts from the weights of the first, at the full rate again
-ROUNDS = (Round(550, 450, 12, 48), Round(1500, 1400))
+ROUNDS = (Round(550, 450, 12, 48), Round(1500, 1200))
 
 
 def build(folder: str | Path, seed: int = 0, rounds: Sequence[Round] = ROUNDS, n_eval: int = 800) -> dict:
@@ -199,8 +200,8 @@ def build(folder: str | Path, seed: int = 0, rounds: Sequence[Round] = ROUNDS, n
     history = []
     for k, r in enumerate(rounds):
         drawn = seed + 1000 * k
-        history += pretrain.train_vision(model, processor, r.n_vision_steps, drawn, r.n_pictures, r.n_strips)
-        history += pretrain.train_answers(model, processor, r.n_answer_steps, drawn)
+        history += pretrain_vision.train_vision(model, processor, r.n_vision_steps, drawn, r.n_pictures, r.n_strips)
+        history += pretrain_answers.train_answers(model, processor, r.n_answer_steps, drawn)
     return finish(model, processor, folder, history, seed, n_eval, rounds)
 
 

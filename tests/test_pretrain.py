@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from jwvl_lib import general_pictures, general_task, optimise, pretrain, tiny_base, vlm
+from jwvl_lib import general_pictures, general_task, optimise, pretrain_answers, pretrain_vision, tiny_base, vlm
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def test_batched_tower_gives_the_numbers_of_the_stock_one(model, processor, scen
     images = processor.image_processor
     pictures = np.stack([np.array(s.image) for s in scenes[:3]])
     with torch.inference_mode():
-        x = pretrain.patches(pictures, images.image_mean, images.image_std)
-        features = pretrain.tower(model.model.visual, x, 6, 6)
+        x = pretrain_vision.patches(pictures, images.image_mean, images.image_std)
+        features = pretrain_vision.tower(model.model.visual, x, 6, 6)
     stock = torch.stack(vlm.image_features(model, processor, [s.image for s in scenes[:3]]))
     torch.testing.assert_close(features, stock, atol=2e-5, rtol=1e-4)
 
@@ -38,15 +38,15 @@ def test_strips_too(model, processor):
     strip, _, _ = general_pictures.make_strip(np.random.default_rng(0))
     images = processor.image_processor
     with torch.inference_mode():
-        x = pretrain.patches(np.array(strip)[None], images.image_mean, images.image_std)
-        features = pretrain.tower(model.model.visual, x, 1, 6)
+        x = pretrain_vision.patches(np.array(strip)[None], images.image_mean, images.image_std)
+        features = pretrain_vision.tower(model.model.visual, x, 1, 6)
     (stock,) = vlm.image_features(model, processor, [strip])
     torch.testing.assert_close(features[0], stock, atol=2e-5, rtol=1e-4)
 
 
 def test_characters_stand_in_the_token_they_are_drawn_in():
-    targets = pretrain.character_targets(("AB", "2014-02-03 12:34 UT"), text_x=2)
-    read = [["".join(pretrain.CHARACTERS[k - 1] for k in part if k) for part in (t[:4], t[4:])] for t in targets]
+    targets = pretrain_vision.character_targets(("AB", "2014-02-03 12:34 UT"), text_x=2)
+    read = [["".join(pretrain_vision.CHARACTERS[k - 1] for k in part if k) for part in (t[:4], t[4:])] for t in targets]
     assert "".join(first for first, _ in read) == "AB"
     assert "".join(second for _, second in read) == "2014-02-03 12:34 UT"
     font = general_pictures.band_font(28)
@@ -57,27 +57,27 @@ def test_characters_stand_in_the_token_they_are_drawn_in():
 
 
 def test_the_largest_thing_has_a_class_of_its_own(scenes):
-    n = len(pretrain.THING_CLASSES) - 1
+    n = len(pretrain_vision.THING_CLASSES) - 1
     for scene in scenes:
-        targets = pretrain.thing_targets(scene)
+        targets = pretrain_vision.thing_targets(scene)
         assert (targets > n).sum() == bool(scene.things)
         assert 0 < (targets > 0).sum() <= len(scene.things) or not scene.things
 
 
 def test_scene_targets_say_what_the_questions_ask(scenes):
     for scene in scenes:
-        named = dict(zip(pretrain.SCENE_CLASSES, pretrain.scene_targets(scene), strict=True))
-        assert pretrain.SCENE_CLASSES["count"][named["count"]] == len(scene.things)
+        named = dict(zip(pretrain_vision.SCENE_CLASSES, pretrain_vision.scene_targets(scene), strict=True))
+        assert pretrain_vision.SCENE_CLASSES["count"][named["count"]] == len(scene.things)
         for task in ("kind", "colour", "place", "polarity"):
             if task in general_task.tasks_of(scene):
-                assert pretrain.SCENE_CLASSES[task][named[task]] == general_task.truth(scene, task)
+                assert pretrain_vision.SCENE_CLASSES[task][named[task]] == general_task.truth(scene, task)
 
 
 def test_loss_of_the_shared_sequence_is_the_likelihood_of_the_answer(model, processor, scenes):
     rng = np.random.default_rng(0)
     turns = [[general_task.ask(rng, s, task, "zh")[:2] for task in ("ocr", "count", "kind")] for s in scenes[:2]]
-    samples = pretrain.picture_samples(model, processor, scenes[:2], turns)
-    losses = pretrain.answer_losses(model, processor, samples)
+    samples = pretrain_answers.picture_samples(model, processor, scenes[:2], turns)
+    losses = pretrain_answers.answer_losses(model, processor, samples)
     flat = [(question, answer, k) for k, t in enumerate(turns) for question, answer in t]
     questions, answers, index = zip(*flat, strict=True)
     expected = vlm.answer_log_likelihood(model, processor, [s.image for s in scenes[:2]], questions, index, answers)
@@ -86,8 +86,8 @@ def test_loss_of_the_shared_sequence_is_the_likelihood_of_the_answer(model, proc
 
 def test_a_strip_sits_where_the_band_of_a_picture_does(model, processor, scenes):
     (whole, _), (strip, features) = (
-        *pretrain.picture_samples(model, processor, scenes[:1], [[("Read the text.", "A")]]),
-        *pretrain.strip_samples(model, processor, np.random.default_rng(0), 1),
+        *pretrain_answers.picture_samples(model, processor, scenes[:1], [[("Read the text.", "A")]]),
+        *pretrain_answers.strip_samples(model, processor, np.random.default_rng(0), 1),
     )
     of_band = [s.position_ids[:, 0, s.input_ids == processor.image_token_id][:, -6:] for s in (whole, strip)]
     assert torch.equal(*of_band)
@@ -98,7 +98,7 @@ def test_a_strip_sits_where_the_band_of_a_picture_does(model, processor, scenes)
 
 def test_answers_stage_leaves_the_vision_tower_alone(model, processor):
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    history = pretrain.train_answers(model, processor, n_steps=2, n_pictures=2, n_strips=3, n_questions=3)
+    history = pretrain_answers.train_answers(model, processor, n_steps=2, n_pictures=2, n_strips=3, n_questions=3)
     changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
     assert changed
     assert not any("visual" in name for name in changed)
@@ -108,8 +108,8 @@ def test_answers_stage_leaves_the_vision_tower_alone(model, processor):
 
 def test_vision_stage_learns_and_leaves_the_decoder_alone(model, processor):
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    first = pretrain.train_vision(model, processor, n_steps=1, n_pictures=2, n_strips=2)
-    later = pretrain.train_vision(model, processor, n_steps=12, n_pictures=2, n_strips=2)
+    first = pretrain_vision.train_vision(model, processor, n_steps=1, n_pictures=2, n_strips=2)
+    later = pretrain_vision.train_vision(model, processor, n_steps=12, n_pictures=2, n_strips=2)
     assert later[-1]["loss"] < first[-1]["loss"]
     changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
     assert changed

@@ -19,7 +19,9 @@ CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 
 # heavy packages and the only modules that may import them: a reader of a table should not wait for torch
 HEAVY = {
-    "torch": {"vlm", "tiny_base", "pretrain", "optimise", "serve", "shared_image", "samples", "preflight", "train"},
+    "torch": set(
+        "optimise preflight pretrain_answers pretrain_vision samples serve shared_image tiny_base train vlm".split()
+    ),
     "ipywidgets": {"panel"},
     "anywidget": {"panel"},
 }

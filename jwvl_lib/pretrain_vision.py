@@ -1,14 +1,12 @@
-"""Pretraining of the tiny base in two stages, both on pictures drawn on the fly and never seen twice.
+"""First stage of pretraining the tiny base: the vision tower alone learns to see, on pictures never seen twice.
 
-Stage 1 teaches the vision tower alone: linear heads, thrown away afterwards, read characters, things and scene
-properties off its output tokens. Stage 2 freezes it and teaches the decoder to answer. Trained end to end from
-scratch the model stays on a plateau for far longer than both stages take. Reads and writes nothing.
+Linear heads, thrown away afterwards, read characters, things and scene properties off the tower's output tokens.
+Trained end to end from random weights the model stays on a plateau for far longer than this takes. Reads and writes
+nothing.
 """
 
-import dataclasses
 import logging
 import string
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,9 +17,8 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel, ProcessorMixin
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import rotate_half
 
-from jwvl_lib import general_pictures, general_task, optimise, shared_image
+from jwvl_lib import general_pictures, general_task, optimise
 from jwvl_lib.general_pictures import Scene
-from jwvl_lib.shared_image import SharedSequence
 
 log = logging.getLogger(__name__)
 
@@ -164,11 +161,12 @@ def dense_batch(rng: np.random.Generator, n_pictures: int, n_strips: int) -> Den
 def dense_loss(visual: nn.Module, heads: DenseHeads, batch: DenseBatch, mean, std) -> tuple[Tensor, dict[str, float]]:
     """Loss of the heads on one batch and the accuracies (characters over filled slots, things over filled tokens)."""
     side = N_TOKENS_A_SIDE
-    features = tower(visual, patches(batch.pictures, mean, std), side, side)
-    strips = tower(visual, patches(batch.strips, mean, std), 1, side)
-    bands = torch.cat([features[:, -side:], strips])
-    characters, things = heads.read_characters(bands), heads.things(features)
-    scene = heads.read_scene(features)
+    with optimise.reduced_precision():
+        features = tower(visual, patches(batch.pictures, mean, std), side, side)
+        strips = tower(visual, patches(batch.strips, mean, std), 1, side)
+        bands = torch.cat([features[:, -side:], strips])
+        characters, things = heads.read_characters(bands).float(), heads.things(features).float()
+        scene = [logits.float() for logits in heads.read_scene(features)]
     loss = _sparse_cross_entropy(characters, batch.characters) + 2 * _sparse_cross_entropy(things, batch.things)
     loss = loss + 0.5 * sum(F.cross_entropy(logits, batch.scene[:, k]) for k, logits in enumerate(scene))
     scores = {
@@ -207,145 +205,10 @@ def train_vision(
     visual, images = model.model.visual, processor.image_processor
     heads = DenseHeads(model.config.text_config.hidden_size)
     optimisers = optimise.make_optimisers([*visual.named_parameters(), *heads.named_parameters()], lr, muon_lr)
-    history = _History("vision", n_steps)
+    history = optimise.History("vision", n_steps)
     for step in range(n_steps):
         batch = dense_batch(rng, n_pictures, n_strips)
         loss, scores = dense_loss(visual, heads, batch, images.image_mean, images.image_std)
-        _update(loss, optimisers, optimise.schedule(step, n_steps))
+        optimise.update(loss, optimisers, optimise.schedule(step, n_steps))
         history.add(step, {"loss": loss.item()} | scores)
     return history.rows
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# stage 2: answers
-
-
-def train_answers(
-    model: PreTrainedModel,
-    processor: ProcessorMixin,
-    n_steps: int,
-    seed: int = 0,
-    n_pictures: int = 8,
-    n_strips: int = 16,
-    n_questions: int = 4,
-    lr: float = 2e-3,
-    muon_lr: float = 4e-3,
-) -> list[dict]:
-    """Stage 2, in place, vision frozen: each picture once with `n_questions` questions, the text one among them, and
-    each strip with the text question.
-
-    Returns the log, a row each 50 steps: step, seconds, loss of a token of text read and of another answer.
-    """
-    torch.manual_seed(seed)
-    rng = np.random.default_rng([seed, 2])
-    model.model.visual.requires_grad_(False)
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    optimisers = optimise.make_optimisers(trained, lr, muon_lr)
-    history = _History("answers", n_steps)
-    for step in range(n_steps):
-        scenes = [general_pictures.make_scene(rng, IMAGE_PX) for _ in range(n_pictures)]
-        samples = picture_samples(model, processor, scenes, [_turns(rng, s, n_questions) for s in scenes])
-        samples += strip_samples(model, processor, rng, n_strips)
-        losses = answer_losses(model, processor, samples)
-        loss = torch.cat(losses).mean()
-        _update(loss, optimisers, optimise.schedule(step, n_steps))
-        n_turns = n_pictures * n_questions
-        is_text = [k >= n_turns or k % n_questions == 0 for k in range(len(losses))]
-        text, other = (torch.cat([x for x, t in zip(losses, is_text, strict=True) if t == w]) for w in (True, False))
-        history.add(step, {"loss": loss.item(), "loss_text": text.mean().item(), "loss_other": other.mean().item()})
-    model.model.visual.requires_grad_(True)
-    return history.rows
-
-
-def picture_samples(
-    model: PreTrainedModel, processor: ProcessorMixin, scenes: Sequence[Scene], turns: Sequence[Sequence[tuple]]
-) -> list[tuple[SharedSequence, Tensor]]:
-    """Shared sequence and features (36, hidden) of each scene with its turns (question, answer)."""
-    features = _frozen_features(model, processor, np.stack([np.array(s.image) for s in scenes]))
-    grid = torch.tensor([[1, N_TOKENS_A_SIDE * MERGE, N_TOKENS_A_SIDE * MERGE]])
-    return [(shared_image.build_sequence(processor, grid, t), f) for t, f in zip(turns, features, strict=True)]
-
-
-def strip_samples(
-    model: PreTrainedModel, processor: ProcessorMixin, rng: np.random.Generator, n: int
-) -> list[tuple[SharedSequence, Tensor]]:
-    """`n` text bands alone with the question to read them, at the positions that a band has in a whole picture."""
-    strips = [general_pictures.make_strip(rng, IMAGE_PX) for _ in range(n)]
-    if not strips:
-        return []
-    features = _frozen_features(model, processor, np.stack([np.array(image) for image, _, _ in strips]))
-    grid = torch.tensor([[1, MERGE, N_TOKENS_A_SIDE * MERGE]])
-    samples = []
-    for (_, lines, _), f in zip(strips, features, strict=True):
-        question = general_task.reading_question(rng, general_pictures.pick(rng, ("en", "zh")))
-        sequence = shared_image.build_sequence(processor, grid, [(question, "\n".join(lines))])
-        positions = sequence.position_ids.clone()
-        positions[1, 0, sequence.input_ids == processor.image_token_id] += N_TOKENS_A_SIDE - 1  # the lowest row
-        samples.append((dataclasses.replace(sequence, position_ids=positions), f))
-    return samples
-
-
-def _frozen_features(model: PreTrainedModel, processor: ProcessorMixin, pictures: np.ndarray) -> Tensor:
-    images = processor.image_processor
-    with torch.no_grad():
-        x = patches(pictures, images.image_mean, images.image_std)
-        return tower(model.model.visual, x, pictures.shape[1] // TOKEN_PX, pictures.shape[2] // TOKEN_PX)
-
-
-def _turns(rng: np.random.Generator, scene: Scene, n_questions: int) -> list[tuple[str, str]]:
-    """Question and answer of the text, then of other tasks drawn at random; a task may come twice, in other words."""
-    others = [t for t in general_task.tasks_of(scene) if t != "ocr"]
-    rng.shuffle(others)
-    tasks = ["ocr", *others, *others][:n_questions]
-    return [general_task.ask(rng, scene, task, general_pictures.pick(rng, ("en", "zh")))[:2] for task in tasks]
-
-
-def answer_losses(
-    model: PreTrainedModel, processor: ProcessorMixin, samples: Sequence[tuple[SharedSequence, Tensor]]
-) -> list[Tensor]:
-    """Cross entropy of each answer token, a tensor an answer, in the order of the samples and their branches."""
-    batch = shared_image.collate(samples, processor.tokenizer.pad_token_id, attention="eager", cached=True)
-    labels = batch.pop("labels")
-    logits = model(**batch, use_cache=False).logits
-    losses = F.cross_entropy(logits, labels[labels != shared_image.IGNORE], reduction="none")
-    lengths = [_answer_lengths(sequence) for sequence, _ in samples]
-    packed = [k for row in shared_image.pack([len(s.branch) for s, _ in samples]) for k in row]
-    by_sequence = dict(zip(packed, losses.split([sum(lengths[k]) for k in packed]), strict=True))
-    return [part for k, answers in enumerate(lengths) for part in by_sequence[k].split(answers)]
-
-
-def _answer_lengths(sequence: shared_image.SharedSequence) -> list[int]:
-    answered = sequence.labels != shared_image.IGNORE
-    return [int((answered & (sequence.branch == 1 + k)).sum()) for k in range(sequence.n_branches)]
-
-
-def _update(loss: Tensor, optimisers: Sequence[torch.optim.Optimizer], factor: float) -> None:
-    loss.backward()
-    for optimiser in optimisers:
-        for group in optimiser.param_groups:
-            group["lr"] = group["peak_lr"] * factor
-    parameters = [p for o in optimisers for g in o.param_groups for p in g["params"] if p.grad is not None]
-    nn.utils.clip_grad_norm_(parameters, 1.0)
-    for optimiser in optimisers:
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-
-
-class _History:
-    """Means of what was measured over each 50 steps; logged as they come."""
-
-    def __init__(self, stage: str, n_steps: int):
-        self.stage, self.n_steps, self.rows = stage, n_steps, []
-        self._pending: list[dict[str, float]] = []
-        self._start = time.perf_counter()
-
-    def add(self, step: int, values: dict[str, float]) -> None:
-        self._pending.append(values)
-        if (step + 1) % 50 and step + 1 < self.n_steps:
-            return
-        means = {k: round(float(np.nanmean([v[k] for v in self._pending])), 4) for k in values}
-        self.rows.append(
-            {"stage": self.stage, "step": step + 1, "seconds": round(time.perf_counter() - self._start, 1), **means}
-        )
-        self._pending = []
-        log.info("%s", self.rows[-1])

@@ -1,0 +1,119 @@
+"""Second stage of pretraining the tiny base: the vision tower is frozen and the decoder learns to answer.
+
+A picture is one shared sequence with several questions; bands of text alone stand beside the pictures, since reading is
+what takes longest to learn. Reads and writes nothing.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import PreTrainedModel, ProcessorMixin
+
+from jwvl_lib import general_pictures, general_task, optimise, shared_image
+from jwvl_lib.general_pictures import Scene
+from jwvl_lib.pretrain_vision import IMAGE_PX, MERGE, N_TOKENS_A_SIDE, TOKEN_PX, patches, tower
+from jwvl_lib.shared_image import SharedSequence
+
+
+def train_answers(
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    n_steps: int,
+    seed: int = 0,
+    n_pictures: int = 8,
+    n_strips: int = 16,
+    n_questions: int = 4,
+    lr: float = 2e-3,
+    muon_lr: float = 4e-3,
+) -> list[dict]:
+    """Stage 2, in place, vision frozen: each picture once with `n_questions` questions, the text one among them, and
+    each strip with the text question.
+
+    Returns the log, a row each 50 steps: step, seconds, loss of a token of text read and of another answer.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng([seed, 2])
+    model.model.visual.requires_grad_(False)
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    optimisers = optimise.make_optimisers(trained, lr, muon_lr)
+    history = optimise.History("answers", n_steps)
+    for step in range(n_steps):
+        scenes = [general_pictures.make_scene(rng, IMAGE_PX) for _ in range(n_pictures)]
+        samples = picture_samples(model, processor, scenes, [_turns(rng, s, n_questions) for s in scenes])
+        samples += strip_samples(model, processor, rng, n_strips)
+        losses = answer_losses(model, processor, samples)
+        loss = torch.cat(losses).mean()
+        optimise.update(loss, optimisers, optimise.schedule(step, n_steps))
+        n_turns = n_pictures * n_questions
+        is_text = [k >= n_turns or k % n_questions == 0 for k in range(len(losses))]
+        text, other = (torch.cat([x for x, t in zip(losses, is_text, strict=True) if t == w]) for w in (True, False))
+        history.add(step, {"loss": loss.item(), "loss_text": text.mean().item(), "loss_other": other.mean().item()})
+    model.model.visual.requires_grad_(True)
+    return history.rows
+
+
+def picture_samples(
+    model: PreTrainedModel, processor: ProcessorMixin, scenes: Sequence[Scene], turns: Sequence[Sequence[tuple]]
+) -> list[tuple[SharedSequence, Tensor]]:
+    """Shared sequence and features (36, hidden) of each scene with its turns (question, answer)."""
+    features = _frozen_features(model, processor, np.stack([np.array(s.image) for s in scenes]))
+    grid = torch.tensor([[1, N_TOKENS_A_SIDE * MERGE, N_TOKENS_A_SIDE * MERGE]])
+    return [(shared_image.build_sequence(processor, grid, t), f) for t, f in zip(turns, features, strict=True)]
+
+
+def strip_samples(
+    model: PreTrainedModel, processor: ProcessorMixin, rng: np.random.Generator, n: int
+) -> list[tuple[SharedSequence, Tensor]]:
+    """`n` text bands alone with the question to read them, at the positions that a band has in a whole picture."""
+    strips = [general_pictures.make_strip(rng, IMAGE_PX) for _ in range(n)]
+    if not strips:
+        return []
+    features = _frozen_features(model, processor, np.stack([np.array(image) for image, _, _ in strips]))
+    grid = torch.tensor([[1, MERGE, N_TOKENS_A_SIDE * MERGE]])
+    samples = []
+    for (_, lines, _), f in zip(strips, features, strict=True):
+        question = general_task.reading_question(rng, general_pictures.pick(rng, ("en", "zh")))
+        sequence = shared_image.build_sequence(processor, grid, [(question, "\n".join(lines))])
+        positions = sequence.position_ids.clone()
+        positions[1, 0, sequence.input_ids == processor.image_token_id] += N_TOKENS_A_SIDE - 1  # the lowest row
+        samples.append((dataclasses.replace(sequence, position_ids=positions), f))
+    return samples
+
+
+def _frozen_features(model: PreTrainedModel, processor: ProcessorMixin, pictures: np.ndarray) -> Tensor:
+    images = processor.image_processor
+    with torch.no_grad(), optimise.reduced_precision():
+        x = patches(pictures, images.image_mean, images.image_std)
+        return tower(model.model.visual, x, pictures.shape[1] // TOKEN_PX, pictures.shape[2] // TOKEN_PX).float()
+
+
+def _turns(rng: np.random.Generator, scene: Scene, n_questions: int) -> list[tuple[str, str]]:
+    """Question and answer of the text, then of other tasks drawn at random; a task may come twice, in other words."""
+    others = [t for t in general_task.tasks_of(scene) if t != "ocr"]
+    rng.shuffle(others)
+    tasks = ["ocr", *others, *others][:n_questions]
+    return [general_task.ask(rng, scene, task, general_pictures.pick(rng, ("en", "zh")))[:2] for task in tasks]
+
+
+def answer_losses(
+    model: PreTrainedModel, processor: ProcessorMixin, samples: Sequence[tuple[SharedSequence, Tensor]]
+) -> list[Tensor]:
+    """Cross entropy of each answer token, a tensor an answer, in the order of the samples and their branches."""
+    batch = shared_image.collate(samples, processor.tokenizer.pad_token_id, attention="eager", cached=True)
+    labels = batch.pop("labels")
+    with optimise.reduced_precision():
+        logits = model(**batch, use_cache=False).logits
+    losses = F.cross_entropy(logits.float(), labels[labels != shared_image.IGNORE], reduction="none")
+    lengths = [_answer_lengths(sequence) for sequence, _ in samples]
+    packed = [k for row in shared_image.pack([len(s.branch) for s, _ in samples]) for k in row]
+    by_sequence = dict(zip(packed, losses.split([sum(lengths[k]) for k in packed]), strict=True))
+    return [part for k, answers in enumerate(lengths) for part in by_sequence[k].split(answers)]
+
+
+def _answer_lengths(sequence: shared_image.SharedSequence) -> list[int]:
+    answered = sequence.labels != shared_image.IGNORE
+    return [int((answered & (sequence.branch == 1 + k)).sum()) for k in range(sequence.n_branches)]
