@@ -204,5 +204,5 @@ def plot_general_task(ax: Axes, scores: pd.DataFrame, profile: str) -> Axes:
     ax.set_xlim(0, 1.02)
     ax.set_xlabel("exact answers")
     ax.set_title(f"Tiny base on held-out items ({profile} profile, no result)", fontsize=10)
-    ax.legend(loc="lower left")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return ax

@@ -118,17 +118,11 @@ def prompt_ids(processor: ProcessorMixin, question: str, n_image_tokens: int) ->
     return processor.tokenizer(text, add_special_tokens=False).input_ids
 
 
-@torch.inference_mode()
 def image_features(
     model: PreTrainedModel | PeftModel, processor: ProcessorMixin, images: Sequence[Image.Image], batch_size: int = 32
 ) -> list[torch.Tensor]:
     """Vision features of each image, (n_tokens, hidden): what the decoder sees in place of the image tokens."""
-    features = []
-    for start in range(0, len(images), batch_size):
-        batch = processor.image_processor(images=list(images[start : start + batch_size]), return_tensors="pt")
-        pixels, grid = batch["pixel_values"].to(model.device), batch["image_grid_thw"].to(model.device)
-        features += list(_bare(model).get_image_features(pixels, grid).pooler_output)
-    return features
+    return _features_and_grids(model, processor, images, batch_size)[0]
 
 
 @torch.inference_mode()
@@ -239,11 +233,18 @@ def _bare(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
+@torch.no_grad()  # not inference_mode: features may go into a training step
 def _features_and_grids(
-    model: PreTrainedModel | PeftModel, processor: ProcessorMixin, images: Sequence[Image.Image]
+    model: PreTrainedModel | PeftModel, processor: ProcessorMixin, images: Sequence[Image.Image], batch_size: int = 32
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
-    grids = [processor.image_processor(images=[im], return_tensors="pt")["image_grid_thw"] for im in images]
-    return image_features(model, processor, images), torch.cat(grids).to(model.device)
+    """Features of each image, and the grids (n_images, 3) in patches: time, height, width."""
+    features, grids = [], []
+    for start in range(0, len(images), batch_size):
+        batch = processor.image_processor(images=list(images[start : start + batch_size]), return_tensors="pt")
+        pixels, grid = batch["pixel_values"].to(model.device), batch["image_grid_thw"].to(model.device)
+        features += _bare(model).get_image_features(pixels, grid).pooler_output
+        grids.append(grid)
+    return features, torch.cat(grids)
 
 
 def _as_encoder_output(features: list[torch.Tensor]) -> BaseModelOutputWithPooling:
