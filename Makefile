@@ -6,7 +6,7 @@ BIN     := $(VENV)/bin
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast nb-test nb-clean tiny-base flare-rates lab voila lint freeze
+.PHONY: help run test test-fast nb-test nb-clean nb-contract tiny-base flare-rates lab voila lint freeze
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -31,6 +31,9 @@ nb-test: $(VENV)/.installed  ## the notebooks alone under nbval, in a temporary 
 
 nb-clean: $(VENV)/.installed  ## strip outputs but those of contract cells
 	$(BIN)/python tests/nb_clean.py
+
+nb-contract: $(VENV)/.installed  ## take the contract cells' outputs from the last tiny run (after `make run`)
+	$(BIN)/python tests/nb_clean.py --from outputs/tiny
 
 tiny-base: $(VENV)/.installed  ## pretrain the tiny base again (about 25 minutes on two cores) and replace models/tiny_base
 	$(BIN)/python -m jwvl_lib.run -f params/tiny.yaml -p rebuild true -p run_id tiny-base --from 00 --to 00 --force

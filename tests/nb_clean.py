@@ -1,9 +1,11 @@
 """Strip the notebooks for commit; outputs stay only in contract cells (tag `keep_output`).
 
 nbstripout nulls `execution_count` even on kept cells, and nbval takes a null count for "never run" and fails the
-cell, so the count of kept cells is set to 1. `--check` changes nothing and exits 1 where a file would change.
+cell, so the count of kept cells is set to 1. `--check` changes nothing and exits 1 where a file would change;
+`--from outputs/tiny` first takes the outputs of the contract cells from a finished run's executed notebooks.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -34,9 +36,29 @@ def cleaned(path: Path) -> str:
     return nbformat.writes(notebook) + "\n"
 
 
+def take_outputs(path: Path, run_dir: Path) -> None:
+    """Copy the outputs of the contract cells, by cell id, from `<run_dir>/<stage>/notebook.ipynb`."""
+    executed = run_dir / path.stem / "notebook.ipynb"
+    if not executed.is_file():
+        return
+    outputs = {cell.id: cell.get("outputs", []) for cell in nbformat.read(executed, as_version=4).cells}
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if "keep_output" in cell.metadata.get("tags", []):
+            cell.outputs = outputs[cell.id]
+    nbformat.write(notebook, path)
+
+
 def main(arguments: list[str]) -> int:
-    check = "--check" in arguments
-    paths = [Path(a) for a in arguments if a != "--check"] or sorted(NOTEBOOKS.glob("*.ipynb"))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("paths", nargs="*", type=Path)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--from", dest="run_dir", type=Path)
+    options = parser.parse_args(arguments)
+    check, paths = options.check, options.paths or sorted(NOTEBOOKS.glob("*.ipynb"))
+    if options.run_dir:
+        for path in paths:
+            take_outputs(path, options.run_dir)
     changed = [p for p in paths if p.read_text(encoding="utf-8") != cleaned(p)]
     for path in changed:
         if check:
