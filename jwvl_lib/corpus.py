@@ -73,8 +73,10 @@ def build_corpus(
         rows += outcome["rows"]
         rejects += outcome["rejects"]
     if not rows:
-        raise ValueError(f"none of {len(jobs)} files could be read as an image; the first: {rejects[0]['path']}: "
-                         f"{rejects[0]['reason']}")
+        raise ValueError(
+            f"none of {len(jobs)} files could be read as an image; the first: {rejects[0]['path']}: "
+            f"{rejects[0]['reason']}"
+        )
     rows, twice = _without_duplicates(rows)
     corpus = _with_splits(pd.DataFrame(rows), real_split, seed)[COLUMNS]
     rejects = pd.DataFrame(rejects + twice, columns=["path", "reason"], dtype="str").drop_duplicates(ignore_index=True)

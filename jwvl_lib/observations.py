@@ -166,7 +166,7 @@ def name_date(name: str) -> str:
 
 
 def _parse_date(text: str) -> str:
-    """"2011-02-15T00:00:00.34Z", "2009/09/05 18:54:16", "31-MAY-96 05:23:46" or "2014.03.01_00:01:25_TAI" as ISO."""
+    """ "2011-02-15T00:00:00.34Z", "2009/09/05 18:54:16", "31-MAY-96 05:23:46" or "2014.03.01_00:01:25_TAI" as ISO."""
     clock = r"[T _]\s*(?P<h>\d\d):(?P<i>\d\d)(?::(?P<s>\d\d)(?:\.\d*)?)?\s*(?P<scale>Z|_?TAI|_?UTC?)?"
     numeric = re.fullmatch(rf"(?P<y>\d{{4}})[-/.](?P<m>\d\d)[-/.](?P<d>\d\d){clock}", text.strip())
     named = re.fullmatch(rf"(?P<d>\d\d?)-(?P<m>[A-Za-z]{{3}})-(?P<y>\d{{4}}|\d\d){clock}", text.strip())

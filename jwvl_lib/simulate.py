@@ -56,10 +56,22 @@ _AIA = {"TELESCOP": "SDO/AIA", "DETECTOR": "AIA", "WAVEUNIT": "angstrom", "BUNIT
 _GONG = {"TELESCOP": "NSO-GONG", "OBS-SITE": "NSO/GONG NETWORK", "IMTYPE": "H-ALPHA", "BUNIT": "DN"}
 # The cameras of HMI stand upside down (CROTA2 near 180): kept, so that readers must honour it.
 VIEWS = (
-    View("magnetogram", "hmi_m", 0.504365 * 16, True, 0.1,
-         _HMI | {"INSTRUME": "HMI_SIDE1", "CONTENT": "MAGNETOGRAM", "BUNIT": "Gauss"}),
-    View("continuum", "hmi_ic", 0.504365 * 16, True, 2.0,
-         _HMI | {"INSTRUME": "HMI_FRONT2", "CONTENT": "CONTINUUM INTENSITY", "BUNIT": "DN/s"}),
+    View(
+        "magnetogram",
+        "hmi_m",
+        0.504365 * 16,
+        True,
+        0.1,
+        _HMI | {"INSTRUME": "HMI_SIDE1", "CONTENT": "MAGNETOGRAM", "BUNIT": "Gauss"},
+    ),
+    View(
+        "continuum",
+        "hmi_ic",
+        0.504365 * 16,
+        True,
+        2.0,
+        _HMI | {"INSTRUME": "HMI_FRONT2", "CONTENT": "CONTINUUM INTENSITY", "BUNIT": "DN/s"},
+    ),
     View("171", "aia_171", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_3", "WAVELNTH": 171, "EXPTIME": 2.0}),
     View("193", "aia_193", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_2", "WAVELNTH": 193, "EXPTIME": 2.0}),
     View("304", "aia_304", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_4", "WAVELNTH": 304, "EXPTIME": 2.9}),
@@ -117,8 +129,10 @@ def plan_days(n_days: int, tstart: str, tend: str, seed: int) -> list[SimulatedD
     start, end = _iso_day(tstart, "tstart"), _iso_day(tend, "tend")
     available = (end - start).days + 1
     if n_days < 0 or n_days > available:
-        raise ValueError(f"n_simulated_days={n_days} does not fit into the {max(available, 0)} days from {tstart} to"
-                         f" {tend}; give fewer days or a wider range")
+        raise ValueError(
+            f"n_simulated_days={n_days} does not fit into the {max(available, 0)} days from {tstart} to"
+            f" {tend}; give fewer days or a wider range"
+        )
     if n_days and start.year < 2003:
         raise ValueError(f"tstart={tstart}: NOAA numbers complete by +10000 from 2003 on only; start later")
     rng = np.random.default_rng([seed, 1])
@@ -127,8 +141,10 @@ def plan_days(n_days: int, tstart: str, tend: str, seed: int) -> list[SimulatedD
     minutes = rng.integers(0, 24 * 60 - 6, n_days)
     n_regions = rng.choice(len(P_N_REGIONS), n_days, p=P_N_REGIONS)
     if n_regions.sum() > N_NUMBERS:
-        raise ValueError(f"n_simulated_days={n_days} needs {n_regions.sum()} region numbers; there are {N_NUMBERS}"
-                         f" from {LOWEST_NUMBER} on: give fewer days")
+        raise ValueError(
+            f"n_simulated_days={n_days} needs {n_regions.sum()} region numbers; there are {N_NUMBERS}"
+            f" from {LOWEST_NUMBER} on: give fewer days"
+        )
     observed = [start + timedelta(days=int(d), minutes=int(m)) for d, m in zip(offsets, minutes, strict=True)]
     counts = np.concatenate([[0], np.cumsum(n_regions)]).astype(int)
     return [
@@ -178,18 +194,20 @@ def draw_regions(day: SimulatedDay, rng: np.random.Generator) -> list[Region]:
         lat, lon, vector = _place(i == 0, day, placed, rng)
         placed.append(vector)
         cycle = day.cycle_sign if rng.random() > 0.04 else -day.cycle_sign  # a few per cent break Hale's law
-        regions.append(Region(
-            noaa_ar=_number(day.first_count + i),
-            lat_deg=lat,
-            lon_deg=lon,
-            carrington_lon_deg=int(round(day.l0_end_deg + lon)) % 360,
-            area_msh=area,
-            mcintosh_class=str(row.mcintosh_class),
-            hale_class=str(row.hale_class),
-            extent_deg=_spread(row.extent_deg_p10, row.extent_deg_p50, row.extent_deg_p90, rng, 1),
-            n_spots=_spread(row.n_spots_p10, row.n_spots_p50, row.n_spots_p90, rng, 1),
-            leading_sign=cycle * (1 if lat > 0 else -1),
-        ))
+        regions.append(
+            Region(
+                noaa_ar=_number(day.first_count + i),
+                lat_deg=lat,
+                lon_deg=lon,
+                carrington_lon_deg=int(round(day.l0_end_deg + lon)) % 360,
+                area_msh=area,
+                mcintosh_class=str(row.mcintosh_class),
+                hale_class=str(row.hale_class),
+                extent_deg=_spread(row.extent_deg_p10, row.extent_deg_p50, row.extent_deg_p90, rng, 1),
+                n_spots=_spread(row.n_spots_p10, row.n_spots_p50, row.n_spots_p90, rng, 1),
+                leading_sign=cycle * (1 if lat > 0 else -1),
+            )
+        )
     return regions
 
 
@@ -252,8 +270,22 @@ def srs_frame(regions: list[Region], day: SimulatedDay) -> pd.DataFrame:
         }
         for r in sorted(regions, key=lambda r: r.noaa_ar)
     ]
-    return pd.DataFrame(rows, columns=["section", "noaa_ar", "location", "lat_deg", "lon_deg", "carrington_lon_deg",
-                                       "area_msh", "mcintosh_class", "extent_deg", "n_spots", "hale_class"])
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "section",
+            "noaa_ar",
+            "location",
+            "lat_deg",
+            "lon_deg",
+            "carrington_lon_deg",
+            "area_msh",
+            "mcintosh_class",
+            "extent_deg",
+            "n_spots",
+            "hale_class",
+        ],
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -280,8 +312,16 @@ def simulate_day(day: SimulatedDay, folder: str | Path) -> list[Path]:
 
 def _seen(region: Region, hours_left: float) -> SceneRegion:
     lon = region.lon_deg - rotation_deg(region.lat_deg, hours_left)
-    return SceneRegion(region.lat_deg, lon, region.area_msh, region.mcintosh_class, region.hale_class,
-                       region.extent_deg, region.n_spots, region.leading_sign)
+    return SceneRegion(
+        region.lat_deg,
+        lon,
+        region.area_msh,
+        region.mcintosh_class,
+        region.hale_class,
+        region.extent_deg,
+        region.n_spots,
+        region.leading_sign,
+    )
 
 
 def _write_view(view: View, scene: Scene, disk: Disk, regions: list, day: SimulatedDay, folder: Path, rng) -> Path:

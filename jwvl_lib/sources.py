@@ -41,8 +41,10 @@ def list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed) 
         days = simulate.plan_days(n_simulated_days, tstart, tend, seed)
         jobs += [Job(f"simulated/{day.name}", str(folder / "raw" / day.name), day=day) for day in days]
     if not jobs:
-        raise ValueError(f"sources={sources!r}, n_simulated_days={n_simulated_days} give no image; name one of"
-                         f" {', '.join(SOURCES)}, or simulate at least one day")
+        raise ValueError(
+            f"sources={sources!r}, n_simulated_days={n_simulated_days} give no image; name one of"
+            f" {', '.join(SOURCES)}, or simulate at least one day"
+        )
     return jobs
 
 

@@ -142,8 +142,12 @@ def test_any_seed_gives_days_inside_the_range(seed, n_days):
 
 @pytest.mark.parametrize(
     ("n_days", "start", "end", "word"),
-    [(400, "2013-01-01", "2013-12-31", "365 days"), (1, "2013-13-01", "2013-12-31", "YYYY-MM-DD"),
-     (1, "2001-01-01", "2001-12-31", "2003"), (2500, "2003-01-01", "2012-12-31", "region numbers")],
+    [
+        (400, "2013-01-01", "2013-12-31", "365 days"),
+        (1, "2013-13-01", "2013-12-31", "YYYY-MM-DD"),
+        (1, "2001-01-01", "2001-12-31", "2003"),
+        (2500, "2003-01-01", "2012-12-31", "region numbers"),
+    ],
 )
 def test_what_cannot_be_planned_is_refused_in_one_line(n_days, start, end, word):
     with pytest.raises(ValueError, match=word) as error:
