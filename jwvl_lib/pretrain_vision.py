@@ -109,6 +109,11 @@ def thing_targets(scene: Scene) -> np.ndarray:
     return targets.flatten()
 
 
+def token_positions() -> Tensor:
+    """(36, 2) row and column of each token."""
+    return torch.cartesian_prod(torch.arange(N_TOKENS_A_SIDE), torch.arange(N_TOKENS_A_SIDE))
+
+
 def scene_targets(scene: Scene) -> list[int]:
     """Class of each property in `SCENE_CLASSES`; "" where the scene has no such property."""
     truths = [general_task.truth(scene, p) if p in general_task.tasks_of(scene) else "" for p in SCENE_CLASSES]
@@ -116,12 +121,17 @@ def scene_targets(scene: Scene) -> list[int]:
 
 
 class DenseHeads(nn.Module):
-    """Linear readers of the tower's tokens: characters, things, and scene properties from the mean token."""
+    """Linear readers of the tower's tokens: characters, things, row and column, and scene properties from their mean.
+
+    Row and column matter since the tower has no absolute positions and the decoder sees them in its rotary angles only:
+    without this target the base answers where a thing is no better than by guessing.
+    """
 
     def __init__(self, hidden: int):
         super().__init__()
         self.characters = nn.Linear(hidden, N_SLOTS * (len(CHARACTERS) + 1))
         self.things = nn.Linear(hidden, 2 * len(THING_CLASSES) - 1)
+        self.position = nn.Linear(hidden, 2 * N_TOKENS_A_SIDE)
         self.scene = nn.Linear(hidden, sum(map(len, SCENE_CLASSES.values())))
 
     def read_characters(self, features: Tensor) -> Tensor:
@@ -166,12 +176,15 @@ def dense_loss(visual: nn.Module, heads: DenseHeads, batch: DenseBatch, mean, st
         strips = tower(visual, patches(batch.strips, mean, std), 1, side)
         bands = torch.cat([features[:, -side:], strips])
         characters, things = heads.read_characters(bands).float(), heads.things(features).float()
+        position = heads.position(features).float().unflatten(-1, (2, side))
         scene = [logits.float() for logits in heads.read_scene(features)]
     loss = _sparse_cross_entropy(characters, batch.characters) + 2 * _sparse_cross_entropy(things, batch.things)
     loss = loss + 0.5 * sum(F.cross_entropy(logits, batch.scene[:, k]) for k, logits in enumerate(scene))
+    loss = loss + 0.5 * F.cross_entropy(position.flatten(0, 2), token_positions().repeat(len(features), 1).flatten())
     scores = {
         "characters": _accuracy(characters, batch.characters, batch.characters > 0),
         "things": _accuracy(things, batch.things, batch.things > 0),
+        "position": (position.argmax(-1) == token_positions()).float().mean().item(),
     }
     for k, name in enumerate(SCENE_CLASSES):
         scores[name] = _accuracy(scene[k], batch.scene[:, k], torch.ones_like(batch.scene[:, k], dtype=torch.bool))
