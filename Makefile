@@ -14,7 +14,7 @@ help:  ## list the targets
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) -V) is too old, Python 3.11 or newer is needed; run make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
 run: $(VENV)/.installed  ## build the environment and run the whole chain (PROFILE=tiny, ARGS="--from 04 --force")
@@ -35,7 +35,7 @@ nb-clean: $(VENV)/.installed  ## strip outputs but those of contract cells
 nb-contract: $(VENV)/.installed  ## take the contract cells' outputs from the last tiny run (after `make run`)
 	$(BIN)/python tests/nb_clean.py --from outputs/tiny
 
-tiny-base: $(VENV)/.installed  ## pretrain the tiny base again (about 25 minutes on two cores) and replace models/tiny_base
+tiny-base: $(VENV)/.installed  ## pretrain the tiny base again (about an hour on two cores) and replace models/tiny_base
 	$(BIN)/python -m jwvl_lib.run -f params/tiny.yaml -p rebuild true -p run_id tiny-base --from 00 --to 00 --force
 
 flare-rates: $(VENV)/.installed  ## derive jwvl_lib/data/flare_rates.json from an archive of SRS and event texts (ARCHIVE=folder)
