@@ -38,3 +38,14 @@ def smoke_outputs(tmp_path_factory) -> Path:
     done = run_chain(outputs, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return outputs
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """At this size several threads only wait for each other, on a busy machine ten times as long as they work."""
+    import torch  # here, so that tests without a model do not wait for it
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)

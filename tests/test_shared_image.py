@@ -11,13 +11,7 @@ from jwvl_lib import shared_image
 VISION_START, VISION_END, IMAGE, VOCABULARY = 3, 4, 5, 64
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """At this size several threads only wait for each other, on a busy machine ten times as long as they work."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module", params=["eager", "sdpa"])

@@ -19,13 +19,7 @@ DECODER = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate
 TURNS = [("Which instrument?", "SDO/HMI"), ("读出图中的文字。", "SDO/AIA 171\n2014-02-03 06:00 UT"), ("Spots?", "yes")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """At this size several threads only wait for each other, on a busy machine ten times as long as they work."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
