@@ -177,12 +177,10 @@ def plot_acceptance(ax: Axes, report: Sequence[Mapping], stamp: str) -> Axes:
 
 
 def plot_pretraining(ax: Axes, history: pd.DataFrame, stage: str, columns: Sequence[str]) -> Axes:
-    """Columns of a recipe's history over the steps of one stage ("vision" or "answers"), rounds one after another."""
+    """Columns of a recipe's history over the steps of one stage ("vision" or "answers")."""
     part = history[history["stage"] == stage]
-    restarts = part["step"].diff() < 0
-    before = part["step"].shift().where(restarts, 0).cumsum()  # steps of the rounds before
     for column in columns:
-        ax.plot(part["step"] + before, part[column], label=column.replace("_", " "))
+        ax.plot(part["step"], part[column], label=column.replace("_", " "))
     ax.set_ylim(bottom=0)
     ax.set_xlabel("step")
     ax.set_ylabel("loss (nats a token)" if stage == "answers" else "share right, training")

@@ -8,7 +8,6 @@ it does on held-out items of the general task.
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -175,34 +174,20 @@ def save(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path) 
     return folder
 
 
-@dataclass(frozen=True)
-class Round:
-    """One round of pretraining: steps on the vision tower, then steps on the decoder with the tower frozen."""
-
-    n_vision_steps: int
-    n_answer_steps: int
-    n_pictures: int = 8  # a vision step, beside
-    n_strips: int = 24  # bands of text alone
-
-
-# the second round starts from the weights of the first, at the full rate again
-ROUNDS = (Round(550, 450, 12, 48), Round(1500, 1200))
-
-
-def build(folder: str | Path, seed: int = 0, rounds: Sequence[Round] = ROUNDS, n_eval: int = 800) -> dict:
+def build(
+    folder: str | Path, seed: int = 0, n_vision_steps: int = 1600, n_answer_steps: int = 1400, n_eval: int = 800
+) -> dict:
     """Train a tiny base from nothing into `folder` and return its recipe, which is written there too.
 
-    Every picture is drawn for the step that uses it. The same seed gives the same pictures and first weights; the
-    trained weights differ in rounding from one processor to the next.
+    First the vision tower, then the decoder with the tower frozen. Every picture is drawn for the step that uses it.
+    The same seed gives the same pictures and first weights; the trained weights differ in rounding from one processor
+    to the next.
     """
     tokenizer = build_tokenizer(seed)
     model, processor = build_model(tokenizer, seed), build_processor(tokenizer)
-    history = []
-    for k, r in enumerate(rounds):
-        drawn = seed + 1000 * k
-        history += pretrain_vision.train_vision(model, processor, r.n_vision_steps, drawn, r.n_pictures, r.n_strips)
-        history += pretrain_answers.train_answers(model, processor, r.n_answer_steps, drawn)
-    return finish(model, processor, folder, history, seed, n_eval, rounds)
+    history = pretrain_vision.train_vision(model, processor, n_vision_steps, seed)
+    history += pretrain_answers.train_answers(model, processor, n_answer_steps, seed)
+    return finish(model, processor, folder, history, seed, n_eval)
 
 
 def finish(
@@ -212,7 +197,6 @@ def finish(
     history: list[dict],
     seed: int,
     n_eval: int,
-    rounds: Sequence[Round],
 ) -> dict:
     """Save a trained model, ask the saved one the held-out questions and write `recipe.json`; returns the recipe."""
     folder = save(model, processor, folder)
@@ -223,7 +207,6 @@ def finish(
         "profile": "tiny",
         "task": "general task (jwvl_lib/general_task.py): no solar image, no solar text but in the tokenizer",
         "seed": seed,
-        "rounds": [asdict(r) for r in rounds],
         "n_parameters": sum(p.numel() for p in model.parameters()),
         "history": history,
         "held_out_seed": HELD_OUT_SEED,

@@ -145,9 +145,8 @@ def test_four_bit_base_answers_like_the_full_one(model, processor):
 
 @pytest.mark.slow
 def test_tokenizer_and_a_short_build_from_nothing(tmp_path):
-    rounds = [tiny_base.Round(2, 2, 2, 2)]
-    recipe = tiny_base.build(tmp_path / "m", seed=0, rounds=rounds, n_eval=8)
-    assert recipe["rounds"] == [{"n_vision_steps": 2, "n_answer_steps": 2, "n_pictures": 2, "n_strips": 2}]
+    recipe = tiny_base.build(tmp_path / "m", seed=0, n_vision_steps=2, n_answer_steps=2, n_eval=8)
+    assert [(row["stage"], row["step"]) for row in recipe["history"]] == [("vision", 2), ("answers", 2)]
     assert tiny_base.read_recipe(tmp_path / "m") == recipe
     built = vlm.load_processor(tmp_path / "m").tokenizer
     assert built.get_vocab() == TOKENIZER.get_vocab()
