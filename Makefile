@@ -6,7 +6,7 @@ BIN     := $(VENV)/bin
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast nb-test nb-clean nb-contract tiny-base flare-rates lab voila lint freeze
+.PHONY: help run test test-fast test-heavy nb-test nb-clean nb-contract tiny-base flare-rates lab voila lint freeze
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -25,6 +25,9 @@ test: $(VENV)/.installed  ## all tests: notebooks under nbval in the tiny profil
 
 test-fast: $(VENV)/.installed  ## unit and property tests only
 	$(BIN)/python -m pytest -q -m "not slow and not browser and not chain"
+
+test-heavy: $(VENV)/.installed  ## the bars that take minutes each (tests/heavy), one after another
+	$(BIN)/python -m pytest -q -s tests/heavy -o addopts="-ra --strict-markers"
 
 nb-test: $(VENV)/.installed  ## the notebooks alone under nbval, in a temporary outputs folder
 	bash tests/run_all.sh notebooks
