@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 from transformers import TrainingArguments
 
-from jwvl_lib import shared_image
+from jwvl_lib import shared_image, tuning
 from jwvl_lib.samples import RowDataset, Sample
 
 _MODULES = (  # name of a group of parameters, and what the names of its parameters hold; the first match counts
-    ("adapter (LoRA)", "lora_"),
+    ("adapter", "lora_"),
+    ("projector", "modules_to_save"),
     ("vision merger", "visual.merger"),
     ("vision tower", "visual."),
     ("token embedding", "embed_tokens"),
@@ -33,13 +34,13 @@ def bf16_available() -> bool:
     return torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu._is_avx512_bf16_supported()
 
 
-def check_tower_frozen(model) -> None:
-    """Raise ValueError where a parameter of the vision tower would be trained: its features are computed only once."""
-    moving = [name for name, p in model.named_parameters() if p.requires_grad and "visual." in name]
-    if moving:
+def check_features(model, dataset: RowDataset) -> None:
+    """Raise ValueError where features were computed once and a weight that they depend on would be trained."""
+    if dataset.cached and tuning.sees_through_free_weights(model):
+        moving = next(name for name, p in model.named_parameters() if p.requires_grad and tuning.TOWER in name)
         raise ValueError(
-            f"{moving[0]!r} and {len(moving) - 1} more would be trained: the vision tower is frozen, its features are "
-            "computed once; narrow target_modules to language_model"
+            f"{moving!r} would be trained, but the images' features were computed before: tower and projector are "
+            "frozen here; set train_tower or train_projector and prepare the samples again"
         )
 
 
@@ -74,7 +75,7 @@ def preflight(model, dataset: RowDataset, arguments: TrainingArguments) -> dict:
     The probe runs forward and backward on the first two batches and leaves weights, gradients and random state as
     they were. `estimated_seconds` leaves the optimiser and the validation out; memory is in MiB.
     """
-    check_tower_frozen(model)
+    check_features(model, dataset)
     n_steps = math.ceil(len(dataset) / rows_per_step(arguments))
     seconds_per_step = _probe(model, dataset, arguments) * arguments.gradient_accumulation_steps
     parameters = list(model.parameters())

@@ -1,7 +1,7 @@
 """From accepted annotations to planned rows: what training sees, in which order, decided before it starts.
 
-Reads `corpus.parquet` and `accepted.parquet`; writes nothing. The vision tower is frozen, so each image passes
-through it once, here.
+Reads `corpus.parquet` and `accepted.parquet`; writes nothing. Where tower and projector are frozen, each image passes
+through them once, here.
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from jwvl_lib import shared_image
+from jwvl_lib import shared_image, tuning
 from jwvl_lib.general_task import GeneralItem
 from jwvl_lib.shared_image import Branch, SharedSequence
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image and its annotations, tokenised, with the features of the frozen vision tower."""
+    """One image and its annotations, tokenised; with the features of the frozen tower and projector, or without."""
 
     image_id: str
-    features: Tensor  # (n_visual, hidden)
+    image: Image.Image | str  # or its path
+    features: Tensor | None  # (n_visual, hidden)
     image_grid_thw: Tensor  # (1, 3), in patches
     prefix_ids: Tensor  # (P,)
     branches: tuple[Branch, ...]
@@ -45,14 +46,16 @@ class Row:
 class RowDataset(Dataset):
     """The planned rows, in the plan's order, for a `DataLoader` with `collate`.
 
-    An item is a list of (sequence, features): the image's, then those of the replay samples.
+    An item is a list of (sequence, vision): the image's, then those of the replay samples. `vision` are the features of
+    the samples, or patches where the samples have none.
     """
 
     def __init__(self, processor, rows: Sequence[Row], samples: Sequence[Sample], replay: Sequence[Sample] = ()):
         self.image_token_id = processor.image_token_id
-        self.merge_size = processor.image_processor.merge_size
+        self.image_processor = processor.image_processor
         self.pad_token_id = processor.tokenizer.pad_token_id
         self.rows, self.samples, self.replay = list(rows), samples, replay
+        self.cached = samples[0].features is not None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,13 +68,16 @@ class RowDataset(Dataset):
     def collate(self, items: Sequence[list[tuple[SharedSequence, Tensor]]], model) -> dict:
         """A batch of items for a model, its mask in the form the model's attention takes."""
         pairs = [pair for item in items for pair in item]
-        return shared_image.collate(pairs, self.pad_token_id, model.config._attn_implementation, cached=True)
+        return shared_image.collate(pairs, self.pad_token_id, model.config._attn_implementation, self.cached)
 
     def _sequence(self, sample: Sample, branches: Sequence[int]) -> tuple[SharedSequence, Tensor]:
         chosen = [sample.branches[b] for b in branches]
         grid = sample.image_grid_thw
-        sequence = shared_image.assemble(sample.prefix_ids, chosen, grid, self.image_token_id, self.merge_size)
-        return sequence, sample.features
+        merge_size = self.image_processor.merge_size
+        sequence = shared_image.assemble(sample.prefix_ids, chosen, grid, self.image_token_id, merge_size)
+        if self.cached:
+            return sequence, sample.features
+        return sequence, self.image_processor(images=[open_picture(sample.image)], return_tensors="pt")["pixel_values"]
 
 
 def load_annotations(corpus_dir: Path, review_dir: Path, split: str) -> pd.DataFrame:
@@ -103,18 +109,26 @@ def prepare_samples(
     batch_size: int = 32,
     progress: bool = False,
 ) -> list[Sample]:
-    """One `Sample` a PIL image: its turns (question, answer) tokenised, its features computed by the vision tower."""
+    """One `Sample` an image (PIL, or a path, opened when its turn comes): its turns (question, answer) tokenised.
+
+    Its features are computed here where nothing in tower and projector is free (`tuning.prepare`), else left out.
+    """
+    cached = not tuning.sees_through_free_weights(model)
     samples = []
     for start in tqdm(range(0, len(images), batch_size), desc="image features", disable=not progress):
         part = slice(start, start + batch_size)
-        batch = processor.image_processor(images=list(images[part]), return_tensors="pt").to(model.device)
-        features = model.get_image_features(batch["pixel_values"], batch["image_grid_thw"]).pooler_output
-        grids = batch["image_grid_thw"].cpu()
-        for image_id, feature, grid, pairs in zip(image_ids[part], features, grids, turns[part], strict=True):
+        pictures = [open_picture(image) for image in images[part]]
+        batch = processor.image_processor(images=pictures, return_tensors="pt").to(model.device)
+        grids = batch["image_grid_thw"]
+        features = [None] * len(grids)
+        if cached:  # copies: a slice would keep the whole batch's features alive
+            encoded = model.get_image_features(batch["pixel_values"], grids).pooler_output
+            features = [feature.cpu().clone() for feature in encoded]
+        parts = (image_ids[part], images[part], features, grids.cpu(), turns[part])
+        for image_id, image, feature, grid, pairs in zip(*parts, strict=True):
             prefix = shared_image.encode_prefix(processor, grid)
             branches = tuple(shared_image.encode_branch(processor, *pair) for pair in pairs)
-            # A copy: a slice would keep the whole batch's features alive.
-            samples.append(Sample(image_id, feature.cpu().clone(), grid[None], prefix, branches))
+            samples.append(Sample(image_id, image, feature, grid[None], prefix, branches))
     return samples
 
 
@@ -122,8 +136,8 @@ def from_annotations(model, processor, annotations: pd.DataFrame, progress: bool
     """One `Sample` an image of `load_annotations`' table, in the order of the table."""
     groups = list(annotations.groupby("image_id", sort=False))
     turns = [list(zip(group["question"], group["answer"], strict=True)) for _, group in groups]
-    images = [open_picture(group["path"].iloc[0]) for _, group in groups]
-    return prepare_samples(model, processor, images, turns, [key for key, _ in groups], progress=progress)
+    paths = [group["path"].iloc[0] for _, group in groups]
+    return prepare_samples(model, processor, paths, turns, [key for key, _ in groups], progress=progress)
 
 
 def from_items(model, processor, items: Sequence[GeneralItem], progress: bool = False) -> list[Sample]:
@@ -133,8 +147,10 @@ def from_items(model, processor, items: Sequence[GeneralItem], progress: bool = 
     return prepare_samples(model, processor, [item.image for item in items], turns, names, progress=progress)
 
 
-def open_picture(path: str | Path) -> Image.Image:
-    """A PNG of the corpus, read wholly, as RGB."""
+def open_picture(path: str | Path | Image.Image) -> Image.Image:
+    """A PNG of the corpus, read wholly, as RGB; a picture stays as it is."""
+    if isinstance(path, Image.Image):
+        return path
     with Image.open(path) as image:
         return image.convert("RGB")
 

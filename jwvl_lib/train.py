@@ -1,4 +1,4 @@
-"""Supervised training of a LoRA adapter on shared-image sequences.
+"""Supervised training on shared-image sequences.
 
 Takes planned rows (`samples`), writes `adapter/` (PEFT, safetensors) and `train_log.jsonl`. Optimiser, schedule and
 mixed precision are those of transformers' `Trainer`; ours is the batch: the image once, the loss on answers only.
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from jwvl_lib import artifacts, preflight, shared_image
+from jwvl_lib import artifacts, preflight, shared_image, tuning
 from jwvl_lib.samples import Row, RowDataset
 
 
@@ -27,10 +27,8 @@ class FitResult:
     trainable: list[dict]
 
 
-def check_method(method: str, stages: str) -> None:
+def check_stages(stages: str) -> None:
     """Refuse what is not built: one line that names the value, the rule and the remedy."""
-    if method != "lora":
-        raise ValueError(f"method {method!r}: only 'lora' is trained so far, 'qlora' and 'full' come later; set 'lora'")
     if stages != "sft":
         raise ValueError(f"stages {stages!r}: only 'sft' is trained so far, staged training comes later; set 'sft'")
 
@@ -38,12 +36,13 @@ def check_method(method: str, stages: str) -> None:
 def fit(
     model, train_set: RowDataset, val_set: RowDataset, arguments: TrainingArguments, adapter_dir: Path, log_path: Path
 ) -> FitResult:
-    """Train the adapter of a PEFT model on the planned rows, in their order, and save it as safetensors.
+    """Train the free weights of a model (`tuning.prepare`) on the planned rows, in their order, and save them.
 
     Validation loss (nats a supervised token, mean over batches) is logged as the arguments ask and at the end.
-    Raises ValueError where the vision tower would be trained, RuntimeError where a frozen weight changed.
+    Raises ValueError where tower or projector are free and the samples hold features of before, RuntimeError where a
+    frozen weight changed.
     """
-    preflight.check_tower_frozen(model)
+    preflight.check_features(model, train_set)
     before = preflight.trainable_table(model)
     log = _Log(log_path, train_set.rows, preflight.rows_per_step(arguments))
     trainer = Trainer(
@@ -62,15 +61,8 @@ def fit(
     model.eval()
     trainable = preflight.compare_trainable(before, preflight.trainable_table(model))
     if trainer.is_world_process_zero():
-        _save_adapter(model, Path(adapter_dir))
+        tuning.save(model, adapter_dir)
     return FitResult(pd.DataFrame(log.records), trainable)
-
-
-def _save_adapter(model, folder: Path) -> None:
-    """PEFT's two files, readable for all, without its README: an empty template that names this machine's folders."""
-    model.save_pretrained(folder)
-    (folder / "README.md").unlink(missing_ok=True)
-    (folder / "adapter_model.safetensors").chmod(0o644)
 
 
 class _Log(TrainerCallback):

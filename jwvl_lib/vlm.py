@@ -79,10 +79,12 @@ def load_model(
 ) -> PreTrainedModel | PeftModel:
     """The model in evaluation mode, with the adapter of `adapter_dir` on it where that is not empty.
 
-    `dtype` is a torch name ("float32", "bfloat16"); `device` defaults to the GPU where there is one. On a CPU eager
-    attention is faster than SDPA at the sizes a CPU can run. Raises FileNotFoundError for an adapter folder without
-    `adapter_config.json`.
+    A folder with a whole model (`config.json`: what full tuning saves) stands in for the base. `dtype` is a torch name
+    ("float32", "bfloat16"); `device` defaults to the GPU where there is one. On a CPU eager attention is faster than
+    SDPA at the sizes a CPU can run. Raises FileNotFoundError for an adapter folder without `adapter_config.json`.
     """
+    if (folder := artifacts.resolve(adapter_dir)) is not None and (folder / "config.json").exists():
+        base_model, folder = folder, None
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     model = AutoModelForImageTextToText.from_pretrained(
         model_location(base_model),
@@ -94,7 +96,7 @@ def load_model(
     )
     if not quantization_config:
         model = model.to(device)
-    if (folder := artifacts.resolve(adapter_dir)) is not None:
+    if folder is not None:
         if not (folder / "adapter_config.json").exists():
             raise FileNotFoundError(f"{folder}: no adapter_config.json; give the adapter/ folder that training wrote")
         model = PeftModel.from_pretrained(model, folder)

@@ -1,0 +1,98 @@
+"""Which weights move: LoRA, DoRA, QLoRA or full tuning of the decoder; projector and vision tower free or frozen.
+
+Reads a model folder or hub id; writes the tuned weights, either an adapter (PEFT) or a whole model.
+"""
+
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from transformers import BitsAndBytesConfig, PreTrainedModel
+
+from jwvl_lib import vlm
+
+METHODS = ("lora", "dora", "qlora", "full")
+DECODER_LAYERS = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
+TOWER_LAYERS = r".*visual\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(gate|up|down)_proj)"
+PROJECTOR, TOWER = "visual.merger.", "visual."
+
+
+def prepare(
+    base_model: str,
+    method: str,
+    lora_r: int = 16,
+    lora_alpha: int = 32,
+    lora_dropout: float = 0.0,
+    train_projector: bool = False,
+    train_tower: bool = False,
+    dtype: str = "float32",
+) -> PreTrainedModel | PeftModel:
+    """The model with exactly the asked weights free.
+
+    `lora` (Hu et al. 2021, arXiv:2106.09685) and `dora` (Liu et al. 2024, arXiv:2402.09353) add an adapter to the
+    linear layers of the decoder's attention and feed-forward blocks; `qlora` (Dettmers et al. 2023, arXiv:2305.14314)
+    adds it to a decoder held in 4 bits; `full` frees the decoder itself. `train_tower` treats the blocks of the vision
+    tower the same way; `train_projector` frees the projector wholly, since it is small.
+    Raises ValueError for another method, and for `qlora` with `train_tower`.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method {method!r}: not a way of tuning here; one of {', '.join(METHODS)}")
+    if method == "qlora" and train_tower:
+        raise ValueError("train_tower with method 'qlora': the tower is not quantised; take 'lora' or freeze the tower")
+    model = vlm.load_model(base_model, dtype=dtype, quantization_config=nf4(dtype) if method == "qlora" else None)
+    if method == "full":
+        return _free(model, train_projector, train_tower)
+    if method == "qlora":
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    lora = LoraConfig(
+        r=lora_r,
+        lora_alpha=lora_alpha,
+        lora_dropout=lora_dropout,
+        use_dora=method == "dora",
+        target_modules=f"({DECODER_LAYERS})|({TOWER_LAYERS})" if train_tower else DECODER_LAYERS,
+        modules_to_save=["merger"] if train_projector else None,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    tuned = get_peft_model(model, lora)
+    tuned.peft_config["default"].base_model_name_or_path = base_model  # as given, so that the adapter is portable
+    return tuned
+
+
+def nf4(dtype: str = "bfloat16") -> BitsAndBytesConfig:
+    """4 bits, NF4, double quantisation, for the decoder alone (arXiv:2305.14314, section 3)."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, dtype),
+        llm_int8_skip_modules=["model.visual", "lm_head"],
+    )
+
+
+def sees_through_free_weights(model: PreTrainedModel | PeftModel) -> bool:
+    """Whether a free weight lies in tower or projector, so that what they make of an image changes with every step."""
+    return any(p.requires_grad and TOWER in name for name, p in model.named_parameters())
+
+
+def save(model: PreTrainedModel | PeftModel, folder: str | Path) -> None:
+    """The adapter, or with full tuning the whole model, as safetensors readable for all; `vlm.load_model` takes both.
+
+    PEFT's README is left out: an empty template that names this machine's folders.
+    """
+    folder = Path(folder)
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    for weights in folder.glob("*.safetensors"):
+        weights.chmod(0o644)
+
+
+def _free(model: PreTrainedModel, train_projector: bool, train_tower: bool) -> PreTrainedModel:
+    for name, parameter in model.named_parameters():
+        if PROJECTOR in name:
+            parameter.requires_grad_(train_projector)
+        elif TOWER in name:
+            parameter.requires_grad_(train_tower)
+        else:
+            parameter.requires_grad_(True)
+    return model

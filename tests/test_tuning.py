@@ -1,0 +1,93 @@
+"""Every way of tuning frees what it says, learns, leaves the rest alone and loads again with the same answers."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import TrainingArguments
+
+from jwvl_lib import preflight, samples, tiny_base, train, tuning, vlm
+
+TURNS = [("Which instrument?", "SDO/HMI"), ("读出图中的文字。", "SDO/AIA 171"), ("Spots?", "yes")]
+WAYS = [
+    ("lora", False, False),
+    ("dora", False, False),
+    ("qlora", False, False),
+    ("full", False, False),
+    ("lora", True, False),
+    ("lora", True, True),
+    ("full", True, True),
+]
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def images(n):
+    rng = np.random.default_rng(1)
+    return [Image.fromarray(rng.integers(0, 255, (56, 56, 3), dtype=np.uint8)) for _ in range(n)]
+
+
+def settings(folder, **changed):
+    fixed = dict(max_steps=4, per_device_train_batch_size=2, learning_rate=5e-3, logging_steps=1, seed=0)
+    quiet = dict(save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True, remove_unused_columns=False)
+    plan = dict(label_names=["labels"], train_sampling_strategy="sequential", eval_strategy="no")
+    return TrainingArguments(output_dir=str(folder), **fixed | quiet | plan | changed)
+
+
+def trained(folder, method, projector, tower):
+    processor = vlm.load_processor(tiny_base.FOLDER)
+    model = tuning.prepare(tiny_base.FOLDER, method, 4, 8, train_projector=projector, train_tower=tower)
+    data = samples.prepare_samples(model, processor, images(2), [TURNS] * 2, ["a", "b"])
+    train_set = samples.RowDataset(processor, samples.plan_rows(data, 8, 3, seed=0), data)
+    val_set = samples.RowDataset(processor, samples.validation_rows(data), data)
+    result = train.fit(model, train_set, val_set, settings(folder), folder / "adapter", folder / "log.jsonl")
+    return processor, model, result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "projector", "tower"), WAYS)
+def test_a_way_of_tuning_frees_what_it_says_learns_and_loads_again(tmp_path, method, projector, tower):
+    processor, model, result = trained(tmp_path, method, projector, tower)
+    loss = result.log["loss"].dropna().tolist()
+    assert loss[-1] < 0.9 * loss[0]
+    free = {name for name, p in model.named_parameters() if p.requires_grad}
+    whole = method == "full"
+    assert any("visual.merger" in name for name in free) == projector
+    assert any("visual.blocks" in name for name in free) == tower
+    assert any("language_model" in name for name in free)
+    assert all("lora_" in name or "merger" in name for name in free) or whole
+    frozen = [row for row in result.trainable if not row["trainable"]]
+    assert all(row["frozen_sha256_before"] == row["frozen_sha256_after"] for row in frozen)
+    quantised = tuning.nf4("float32") if method == "qlora" else None
+    loaded = vlm.load_model(tiny_base.FOLDER, tmp_path / "adapter", quantization_config=quantised)
+    questions = [question for question, _ in TURNS]
+    asked = images(1), questions, [0] * 3, [answer for _, answer in TURNS]
+    first, second = (vlm.answer_log_likelihood(m, processor, *asked) for m in (model, loaded))
+    assert first == pytest.approx(second, abs=1e-4)
+
+
+def test_what_cannot_be_is_refused_in_one_line():
+    with pytest.raises(ValueError, match="method 'adapter': not a way of tuning here; one of lora, dora"):
+        tuning.prepare(tiny_base.FOLDER, "adapter")
+    with pytest.raises(ValueError, match="the tower is not quantised"):
+        tuning.prepare(tiny_base.FOLDER, "qlora", train_tower=True)
+
+
+def test_qlora_holds_the_decoder_in_four_bits_and_the_tower_whole():
+    model = tuning.prepare(tiny_base.FOLDER, "qlora")
+    kinds = {name: type(module).__name__ for name, module in model.named_modules() if "base_layer" in name}
+    assert kinds
+    assert set(kinds.values()) == {"Linear4bit"}
+    assert all(p.dtype == torch.float32 for name, p in model.named_parameters() if "visual" in name)
+
+
+def test_features_are_kept_only_where_nothing_free_makes_them():
+    processor = vlm.load_processor(tiny_base.FOLDER)
+    for projector in (False, True):
+        model = tuning.prepare(tiny_base.FOLDER, "lora", train_projector=projector)
+        (sample,) = samples.prepare_samples(model, processor, images(1), [TURNS], ["a"])
+        assert (sample.features is None) == projector
+        assert tuning.sees_through_free_weights(model) == projector
+        assert [row["module"] for row in preflight.trainable_table(model) if row["trainable"]] == (
+            ["adapter", "projector"] if projector else ["adapter"]
+        )
