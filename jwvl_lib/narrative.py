@@ -3,17 +3,17 @@
 Every sentence is a claim `{text, language, verdict, evidence}`: supported, because it is made from the rows it cites.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
 
+from jwvl_lib.report_watch import percent
+
 LEVEL_ZH = {"very low": "很低", "low": "低", "moderate": "中等", "high": "高", "very high": "很高", "not known": "未知"}
-WATCH_P_M = 0.1
 CONVENTION_NAMES = {"swpc": ("NOAA SWPC", "NOAA SWPC"), "rwcc": ("RWC China", "中国区域警报中心")}
 
 
 def narrative_claims(report: dict, languages: tuple[str, ...]) -> list[dict]:
     """The claims of a report that has its regions, flares, level and watch list, in reading order, per language."""
-    makers = (_activity, _disk, _largest, _change, _chance, _watch)
+    makers = (_activity, _disk, _largest, _magnetic, _change, _scales, _chance, _watch)
     sentences = [s for make in makers if (s := make(report))]
     return [
         {"text": s[language], "language": language, "verdict": "supported", "evidence": s["evidence"]}
@@ -25,49 +25,6 @@ def narrative_claims(report: dict, languages: tuple[str, ...]) -> list[dict]:
 def join(claims: list[dict], language: str) -> str:
     """The narrative of one language: its sentences in order."""
     return ("" if language == "zh" else " ").join(c["text"] for c in claims if c["language"] == language)
-
-
-def watch_list(regions: list[dict], flares: list[dict], climatology_m: float) -> list[dict]:
-    """Regions to watch and why (`reasons`, `reasons_zh`), the likeliest to flare first."""
-    watched = []
-    for r in regions:
-        reasons = list(_reasons(r, flares, climatology_m))
-        if reasons:
-            watched.append(
-                {"noaa_ar": r["noaa_ar"], "reasons": [en for en, _ in reasons], "reasons_zh": [zh for _, zh in reasons]}
-            )
-    chance = {r["noaa_ar"]: r["p_m"]["value"] if r["p_m"] else 0.0 for r in regions}
-    return sorted(watched, key=lambda w: (-chance[w["noaa_ar"]], w["noaa_ar"]))
-
-
-def _reasons(region: dict, flares: list[dict], climatology_m: float) -> Iterable[tuple[str, str]]:
-    if region["p_m"] and region["p_m"]["value"] >= WATCH_P_M:
-        p, prior = percent(region["p_m"]["value"]), percent(climatology_m)
-        name = region["mcintosh_class"]
-        yield (
-            f"class {name}: chance of an M-class or stronger flare {p} (all regions: {prior})",
-            f"{name}类：M级或更强耀斑概率{p}（全部活动区：{prior}）",
-        )
-    if "delta" in region["flags"]:
-        yield f"magnetic class {region['hale_class']}: a delta spot", f"磁分类{region['hale_class']}：含δ黑子"
-    strong = [f for f in flares if f["noaa_ar"] == region["noaa_ar"] and f["goes_class"][0] in "MX"]
-    if strong:
-        names = [f["goes_class"] for f in strong]
-        yield f"flared on the day before: {', '.join(names)}", f"前一日爆发耀斑：{'、'.join(names)}"
-    if "growing" in region["flags"]:
-        change, before = region["area_change_msh"], region["previous"]["issued"]
-        limb = "near_limb" in region["flags"]
-        yield (
-            f"area +{change} millionths since {before}" + (", near the limb: may be foreshortening" if limb else ""),
-            f"面积自{before}以来增加{change}" + ("，靠近日面边缘，可能由投影引起" if limb else ""),
-        )
-
-
-def percent(p: float) -> str:
-    """A probability as a reader wants it: `36%`, `1.5%`, `< 0.1%`."""
-    if p < 0.001:
-        return "< 0.1%"
-    return f"{100 * p:.1f}%" if p < 0.0995 else f"{100 * p:.0f}%"
 
 
 def date_en(date: str) -> str:
@@ -118,8 +75,10 @@ def _rank(goes_class: str) -> float:
     return "ABCMX".index(goes_class[0]) * 1000 + float(goes_class[1:])
 
 
-def _disk(report: dict) -> dict:
+def _disk(report: dict) -> dict | None:
     regions, valid = report["regions"], report["valid_utc"]
+    if report["regions_from"] is None:
+        return None
     n = len(regions)
     held = f"{n} numbered regions with spots" if n > 1 else f"{'one' if n else 'no'} numbered region with spots"
     held_zh = f"有{n}个带黑子的编号活动区" if n else "没有带黑子的编号活动区"
@@ -149,6 +108,35 @@ def _largest(report: dict) -> dict | None:
         "zh": f"最大的是位于{top['location']}的{top['noaa_ar']}：面积{top['area_msh']}（太阳半球的百万分之一），"
         f"McIntosh分类{top['mcintosh_class']}{hale_zh}{spots_zh}。",
         "evidence": top["evidence"][:1],
+    }
+
+
+def _magnetic(report: dict) -> dict | None:
+    """How complex the fields are: the regions with a delta spot, or with mixed polarities where none has."""
+    deltas = [r for r in report["regions"] if "delta" in r["flags"]]
+    chosen = deltas or [r for r in report["regions"] if "Gamma" in (r["hale_class"] or "")]
+    if not chosen:
+        return None
+    names = ", ".join(f"{r['noaa_ar']} ({r['hale_class']})" for r in chosen)
+    names_zh = "、".join(f"{r['noaa_ar']}（{r['hale_class']}）" for r in chosen)
+    return {
+        "en": f"{'A delta spot is' if deltas else 'Mixed polarities are'} reported in {names}.",
+        "zh": f"{'含δ黑子' if deltas else '磁极性混杂'}的活动区：{names_zh}。",
+        "evidence": [r["evidence"][0] for r in chosen],
+    }
+
+
+def _scales(report: dict) -> dict | None:
+    """The NOAA scales that were reached."""
+    reached = [s for s in report["impacts"].values() if s["value"] not in ("none", "not known")]
+    if not reached:
+        return None
+    said = ", ".join("{value} ({reason})".format(**s) for s in reached)
+    said_zh = "、".join("{value}（{reason_zh}）".format(**s) for s in reached)
+    return {
+        "en": f"NOAA scales reached: {said}.",
+        "zh": f"达到的NOAA等级：{said_zh}。",
+        "evidence": [e for s in reached for e in s["evidence"]],
     }
 
 

@@ -10,52 +10,16 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable
-from datetime import date, timedelta
 from pathlib import Path
 
-from jwvl_lib import artifacts, narrative, rates, report_facts, report_page, swpc
+from jwvl_lib import artifacts, narrative, rates, report_facts, report_page, report_sources, swpc
 from jwvl_lib.rates import flare_rates
-from jwvl_lib.report_facts import DAYS_BACK, STALE_DAYS, Source, activity_level
+from jwvl_lib.report_facts import activity_level
+from jwvl_lib.report_sources import Source, find_texts, gather
 
-__all__ = ["Source", "activity_level", "check", "compose", "flare_rates", "gather", "write"]
+__all__ = ["Source", "activity_level", "check", "compose", "find_texts", "flare_rates", "gather", "write"]
 
 log = logging.getLogger(__name__)
-
-
-def find_texts(report_date: str, swpc_dir: str | Path) -> list[Path]:
-    """The texts a report of that day may use: summaries of the day and `DAYS_BACK` before it, events of the day before.
-
-    `swpc_dir` holds the files flat or under `srs/` and `events/`. Raises FileNotFoundError, naming the days there are,
-    where it has no summary of the day nor of the `STALE_DAYS` before it.
-    """
-    day, folder = _date(report_date), Path(swpc_dir)
-    days = [day - timedelta(days=back) for back in range(DAYS_BACK, -1, -1)]
-    wanted = [("srs", f"{d:%Y%m%d}SRS.txt") for d in days] + [("events", f"{days[-2]:%Y%m%d}events.txt")]
-    places = [(folder / name, folder / kind / name) for kind, name in wanted]
-    found = [next(p for p in pair if p.is_file()) for pair in places if any(p.is_file() for p in pair)]
-    recent = {f"{d:%Y%m%d}SRS.txt" for d in days[-1 - STALE_DAYS :]}
-    if not recent & {path.name for path in found}:
-        there = ", ".join(sorted({p.name[:8] for p in folder.rglob("*SRS.txt")})[:20]) or "none at all"
-        raise FileNotFoundError(
-            f"{folder}: no SRS issued on {report_date} or the {STALE_DAYS} days before; there are {there}"
-        )
-    return found
-
-
-def gather(report_date: str, swpc_dir: str | Path) -> list[Source]:
-    """The sources of a report: the bytes of `find_texts`, and the table of flare rates."""
-    texts = [
-        Source(f"{'srs' if path.stem.endswith('SRS') else 'events'}_{path.name[:8]}", path.name, path.read_bytes())
-        for path in find_texts(report_date, swpc_dir)
-    ]
-    return [*texts, Source("flare_rates", rates.TABLE_FILE.name, rates.TABLE_FILE.read_bytes())]
-
-
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"report_date {text!r} is no date; write YYYY-MM-DD, for example 2000-09-27") from None
 
 
 def compose(
@@ -93,7 +57,9 @@ def compose(
 
 def _listed(source: Source) -> dict:
     digest = hashlib.sha256(source.raw).hexdigest()
-    return {"id": source.id, "path": f"sources/{source.name}", "sha256": digest, "fetched_utc": None}
+    entry = {"id": source.id, "path": f"sources/{source.name}", "sha256": digest, "fetched_utc": source.fetched_utc}
+    extra = {"url": source.url, "made_from": source.made_from}
+    return {**entry, **{k: v for k, v in extra.items() if v}}
 
 
 def write(report: dict, sources: Iterable[Source], out_dir: str | Path) -> Path:
@@ -123,9 +89,15 @@ def check(report_dir: str | Path) -> list[str]:
         if not path.is_file() or path.resolve().parent != (folder / "sources").resolve():
             problems.append(f"{entry['id']}: {entry['path']} is missing")
             continue
-        sources.append(Source(entry["id"], path.name, path.read_bytes()))
+        extra = {k: entry[k] for k in ("made_from", "url", "fetched_utc") if k in entry}
+        sources.append(Source(entry["id"], path.name, path.read_bytes(), **extra))
         if artifacts.sha256(path) != entry["sha256"]:
             problems.append(f"{entry['id']}: {entry['path']} has another sha256 than the report says")
+    given = {s.id: s for s in sources}
+    for source in sources:
+        made = report_sources.lined(given[source.made_from]) if source.made_from in given else None
+        if source.made_from and (made is None or made.raw != source.raw):
+            problems.append(f"{source.id}: its lines are not the records of {source.made_from}")
     lines = {s.id: swpc.text_lines(s.raw) for s in sources}
     problems += [p for where, e in _all_evidence(report, "report") for p in _check_evidence(where, e, lines)]
     n_made = sum(c.get("origin") != "model" for c in report["claims"])

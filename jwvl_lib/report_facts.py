@@ -1,25 +1,24 @@
-"""What a day's SWPC texts say: regions with their history, flares, activity level, NOAA scales, regions to watch.
+"""What a day's products say: regions with their history, flares, activity level, NOAA scales, regions to watch.
 
 Reads the bytes of `Source`s and returns plain dicts, the parts of `report.json`; each names the lines it comes from.
 """
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
-import pandas as pd
+from jwvl_lib import rates, report_flares, report_products, report_watch, swpc
+from jwvl_lib.report_flares import activity_level, goes_flux
+from jwvl_lib.report_products import Products, Summary, evidence
+from jwvl_lib.report_sources import DAYS_BACK, STALE_DAYS, Source, parse_date
 
-from jwvl_lib import narrative, rates, swpc
+__all__ = ["DAYS_BACK", "MCINTOSH_CLASSES", "STALE_DAYS", "Day", "Source", "activity_level", "goes_flux", "read_day"]
 
-DAYS_BACK = 7  # how far back a region's history is looked for
-STALE_DAYS = 3  # how old the newest summary may be
 NEAR_LIMB_DEG = 60  # beyond it foreshortening, not growth, may change an area
 GROWTH_MSH_PER_DAY = 100
-WATCH_P_M = 0.1
-PLACE = re.compile(r"[NS]\d\d[EW]\d\d\d?")
-R_SCALE = (("X20.0", "R5"), ("X10.0", "R4"), ("X1.0", "R3"), ("M5.0", "R2"), ("M1.0", "R1"))
+RETURN_LON_DEG = 60  # a region this far east may have come round the limb
+RETURN_TOLERANCE_DEG = (5, 12)  # of latitude and Carrington longitude, for the same region a rotation later
 # The 60 legal combinations of McIntosh (1990), Solar Physics 125, 251.
 MCINTOSH_CLASSES = frozenset(
     ["Axx", "Bxo", "Bxi"]
@@ -27,33 +26,6 @@ MCINTOSH_CLASSES = frozenset(
     + [f"C{p}{c}" for p in "rsahk" for c in "oi"]
     + [f"{z}{p}{c}" for z in "DEF" for p in "rsahk" for c in ("oi" if p == "r" else "oic")]
 )
-
-
-@dataclass(frozen=True)
-class Source:
-    """One file the report stands on: its id, its name under `sources/` and its bytes."""
-
-    id: str
-    name: str
-    raw: bytes
-
-
-@dataclass(frozen=True)
-class _Summary:
-    issued: datetime
-    valid: datetime
-    regions: list[dict]
-    heads: list[dict]
-
-    @property
-    def spotted(self) -> list[dict]:
-        return sorted((r for r in self.regions if r["section"] == "I"), key=lambda r: r["noaa_ar"])
-
-
-@dataclass(frozen=True)
-class _Events:
-    frame: pd.DataFrame
-    head: dict
 
 
 @dataclass(frozen=True)
@@ -65,83 +37,59 @@ class Day:
 
 
 def read_day(sources: Iterable[Source], report_date: str, convention: str = "swpc") -> Day:
-    """Everything a report of that day states, from the texts alone.
+    """Everything a report of that day states, from its products alone.
 
-    A source that cannot be read becomes a warning. SwpcFormatError where no summary of the day nor of the `STALE_DAYS`
-    before it can be read.
+    A product that cannot be read becomes a warning. SwpcFormatError where neither regions nor flares are known.
     """
-    sources, day = list(sources), date.fromisoformat(report_date)
-    summaries, events, warnings = _parse(sources)
-    current = max((d for d in summaries if day - timedelta(days=STALE_DAYS) <= d <= day), default=None)
-    if current is None:
-        reasons = "; ".join(en for en, _ in warnings) or "none was given"
+    sources, day = list(sources), parse_date(report_date)
+    eve, found = day - timedelta(days=1), report_products.read(sources, day)
+    current = max((d for d in found.summaries if day - timedelta(days=STALE_DAYS) <= d <= day), default=None)
+    events = found.events.get(eve)
+    if current is None and events is None:
+        reasons = "; ".join(en for en, _ in found.warnings) or "none was given"
         raise swpc.SwpcFormatError(
-            f"report of {report_date}: no readable SRS of the day or the {STALE_DAYS} days before ({reasons})"
+            f"report of {report_date}: no readable SRS of the day or the {STALE_DAYS} days before, "
+            f"and no events ({reasons})"
         )
-    summary = summaries[current]
-    warnings += _gaps(day, current, summaries, events)
     rate_source = next(s for s in sources if s.id == "flare_rates")
     table = json.loads(rate_source.raw)
-    flares = [] if events is None else _flares(events.frame)
-    regions = [_region(r, summaries, current, table, rate_source, flares) for r in summary.spotted]
+    flares = report_flares.flares_of(events)
+    summary = found.summaries.get(current)
+    regions = [_region(r, found, current, table, rate_source, flares) for r in summary.spotted] if summary else []
+    past = {d: report_flares.xray_flares(e.rows) for d, e in found.events.items() if _recent(d, current)}
+    regions = [_with_background(r, found, current, past) for r in regions]
+    warnings = [*found.warnings, *report_products.gaps(found, day, current)]
     warnings += [w for r in regions for w in _class_warning(r)]
-    level = activity_level(events and events.frame, convention)
     facts = {
         "report_date": report_date,
-        "issued_utc": summary.issued.isoformat(),
-        "valid_utc": summary.valid.isoformat(),
-        "flares_date": (day - timedelta(days=1)).isoformat(),
-        "activity_level": {**level, "evidence": level["evidence"] or ([events.head] if events else [])},
+        "issued_utc": summary.issued.isoformat() if summary else f"{day}T00:00:00",
+        "valid_utc": summary.valid.isoformat() if summary else f"{day}T00:00:00",
+        "flares_date": eve.isoformat(),
+        "activity_level": report_flares.level_of(events, convention),
         "regions": regions,
-        "summary_evidence": summary.heads,
-        "plages": [_place_of(r) for r in summary.regions if r["section"] == "IA"],
-        "returning": [_place_of(r) for r in summary.regions if r["section"] == "II"],
+        "regions_from": summary.product if summary else None,
+        "summary_evidence": summary.heads if summary else [events.head],
+        "plages": _places(summary, "IA"),
+        "returning": _places(summary, "II"),
         "flares": flares,
-        "impacts": _impacts(flares, events),
-        "watch_list": narrative.watch_list(regions, flares, table["climatology"]["M"]),
+        "xray_curve": report_flares.xray_curve(found, eve),
+        "impacts": report_flares.impacts(flares, events, found, eve),
+        "indices": report_flares.indices(found, eve),
+        "watch_list": report_watch.watch_list(regions, flares, table["climatology"]["M"]),
+        "discussion": found.discussion,
+        "cross_checks": list(_cross_checks(found, summary)),
+        "products": report_products.state_list(found),
         "rates": {k: table[k] for k in ("years", "n_region_days", "k", "climatology")},
     }
     return Day(facts, warnings)
 
 
-def activity_level(events: pd.DataFrame | None, convention: str = "swpc") -> dict:
-    """`{value, convention, reason, evidence}` of one day's events (`swpc.read_events`); None gives "not known".
-
-    swpc: very low (below C), low (C), moderate (1-4 M), high (5 or more M, or 1-4 of M5 and above), very high (5 or
-    more of M5 and above), from the SWPC glossary. rwcc, the convention of the Chinese warning centre: the same, but
-    any X-class flare makes it very high. An unknown convention is a ValueError.
-    """
-    if convention not in narrative.CONVENTION_NAMES:
-        raise ValueError(f"convention {convention!r} is not known; use swpc or rwcc")
-    if events is None:
-        return {"value": "not known", "convention": convention, "reason": "no events list of the day", "evidence": []}
-    flares = _xray_flares(events)
-    at_least = {
-        c: [f for f in flares if goes_flux(f["goes_class"]) >= goes_flux(c)] for c in ("C1.0", "M1.0", "M5.0", "X1.0")
-    }
-    n_m, n_m5 = len(at_least["M1.0"]), len(at_least["M5.0"])
-    if n_m5 >= 5 or (convention == "rwcc" and at_least["X1.0"]):
-        value, deciding = "very high", at_least["M5.0"]
-    elif n_m >= 5 or n_m5:
-        value, deciding = "high", at_least["M1.0"]
-    elif n_m:
-        value, deciding = "moderate", at_least["M1.0"]
-    else:
-        value, deciding = ("low" if at_least["C1.0"] else "very low"), at_least["C1.0"]
-    reason = f"C or above: {len(at_least['C1.0'])}, M or above: {n_m}, M5 or above: {n_m5}, X: {len(at_least['X1.0'])}"
-    return {"value": value, "convention": convention, "reason": reason, "evidence": [_evidence(f) for f in deciding]}
-
-
-def goes_flux(goes_class: str) -> float:
-    """Peak 1-8 angstrom flux in W/m2 of a GOES class: X3.1 is 3.1e-4."""
-    return 10.0 ** ("ABCMX".index(goes_class[0]) - 8) * float(goes_class[1:])
-
-
 # --------------------------------------------------------------------------------------------------------------------
-# regions, flares, impacts
+# regions
 
 
-def _region(row: dict, summaries: dict, current: date, table: dict, table_source: Source, flares: list[dict]) -> dict:
+def _region(row: dict, found: Products, current: date, table: dict, table_source: Source, flares: list[dict]) -> dict:
+    summaries = found.summaries
     number, mcintosh = row["noaa_ar"], row["mcintosh_class"]
     history = [_earlier(r, d) for d in sorted(summaries) if d < current and (r := _find(summaries[d], number))]
     previous = history[-1] if history else None
@@ -155,13 +103,73 @@ def _region(row: dict, summaries: dict, current: date, table: dict, table_source
     yesterday = summaries.get(current - timedelta(days=1))
     return {
         **{k: row[k] for k in fields},
+        "carrington_lon_deg": row["carrington_lon_deg"],
         "previous": previous and {**previous, "days": days},
         "area_change_msh": change,
         "history": history,
         "flags": _flags(row, change, days, yesterday, flares),
         **chances,
-        "evidence": [_evidence(row), *_rate_evidence(table_source, mcintosh)],
+        "evidence": [evidence(row), *_rate_evidence(table_source, mcintosh)],
     }
+
+
+def _with_background(region: dict, found: Products, current: date, past: dict[date, list[dict]]) -> dict:
+    """What other products add to a region: SWPC's own chances, its transitions, its flares, the region it may be."""
+    change, previous = region["area_change_msh"], region["previous"]
+    return {
+        **region,
+        "area_change_msh_per_day": None if change is None else round(change / previous["days"], 1),
+        "transitions": list(_transitions(region, current)),
+        "flare_history": _flare_history(region["noaa_ar"], past),
+        "may_be_return_of": _return_of(region, found),
+        "swpc_percent": found.swpc_percent.get(region["noaa_ar"]),
+    }
+
+
+def _transitions(region: dict, current: date) -> Iterable[dict]:
+    """Each change of McIntosh or Mount Wilson class between two summaries that list the region."""
+    now = {**region, "issued": current.isoformat(), "evidence": region["evidence"][:1]}
+    states = [*region["history"], now]
+    for before, after in zip(states, states[1:], strict=False):
+        for kind in ("mcintosh_class", "hale_class"):
+            if before[kind] and after[kind] and before[kind] != after[kind]:
+                yield {
+                    "kind": kind,
+                    "issued": after["issued"],
+                    "before": before[kind],
+                    "after": after[kind],
+                    "evidence": [*before["evidence"], *after["evidence"]],
+                }
+
+
+def _recent(day: date, current: date | None) -> bool:
+    return current is not None and current - timedelta(days=DAYS_BACK) <= day < current
+
+
+def _flare_history(number: int, past: dict[date, list[dict]]) -> dict:
+    """Flares of a region over the events lists of the days before: `{days, C, M, X, evidence}`."""
+    rows = [f for day in sorted(past) for f in past[day] if f["noaa_ar"] == number]
+    return {
+        "days": len(past),
+        **{c: sum(f["goes_class"][0] == c for f in rows) for c in "CMX"},
+        "evidence": [evidence(f) for f in rows if f["goes_class"][0] in "CMX"],
+    }
+
+
+def _return_of(region: dict, found: Products) -> dict | None:
+    """The old region due to return at this place, for a region that has come round the east limb in these days."""
+    first = region["history"][0] if region["history"] else region
+    lon, carrington = first.get("lon_deg"), region["carrington_lon_deg"]
+    if lon is None or lon > -RETURN_LON_DEG or carrington is None or region["lat_deg"] is None:
+        return None
+    for day in sorted(found.summaries, reverse=True):
+        for row in found.summaries[day].regions:
+            if row["section"] == "II" and None not in (row["carrington_lon_deg"], row["lat_deg"]):
+                across = abs((row["carrington_lon_deg"] - carrington + 180) % 360 - 180)
+                beside = abs(row["lat_deg"] - region["lat_deg"])
+                if beside <= RETURN_TOLERANCE_DEG[0] and across <= RETURN_TOLERANCE_DEG[1]:
+                    return {"noaa_ar": row["noaa_ar"], "evidence": [evidence(row)]}
+    return None
 
 
 def _class_warning(region: dict) -> Iterable[tuple[str, str]]:
@@ -173,13 +181,13 @@ def _class_warning(region: dict) -> Iterable[tuple[str, str]]:
         )
 
 
-def _find(summary: _Summary, number: int) -> dict | None:
+def _find(summary: Summary, number: int) -> dict | None:
     return next((r for r in summary.regions if r["noaa_ar"] == number and r["section"] == "I"), None)
 
 
 def _earlier(row: dict, day: date) -> dict:
-    kept = ("location", "area_msh", "mcintosh_class", "hale_class", "n_spots")
-    return {"issued": day.isoformat(), **{k: row[k] for k in kept}, "evidence": [_evidence(row)]}
+    kept = ("location", "lon_deg", "area_msh", "mcintosh_class", "hale_class", "n_spots")
+    return {"issued": day.isoformat(), **{k: row[k] for k in kept}, "evidence": [evidence(row)]}
 
 
 def _rate_evidence(source: Source, mcintosh: str) -> list[dict]:
@@ -187,9 +195,7 @@ def _rate_evidence(source: Source, mcintosh: str) -> list[dict]:
     return [{"source": source.id, "line": n, "text": t} for n, t in rows if t.startswith(f'"{mcintosh}"')]
 
 
-def _flags(
-    row: dict, change: int | None, days: int | None, yesterday: _Summary | None, flares: list[dict]
-) -> list[str]:
+def _flags(row: dict, change: int | None, days: int | None, yesterday: Summary | None, flares: list[dict]) -> list[str]:
     per_day = change / days if days and change is not None else 0
     listed_before = yesterday is None or any(
         r["noaa_ar"] == row["noaa_ar"] and r["section"] != "II" for r in yesterday.regions
@@ -207,102 +213,20 @@ def _flags(
     return [name for name, true in tests.items() if true]
 
 
-def _place_of(row: dict) -> dict:
-    return {
-        **{k: row[k] for k in ("noaa_ar", "location", "lat_deg", "lon_deg", "carrington_lon_deg")},
-        "evidence": [_evidence(row)],
+def _places(summary: Summary | None, section: str) -> list[dict]:
+    fields = ("noaa_ar", "location", "lat_deg", "lon_deg", "carrington_lon_deg")
+    rows = [r for r in summary.regions if r["section"] == section] if summary else []
+    return [{**{k: r[k] for k in fields}, "evidence": [evidence(r)]} for r in rows]
+
+
+def _cross_checks(found: Products, summary: Summary | None) -> Iterable[dict]:
+    """Whether SolarMonitor names the same regions as the summary: `only_there`, `only_here`, with the lines."""
+    if found.monitor is None or summary is None:
+        return
+    here, there = {r["noaa_ar"] for r in summary.regions if r["section"] != "II"}, {m["noaa_ar"] for m in found.monitor}
+    yield {
+        "with": "solarmonitor",
+        "only_there": sorted(there - here),
+        "only_here": sorted(here - there),
+        "evidence": [evidence(m) for m in found.monitor],
     }
-
-
-def _xray_flares(events: pd.DataFrame) -> list[dict]:
-    """X-ray flares in order of begin; the same flare printed twice counts once."""
-    flares = events[events["goes_class"].notna()].drop_duplicates(["begin", "peak", "goes_class", "noaa_ar"])
-    return flares.sort_values(["begin", "line"]).to_dict("records")
-
-
-def _flares(events: pd.DataFrame) -> list[dict]:
-    """X-ray flares with the place of the first optical report of the same event."""
-    optical = events[(events["type"] == "FLA") & events["location"].str.fullmatch(PLACE.pattern).fillna(False)]
-    optical = optical.sort_values(["begin", "line"]).drop_duplicates("event_id")
-    seen = {row["event_id"]: row for row in optical.to_dict("records")}
-    return [_flare(f, seen.get(f["event_id"])) for f in _xray_flares(events)]
-
-
-def _flare(xray: dict, optical: dict | None) -> dict:
-    return {
-        "goes_class": xray["goes_class"],
-        **{k: None if pd.isna(xray[k]) else xray[k].isoformat() for k in ("begin", "peak", "end")},
-        "noaa_ar": None if pd.isna(xray["noaa_ar"]) else int(xray["noaa_ar"]),
-        "location": optical and optical["location"],
-        "evidence": [_evidence(row) for row in (xray, optical) if row],
-    }
-
-
-def _impacts(flares: list[dict], events: _Events | None) -> dict:
-    """NOAA scales. R follows from the largest flare; S and G need products that are not read here."""
-    unknown = {"value": "not known", "reason": "no product given", "evidence": []}
-    if events is None:
-        return {"R": {**unknown, "reason": "no events list of the day"}, "S": unknown, "G": unknown}
-    top = max(flares, key=lambda f: goes_flux(f["goes_class"]), default=None)
-    grade = next((r for c, r in R_SCALE if top and goes_flux(top["goes_class"]) >= goes_flux(c)), "none")
-    reason = f"largest flare {top['goes_class']}" if top else "no X-ray flare"
-    evidence = top["evidence"][:1] if top else [events.head]
-    return {"R": {"value": grade, "reason": reason, "evidence": evidence}, "S": unknown, "G": unknown}
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# the sources, parsed
-
-
-def _parse(sources: list[Source]) -> tuple[dict[date, _Summary], _Events | None, list[tuple[str, str]]]:
-    summaries, events, warnings = {}, None, []
-    for source in sources:
-        kind, _, day = source.id.partition("_")
-        try:
-            if kind == "srs":
-                summaries[datetime.strptime(day, "%Y%m%d").date()] = _parse_summary(source)
-            elif kind == "events":
-                frame = swpc.events_table(swpc.parse_events(source.raw, source.name)).assign(source=source.id)
-                events = _Events(frame, _line_with(source, ("NO EVENT REPORTS", ":Date:")))
-        except swpc.SwpcFormatError as error:
-            warnings.append((f"not used: {error}", f"未采用：{error}"))
-    return summaries, events, warnings
-
-
-def _parse_summary(source: Source) -> _Summary:
-    issued, valid = swpc.srs_times(source.raw, source.name)
-    regions = [{**r, "source": source.id} for r in swpc.parse_srs(source.raw, source.name)]
-    heads = [_line_with(source, (":Issued:",)), _line_with(source, ("I.",))]
-    return _Summary(issued, valid, regions, heads)
-
-
-def _line_with(source: Source, starts: tuple[str, ...]) -> dict:
-    """The first line that begins with the first of `starts` that any line begins with."""
-    lines = swpc.text_lines(source.raw)
-    number = next(n for start in starts for n, line in enumerate(lines, start=1) if line.startswith(start))
-    return {"source": source.id, "line": number, "text": lines[number - 1]}
-
-
-def _evidence(row: dict) -> dict:
-    source = row.get("source") or f"events_{row['date']:%Y%m%d}"
-    return {"source": source, "line": int(row["line"]), "text": row["text"]}
-
-
-def _gaps(day: date, current: date, summaries: dict, events: _Events | None) -> Iterable[tuple[str, str]]:
-    if current < day:
-        yield (
-            f"stale: no readable SRS of {day}; regions are those of the SRS issued on {current}",
-            f"数据陈旧：没有{day}的活动区摘要，活动区取自{current}发布的摘要",
-        )
-    before = current - timedelta(days=1)
-    if before not in summaries:
-        last = max((d for d in summaries if d < current), default=None)
-        then = f"changes are against {last}" if last else "no change of area can be given"
-        then_zh = f"变化以{last}为准" if last else "无法给出面积变化"
-        yield f"no SRS of the day before ({before}): {then}", f"没有前一日（{before}）的活动区摘要：{then_zh}"
-    if events is None:
-        eve = day - timedelta(days=1)
-        yield (
-            f"no events list of {eve}: activity level, flares and R scale are not known",
-            f"没有{eve}的事件表：活动水平、耀斑和R级未知",
-        )

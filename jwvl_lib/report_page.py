@@ -14,6 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from jwvl_lib import narrative
+from jwvl_lib.report_watch import percent
 
 DATA = Path(__file__).parent / "data"
 FLAGS = {
@@ -46,7 +47,7 @@ def html(report: dict) -> str:
             cited=_cited(report),
             anchor=_anchor,
             flag_names=FLAGS,
-            percent=narrative.percent,
+            percent=percent,
             level_zh=narrative.LEVEL_ZH,
             conventions=narrative.CONVENTION_NAMES,
             date_en=narrative.date_en,
@@ -62,9 +63,7 @@ def markdown(report: dict) -> str:
     return (
         _environment(autoescape=False)
         .get_template("report.md.j2")
-        .render(
-            r=report, percent=narrative.percent, conventions=narrative.CONVENTION_NAMES, level_zh=narrative.LEVEL_ZH
-        )
+        .render(r=report, percent=percent, conventions=narrative.CONVENTION_NAMES, level_zh=narrative.LEVEL_ZH)
     )
 
 
@@ -99,7 +98,7 @@ def interval_text(chance: dict | None) -> str:
     """`36% (30% to 42%)`, or nothing where no probability is given."""
     if chance is None:
         return ""
-    return "{value} ({low} to {high})".format(**{k: narrative.percent(v) for k, v in chance.items()})
+    return "{value} ({low} to {high})".format(**{k: percent(v) for k, v in chance.items()})
 
 
 def solar_b0_deg(time: datetime) -> float:

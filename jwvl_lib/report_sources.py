@@ -1,0 +1,124 @@
+"""Which files a daily report may use, and their bytes.
+
+Reads an archive folder of SWPC products, flat or in subfolders; writes nothing. Texts are named as SWPC names them
+(`YYYYMMDDSRS.txt`, `YYYYMMDDevents.txt`, `YYYYMMDDSGAS.txt`, `YYYYMMDDdiscussion.txt`), snapshots of the JSON services
+and of SolarMonitor `<product>_YYYYMMDD.json` or `.html`. A report stands on what had been issued on its day, never on
+anything later.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from jwvl_lib import rates, swpc_products
+from jwvl_lib.swpc import SwpcFormatError
+
+DAYS_BACK = 7  # how far back a region's history is looked for
+STALE_DAYS = 3  # how old the newest summary may be
+FOLDERS = ("", "srs", "events", "sgas", "discussion", "json", "solarmonitor")
+JSON_PRODUCTS = ("solar_regions", "xray_flares", "xray_flux", "f107_flux", "planetary_kp")
+# product: English and Chinese name, as the page says them
+PRODUCTS = {
+    "srs": ("Solar Region Summary", "活动区摘要"),
+    "events": ("Edited Events", "事件表"),
+    "sgas": ("Solar and Geophysical Activity Summary", "太阳与地球物理活动概要"),
+    "discussion": ("Forecast Discussion", "预报讨论"),
+    "solar_regions": ("solar regions (JSON)", "活动区（JSON）"),
+    "xray_flares": ("X-ray flares (JSON)", "X射线耀斑（JSON）"),
+    "xray_flux": ("X-ray flux (JSON)", "X射线流量（JSON）"),
+    "f107_flux": ("F10.7 (JSON)", "F10.7射电流量（JSON）"),
+    "planetary_kp": ("planetary Kp (JSON)", "行星Kp指数（JSON）"),
+    "solarmonitor": ("SolarMonitor page", "SolarMonitor页面"),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file the report stands on: its id, its name under `sources/`, its bytes, and where it came from.
+
+    `made_from` is set for the lines of a JSON product (`swpc_products.relined`): the id of the file as it was received.
+    """
+
+    id: str
+    name: str
+    raw: bytes
+    made_from: str = ""
+    url: str = ""
+    fetched_utc: str | None = None
+
+
+def find_texts(report_date: str, swpc_dir: str | Path) -> list[Path]:
+    """The files a report of that day may use, in a fixed order.
+
+    Summaries and Edited Events of the day and `DAYS_BACK` before it, SGAS and discussion of the day, and the newest
+    snapshot of each service at most `STALE_DAYS` old. Raises FileNotFoundError, naming the days there are, where
+    there is none of them.
+    """
+    day, folder = parse_date(report_date), Path(swpc_dir)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"swpc_dir={str(swpc_dir)!r} is no folder; give the one with YYYYMMDDSRS.txt files")
+    days = [day - timedelta(days=back) for back in range(DAYS_BACK, -1, -1)]
+    wanted = [f"{d:%Y%m%d}SRS.txt" for d in days] + [f"{d:%Y%m%d}events.txt" for d in days[:-1]]
+    wanted += [f"{day:%Y%m%d}{kind}.txt" for kind in ("SGAS", "discussion")]
+    found = [path for name in wanted if (path := _locate(folder, name))]
+    recent = [day - timedelta(days=back) for back in range(STALE_DAYS + 1)]
+    for product in (*JSON_PRODUCTS, "solarmonitor"):
+        ending = ".html" if product == "solarmonitor" else ".json"
+        snapshots = (_locate(folder, f"{product}_{d:%Y%m%d}{ending}") for d in recent)
+        found += [path for path in snapshots if path][:1]
+    if not _recent(found, day):
+        there = ", ".join(sorted({p.name[:8] for p in folder.rglob("*SRS.txt")})[:20]) or "none at all"
+        raise FileNotFoundError(
+            f"{folder}: no SRS issued on {report_date} or the {STALE_DAYS} days before, nor another product of it; "
+            f"there are SRS of {there}"
+        )
+    return found
+
+
+def _recent(found: list[Path], day: date) -> bool:
+    """Whether there is anything to report from: a summary that is not too old, yesterday's events, or a snapshot."""
+    names = {f"{day - timedelta(days=back):%Y%m%d}SRS.txt" for back in range(STALE_DAYS + 1)}
+    names |= {f"{day - timedelta(days=1):%Y%m%d}events.txt", f"{day:%Y%m%d}SGAS.txt"}
+    return any(p.name in names or p.name.startswith(("solar_regions", "xray_flares")) for p in found)
+
+
+def _locate(folder: Path, name: str) -> Path | None:
+    return next((path for kind in FOLDERS if (path := folder / kind / name).is_file()), None)
+
+
+def gather(report_date: str, swpc_dir: str | Path, origins: dict[str, dict] | None = None) -> list[Source]:
+    """The sources of a report: the bytes of `find_texts`, the lines of each JSON product, the table of flare rates.
+
+    `origins` maps a file name to its `url` and `fetched_utc` (written by `swpc_web`).
+    """
+    sources: list[Source] = []
+    for path in find_texts(report_date, swpc_dir):
+        origin = (origins or {}).get(path.name, {})
+        sources += from_bytes(path.name, path.read_bytes(), origin.get("url", ""), origin.get("fetched_utc"))
+    return [*sources, Source("flare_rates", rates.TABLE_FILE.name, rates.TABLE_FILE.read_bytes())]
+
+
+def from_bytes(name: str, raw: bytes, url: str = "", fetched_utc: str | None = None) -> list[Source]:
+    """A file as a source; a JSON product that can be read is followed by its records, one a line."""
+    stem = Path(name).stem
+    text = next((kind for kind in ("SRS", "events", "SGAS", "discussion") if stem[8:] == kind), None)
+    given = Source(f"{text.lower()}_{stem[:8]}" if text else stem, name, raw, url=url, fetched_utc=fetched_utc)
+    made = [lined(given)] if name.endswith(".json") else []
+    return [given, *(source for source in made if source)]
+
+
+def lined(source: Source) -> Source | None:
+    """The records of a JSON source, one a line, or None where it cannot be read (the reader of the day says why)."""
+    try:
+        raw = swpc_products.relined(source.raw, source.name)
+    except SwpcFormatError:
+        return None
+    return Source(f"{source.id}_lines", f"{Path(source.name).stem}.lines.txt", raw, made_from=source.id)
+
+
+def parse_date(text: str) -> date:
+    """The day of a report, or a ValueError that says how to write one."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"report_date {text!r} is no date; write YYYY-MM-DD, for example 2000-09-27") from None
