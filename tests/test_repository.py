@@ -20,7 +20,10 @@ CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 # heavy packages and the only modules that may import them: a reader of a table should not wait for torch
 HEAVY = {
     "torch": set(
-        "optimise preflight pretrain_answers pretrain_vision samples serve shared_image tiny_base train tuning vlm".split()
+        (
+            "checkpoints optimise preflight pretrain_answers pretrain_vision samples serve shared_image tiny_base train "
+            "tuning vlm"
+        ).split()
     ),
     "ipywidgets": {"panel"},
     "anywidget": {"panel"},
