@@ -28,12 +28,6 @@ class FitResult:
     trainable: list[dict]
 
 
-def check_stages(stages: str) -> None:
-    """Refuse what is not built: one line that names the value, the rule and the remedy."""
-    if stages != "sft":
-        raise ValueError(f"stages {stages!r}: only 'sft' is trained so far, staged training comes later; set 'sft'")
-
-
 def fit(
     model,
     train_set: RowDataset,

@@ -3,6 +3,8 @@
 Reads a model folder or hub id; writes the tuned weights, either an adapter (PEFT) or a whole model.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -11,6 +13,7 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from jwvl_lib import vlm
 
+STAGES = ("sft", "align,sft")  # supervised tuning; the projector on descriptions first
 METHODS = ("lora", "dora", "qlora", "full")
 DECODER_LAYERS = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
 TOWER_LAYERS = r".*visual\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(gate|up|down)_proj)"
@@ -68,6 +71,27 @@ def nf4(dtype: str = "bfloat16") -> BitsAndBytesConfig:
         bnb_4bit_compute_dtype=getattr(torch, dtype),
         llm_int8_skip_modules=["model.visual", "lm_head"],
     )
+
+
+def check_stages(stages: str, train_projector: bool) -> None:
+    """Refuse stages that are not known, and an alignment of a projector that is frozen; one line each."""
+    if stages not in STAGES:
+        raise ValueError(f"stages {stages!r}: not an order of training here; one of {', '.join(map(repr, STAGES))}")
+    if stages.startswith("align") and not train_projector:
+        raise ValueError(f"stages {stages!r} with train_projector false: alignment moves the projector; set it true")
+
+
+@contextmanager
+def projector_only(model: PreTrainedModel | PeftModel) -> Iterator[None]:
+    """Within it the projector alone is free, as in LLaVA's first stage (Liu et al. 2023, arXiv:2304.08485, 4.2)."""
+    free = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    for name, parameter in free:
+        parameter.requires_grad_(PROJECTOR in name)
+    try:
+        yield
+    finally:
+        for _, parameter in free:
+            parameter.requires_grad_(True)
 
 
 def sees_through_free_weights(model: PreTrainedModel | PeftModel) -> bool:

@@ -21,8 +21,8 @@ CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 HEAVY = {
     "torch": set(
         (
-            "checkpoints optimise preflight pretrain_answers pretrain_vision samples serve shared_image tiny_base train "
-            "tuning vlm"
+            "checkpoints optimise preflight pretrain_answers pretrain_vision samples serve shared_image tiny_base "
+            "train tuning vlm"
         ).split()
     ),
     "ipywidgets": {"panel"},

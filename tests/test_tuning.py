@@ -71,6 +71,23 @@ def test_what_cannot_be_is_refused_in_one_line():
         tuning.prepare(tiny_base.FOLDER, "adapter")
     with pytest.raises(ValueError, match="the tower is not quantised"):
         tuning.prepare(tiny_base.FOLDER, "qlora", train_tower=True)
+    with pytest.raises(
+        ValueError, match="stages 'sft,align': not an order of training here; one of 'sft', 'align,sft'"
+    ):
+        tuning.check_stages("sft,align", True)
+    with pytest.raises(ValueError, match="alignment moves the projector; set it true"):
+        tuning.check_stages("align,sft", False)
+    tuning.check_stages("align,sft", True)
+
+
+def test_alignment_frees_the_projector_alone_and_gives_back_what_was_free():
+    model = tuning.prepare(tiny_base.FOLDER, "lora", train_projector=True)
+    before = {name for name, p in model.named_parameters() if p.requires_grad}
+    with tuning.projector_only(model):
+        within = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert within
+    assert all("visual.merger" in name for name in within)
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == before
 
 
 def test_qlora_holds_the_decoder_in_four_bits_and_the_tower_whole():
