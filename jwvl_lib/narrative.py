@@ -167,7 +167,7 @@ def _chance(report: dict) -> dict | None:
         f"{percent(p['high'])}) of an M-class or stronger flare within a day.",
         "zh": f"按{first}—{last}年的记录，{r['noaa_ar']}爆发的可能性最高：{r['mcintosh_class']}类活动区一天内出现M级或"
         f"更强耀斑的概率为{percent(p['value'])}（90%区间{percent(p['low'])}至{percent(p['high'])}）。",
-        "evidence": r["evidence"],
+        "evidence": [*r["evidence"], *report["rates"]["evidence"]],
     }
 
 

@@ -79,7 +79,10 @@ def read_day(sources: Iterable[Source], report_date: str, convention: str = "swp
         "discussion": found.discussion,
         "cross_checks": list(_cross_checks(found, summary)),
         "products": report_products.state_list(found),
-        "rates": {k: table[k] for k in ("years", "n_region_days", "k", "climatology")},
+        "rates": {
+            **{k: table[k] for k in ("years", "n_region_days", "k", "climatology")},
+            "evidence": _rate_heads(rate_source),
+        },
     }
     return Day(facts, warnings)
 
@@ -193,6 +196,13 @@ def _earlier(row: dict, day: date) -> dict:
 def _rate_evidence(source: Source, mcintosh: str) -> list[dict]:
     rows = enumerate(swpc.text_lines(source.raw), start=1)
     return [{"source": source.id, "line": n, "text": t} for n, t in rows if t.startswith(f'"{mcintosh}"')]
+
+
+def _rate_heads(source: Source) -> list[dict]:
+    """The lines of the table that hold for all classes."""
+    keys = ('"k"', '"years"', '"n_region_days"', '"climatology"')
+    rows = enumerate(swpc.text_lines(source.raw), start=1)
+    return [{"source": source.id, "line": n, "text": t} for n, t in rows if t.startswith(keys)]
 
 
 def _flags(row: dict, change: int | None, days: int | None, yesterday: Summary | None, flares: list[dict]) -> list[str]:

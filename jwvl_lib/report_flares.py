@@ -80,7 +80,7 @@ def xray_flares(rows: list[dict]) -> list[dict]:
     """X-ray flares in order of begin; the same flare printed twice counts once."""
     seen = {}
     for row in sorted(rows, key=lambda r: (r["begin"] or r["date"], r["line"])):
-        if row["goes_class"] is not None:
+        if row["goes_class"] is not None and (row["begin"] or row["peak"]):
             seen.setdefault((row["begin"], row["peak"], row["goes_class"], row["noaa_ar"]), row)
     return list(seen.values())
 
@@ -155,8 +155,8 @@ def _geomagnetic(found: Products, eve: date) -> dict:
     grade = int(kp["value"] + 0.34)
     return _scale(
         f"G{min(grade, 9) - 4}" if grade >= 5 else "none",
-        f"largest Kp {kp['value']:g}, {kp['covers']}",
-        f"最大Kp {kp['value']:g}，{kp['covers']}",
+        f"largest Kp {kp['value']:g}, {kp['covers'][0]}",
+        f"最大Kp {kp['value']:g}，{kp['covers'][1]}",
         kp["evidence"],
     )
 
@@ -172,16 +172,17 @@ def largest_kp(found: Products, eve: date) -> dict | None:
     if rows:
         value, _, row = max(rows, key=lambda r: (r[0], -r[2]["line"]))
         times = [at for _, at, _ in rows]
+        span = min(times), max(times)
         return {
             "value": round(value, 2),
-            "covers": f"{min(times):%H:%M}-{max(times):%H:%M} UT",
-            "evidence": [evidence(row), *(evidence(r) for _, at, r in rows if at in (min(times), max(times)))],
+            "covers": (f"from {span[0]:%H:%M} to {span[1]:%H:%M} UT", f"{span[0]:%H:%M}—{span[1]:%H:%M} UT"),
+            "evidence": [evidence(row), *(evidence(r) for _, at, r in rows if at in span)],
         }
     sgas = _sgas_of(found, eve)
     if not sgas or not sgas["kp"]:
         return None
     line = evidence({**sgas["kp"], "source": sgas["source"]})
-    return {"value": float(max(sgas["kp"]["values"])), "covers": "00:00-24:00 UT", "evidence": [line]}
+    return {"value": float(max(sgas["kp"]["values"])), "covers": ("over the day", "全天"), "evidence": [line]}
 
 
 def _number(value: object) -> float | None:

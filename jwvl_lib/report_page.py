@@ -7,6 +7,7 @@ is escaped, the page runs no script and loads nothing; its one style sheet is na
 import base64
 import hashlib
 import math
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from jwvl_lib import narrative
+from jwvl_lib.report_flares import goes_flux
 from jwvl_lib.report_watch import percent
 
 DATA = Path(__file__).parent / "data"
@@ -27,12 +29,22 @@ FLAGS = {
     "hale_missing": ("no magnetic class", "无磁分类"),
     "illegal_class": ("unknown class", "分类有误"),
 }
+INDEX_NAMES = {
+    "f107_sfu": ("F10.7, sfu", "F10.7（sfu）"),
+    "f107_90_day_mean_sfu": ("F10.7, 90 day mean", "F10.7 90天平均"),
+    "sunspot_number": ("sunspot number", "黑子相对数"),
+    "ap": ("Ap", "Ap指数"),
+    "xray_background": ("X-ray background", "X射线背景"),
+}
 _R = 150  # disk radius on the map, in SVG units
 _LABEL_STEP = 17
 
 
-def html(report: dict) -> str:
-    """The page, with all languages of the report; a reader switches between them without script."""
+def html(report: dict, images: Sequence[dict] = ()) -> str:
+    """The page, with all languages of the report; a reader switches between them without script.
+
+    `images` are `{name, data}` with data URLs, shown as they are.
+    """
     css = (DATA / "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     return (
@@ -53,6 +65,10 @@ def html(report: dict) -> str:
             date_en=narrative.date_en,
             date_zh=narrative.date_zh,
             sparkline=_sparkline,
+            hashes={s["id"]: s["sha256"] for s in report["sources"]},
+            index_names=INDEX_NAMES,
+            curve=curve(report),
+            images=images,
             source_names={s["id"]: s["path"].removeprefix("sources/") for s in report["sources"]},
         )
     )
@@ -60,11 +76,8 @@ def html(report: dict) -> str:
 
 def markdown(report: dict) -> str:
     """The same report as Markdown, for archives and mail; text from files stands in code spans only."""
-    return (
-        _environment(autoescape=False)
-        .get_template("report.md.j2")
-        .render(r=report, percent=percent, conventions=narrative.CONVENTION_NAMES, level_zh=narrative.LEVEL_ZH)
-    )
+    names = {"conventions": narrative.CONVENTION_NAMES, "level_zh": narrative.LEVEL_ZH, "index_names": INDEX_NAMES}
+    return _environment(autoescape=False).get_template("report.md.j2").render(r=report, percent=percent, **names)
 
 
 def disk_map(report: dict) -> dict:
@@ -109,6 +122,37 @@ def solar_b0_deg(time: datetime) -> float:
     longitude = 280.4665 + 36000.7698 * century + 1.9146 * math.sin(anomaly) + 0.02 * math.sin(2 * anomaly)
     node = 73.6667 + 1.3958333 * (days + 2451545.0 - 2396758) / 36525
     return math.degrees(math.asin(math.sin(math.radians(longitude - node)) * math.sin(math.radians(7.25))))
+
+
+def curve(report: dict) -> dict | None:
+    """The X-ray curve as path data on 480 x 90 units, five decades from A1 up, and a tick a flare; None without one."""
+    given = report["xray_curve"]
+    if given is None:
+        return None
+    points = [(_minute(p["time"]) / 3, _decade(p["flux_w_m2"])) for p in given["points"]]
+    path, last = [], None
+    for x, y in points:
+        path.append(f"{'L' if last is not None and x - last < 11 else 'M'}{x:.1f} {y:.1f}")
+        last = x
+    marks = [
+        {
+            "x": round(_minute(f["peak"] or f["begin"]) / 3, 1),
+            "y": round(_decade(goes_flux(f["goes_class"])), 1),
+            "label": f["goes_class"] if f["goes_class"][0] in "MX" else "",
+            "evidence": f["evidence"],
+        }
+        for f in report["flares"]
+    ]
+    return {"path": "".join(path), "marks": marks, "peak": max(p["flux_w_m2"] for p in given["points"])}
+
+
+def _minute(time: str) -> int:
+    at = datetime.fromisoformat(time)
+    return at.hour * 60 + at.minute
+
+
+def _decade(flux: float) -> float:
+    return 90 - 18 * min(max(math.log10(flux) + 8, 0.0), 5.0)
 
 
 def flare_strip(flares: list[dict]) -> list[dict]:

@@ -83,7 +83,8 @@ def _recent(found: list[Path], day: date) -> bool:
 
 
 def _locate(folder: Path, name: str) -> Path | None:
-    return next((path for kind in FOLDERS if (path := folder / kind / name).is_file()), None)
+    folders = (*FOLDERS, f"{name[:4]}_SRS", f"{name[:4]}_events")  # the last two: as NOAA's yearly archives unpack
+    return next((path for kind in folders if (path := folder / kind / name).is_file()), None)
 
 
 def gather(report_date: str, swpc_dir: str | Path, origins: dict[str, dict] | None = None) -> list[Source]:

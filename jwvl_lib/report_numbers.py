@@ -1,0 +1,254 @@
+"""Does every number of a written report lead to a row of a source? A reading of the files that makes nothing anew.
+
+Reads `report.json`, `report.html`, `report.md` and the raw bytes under `sources/`; writes nothing. `report.check` makes
+the report again from its sources; this module knows neither parsers nor templates: it takes each number a reader sees,
+looks up the raw lines cited beside it, and says how the number follows from them.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from html.parser import HTMLParser
+from pathlib import Path
+
+NUMBER = re.compile(r"(?<![\d.])\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?![\d])", re.IGNORECASE)
+VOID = {"meta", "link", "br", "img", "input", "hr", "col", "path", "circle", "polyline"}
+SILENT = {"style", "script", "title", "summary"}  # <title> of page and SVG marks repeats what stands beside it
+HOW = ("quoted", "difference", "count", "probability", "date", "line number", "wording")
+# Words of the templates that hold digits: names of scales, units and rules, none of them about the day.
+WORDING = re.compile(
+    r"M5|\b1-8 Å|GOES 1-8|10分钟|10 minutes|24 h|24小时|90%|90 day|90天|171|131 Å|1600 Å|F10\.7"
+    r"|60 McIntosh|60个McIntosh|30°|every 30|within 24|sha256|W/m²|B0 = -?\d+\.\d°|<\d|20 UT"
+)
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number as a reader meets it: in which file and where, and how it follows from the lines cited beside it.
+
+    `how` is one of `HOW`, or empty where nothing was found.
+    """
+
+    file: str
+    where: str
+    text: str
+    how: str
+
+
+def resolve(report_dir: str | Path) -> list[Number]:
+    """Every number of the three files of a report, each with how it was resolved; `how == ""` is an unproved number."""
+    folder = Path(report_dir)
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    lines = _raw_lines(folder, report)
+    known = _Known(report, lines)
+    found = [Number("report.json", *row) for row in _of_json(report, known)]
+    page = _Page((folder / "report.html").read_text(encoding="utf-8"))
+    found += [
+        Number("report.html", where, text, known.how(text, cited, context))
+        for context, where, cited in page.texts
+        for text in NUMBER.findall(WORDING.sub(" ", context))
+    ]
+    return found + list(_of_markdown((folder / "report.md").read_text(encoding="utf-8"), known))
+
+
+def _raw_lines(folder: Path, report: dict) -> dict[tuple[str, int], str]:
+    """(source id, line) -> text of the raw bytes, split at LF."""
+    lines = {}
+    for source in report["sources"]:
+        text = (folder / source["path"]).read_bytes().decode("utf-8", errors="replace")
+        lines |= {(source["id"], n): t.removesuffix("\r") for n, t in enumerate(text.split("\n"), start=1)}
+    return lines
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# what a number may follow from
+
+
+class _Known:
+    """The raw lines, and the numbers that follow from the report as a whole: its dates and its probabilities."""
+
+    def __init__(self, report: dict, lines: dict[tuple[str, int], str]):
+        self.report, self.lines = report, lines
+        dates = [report[k] for k in ("report_date", "issued_utc", "valid_utc", "flares_date")]
+        dates += [h["issued"] for r in report["regions"] for h in r["history"]]
+        dates += re.findall(r"\d{4}-\d\d-\d\d", " ".join(report["warnings"]))
+        self.dates = {int(n) for d in dates for n in re.findall(r"\d+", d)} | {60, 3}
+        self.times = {report[k][11:16] for k in ("issued_utc", "valid_utc")}
+        self.chances = _chances(report)
+        names = [s["path"] for s in report["sources"]] + [s["sha256"] for s in report["sources"]]
+        self.names = " ".join([*names, str(report["model"]), str(report["profile"])])
+
+    def how(self, text: str, cited: Iterable[tuple[str, int]], context: str = "") -> str:
+        """How a number follows from the lines cited beside it; empty where it does not."""
+        cited = list(dict.fromkeys(cited))
+        texts = [self.lines[c] for c in cited if c in self.lines]
+        value = _value(text)
+        if any(_quotes(text, value, line) for line in texts):
+            return "quoted"
+        if text in self.times:
+            return "date"
+        if value in self.dates and (not texts or _is_date(text, context)):
+            return "date"
+        if f"{text}%" in self.chances or f"{text} %" in self.chances:
+            return "probability"
+        if value is not None and value == int(value) and 0 <= value <= len(cited):
+            return "count"
+        if value is not None and len(texts) <= 4 and _is_difference(value, texts):
+            return "difference"
+        if value in {line for _, line in cited}:
+            return "line number"
+        return "wording" if text in self.names else ""
+
+
+def _chances(report: dict) -> set[str]:
+    """Every probability as text, in the roundings of the page."""
+    values = [v for r in report["regions"] for k in ("p_c", "p_m", "p_x") if r[k] for v in r[k].values()]
+    values += report["rates"]["climatology"].values()
+    values = [v for v in values if isinstance(v, int | float)]
+    return {"0.1%"} | {f"{100 * v:.{d}f}%" for v in values for d in (0, 1)}
+
+
+def _value(text: str) -> float | None:
+    try:
+        value = float(text.replace(",", ""))
+    except ValueError:
+        return None
+    return value if value < 1e30 else None
+
+
+def _quotes(text: str, value: float | None, line: str) -> bool:
+    """Whether a raw line prints the number: as it stands, without leading zeros, as a clock time, as a NOAA number."""
+    if text in line or text.replace(":", "") in line:
+        return True
+    if value is None:
+        return False
+    printed = _printed(line)
+    return value in printed or (10000 < value < 20000 and value - 10000 in printed)
+
+
+@lru_cache(maxsize=8192)
+def _printed(line: str) -> frozenset[float]:
+    """The numbers a line prints, and the same to one and two decimals."""
+    found = {_value(n) for n in re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", line, re.IGNORECASE)} - {None}
+    return frozenset(found | {round(p, 1) for p in found} | {round(p, 2) for p in found})
+
+
+def _is_difference(value: float, lines: list[str]) -> bool:
+    """Whether two cited lines print numbers that differ by it, or by it times a few days."""
+    numbers = [{float(n) for n in re.findall(r"(?<!\d)\d{1,4}(?!\d)", line)} for line in lines]
+    return any(
+        abs(abs(a - b) / days - value) < 0.06
+        for i, first in enumerate(numbers)
+        for second in numbers[i + 1 :]
+        for a in first
+        for b in second
+        for days in range(1, 9)
+    )
+
+
+def _is_date(text: str, context: str) -> bool:
+    near = context[max(context.find(text) - 12, 0) : context.find(text) + 14]
+    months = "January|February|March|April|May|June|July|August|September|October|November|December"
+    return bool(re.search(rf"年|月|日|天| d\b|\d-\d|:\d|UT|since|{months}", near))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# the three files
+
+
+def _of_json(report: dict, known: _Known) -> Iterator[tuple[str, str, str]]:
+    """(where, number, how) of every number under a fact of `report.json`, judged by the evidence nearest to it."""
+    skipped = {"sources", "products", "warnings", "warnings_zh", "profile", "model", "languages", "narrative"}
+    for key, value in report.items():
+        if key not in skipped:
+            yield from _walk(value, key, [], known)
+
+
+def _walk(value: object, where: str, cited: list, known: _Known) -> Iterator[tuple[str, str, str]]:
+    if isinstance(value, dict) and {"source", "line", "text"} <= set(value):
+        return
+    if isinstance(value, dict):
+        own = value.get("evidence")
+        own = [(e["source"], e["line"]) for e in own] if isinstance(own, list) else []
+        if "flux_w_m2" in value:
+            own = [(known.report["xray_curve"]["source"], value["line"])]
+        for key, child in value.items():
+            # evidence is what proves; p_* are made again and compared by report.check
+            if key not in ("evidence", "line", "source", "lines", "name") and not re.fullmatch(r"p_[cmx]", key):
+                before = value["previous"]["evidence"] if key.startswith("area_change") and value["previous"] else []
+                also = [(e["source"], e["line"]) for e in before]
+                yield from _walk(child, f"{where}.{key}", [*own, *also] or cited, known)
+    elif isinstance(value, list):
+        for i, child in enumerate(value):
+            yield from _walk(child, f"{where}[{i}]", cited, known)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield where, f"{abs(value):g}", known.how(f"{abs(value):g}", cited, " d") or _exact(value, cited, known)
+    elif isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d(T[\d:]+)?", value):
+        for text in NUMBER.findall(WORDING.sub(" ", value)):
+            yield where, text, known.how(text, cited, value)
+
+
+def _exact(value: float, cited: list, known: _Known) -> str:
+    """A flux of 1.9e-07 may be printed with more digits than `%g` keeps."""
+    return "quoted" if any(repr(value) in known.lines.get(c, "") for c in cited) else ""
+
+
+class _Page(HTMLParser):
+    """Text nodes of a page with the lines cited by the nearest element around them (`href="#id-line"`, `data-e`)."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.stack: list[tuple[str, list | None]] = []
+        self.texts: list[tuple[str, str, list]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        anchors = (given.get("data-e") or "").split()
+        if (given.get("href") or "").startswith("#"):
+            anchors = [given["href"][1:], *anchors]
+        if tag == "li" and given.get("id"):
+            anchors.append(given["id"])
+        cited = [a.rpartition("-")[::2] for a in anchors]
+        lines = [(source, int(line)) for source, line in cited if line.isdigit()]
+        quiet = (
+            "axis" in (given.get("class") or "")
+            or "cite" in (given.get("class") or "")
+            or "lang" in given.get("class", "")
+        )
+        if tag not in VOID:
+            self.stack.append((tag, "silent" if quiet or tag in SILENT else lines or None))
+
+    def handle_startendtag(self, tag, attrs):
+        pass  # closes itself, holds no text
+
+    def handle_endtag(self, tag):
+        while self.stack and self.stack.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data):
+        marks = [m for _, m in self.stack if m]
+        inside = {tag for tag, _ in self.stack}
+        if "silent" in marks or not NUMBER.search(data) or "pre" in inside or "code" in inside:
+            return  # quoted lines themselves are compared by report.check
+        self.texts.append((data, ">".join(tag for tag, _ in self.stack[-3:]), marks[-1] if marks else []))
+
+
+def _of_markdown(text: str, known: _Known) -> Iterator[Number]:
+    """Numbers of the Markdown, judged by the lines named in the same row (`source:line`) or by all lines cited."""
+    everything = [key for key in _cited_anywhere(known.report)]
+    for number, row in enumerate(text.split("\n"), start=1):
+        named = [(s, int(n)) for s, n in re.findall(r"\b([a-z]\w*_\w+):(\d+)", row)]
+        plain = WORDING.sub(" ", re.sub(r"`[^`]*`|\]\([^)]*\)|\b[a-z]\w*_\w+:\d+", " ", row))
+        for found in NUMBER.findall(plain):
+            yield Number("report.md", f"line {number}", found, known.how(found, named or everything, row))
+
+
+def _cited_anywhere(value: object) -> Iterator[tuple[str, int]]:
+    if isinstance(value, dict) and {"source", "line", "text"} <= set(value):
+        yield value["source"], value["line"]
+    elif isinstance(value, dict | list):
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from _cited_anywhere(child)
