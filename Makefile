@@ -6,7 +6,7 @@ BIN     := $(VENV)/bin
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-heavy nb-test nb-clean nb-contract tiny-base flare-rates lab voila lint freeze
+.PHONY: help run test test-fast test-heavy nb-test nb-clean nb-contract tiny-base flare-rates flare-model lab voila lint freeze
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -43,6 +43,9 @@ tiny-base: $(VENV)/.installed  ## pretrain the tiny base again (not timed as a w
 
 flare-rates: $(VENV)/.installed  ## derive jwvl_lib/data/flare_rates.json from an archive of SRS and event texts (ARCHIVE=folder)
 	$(BIN)/python -m jwvl_lib.report --flare-rates $(ARCHIVE)
+
+flare-model: $(VENV)/.installed  ## train and verify jwvl_lib/data/flare_model.json (ARCHIVE=folder, UNSEEN=folder of later years)
+	$(BIN)/python -m jwvl_lib.flare_training $(ARCHIVE) $(UNSEEN)
 
 lab: $(VENV)/.installed  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks

@@ -10,6 +10,7 @@ import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -83,8 +84,19 @@ def to_text(table: dict) -> str:
     return "{\n" + ",\n".join(head) + ',\n"classes": {\n' + classes + "\n}\n}\n"
 
 
-def from_archive(folder: str | Path) -> dict:
-    """Derive the table from a folder of `srs_*.tar.gz` and `events_*.tar.gz` that cover the same years.
+@dataclass(frozen=True)
+class Archive:
+    """Records of `swpc.parse_srs` and `swpc.parse_events` of many days, the days that have each text, provenance."""
+
+    srs: list[dict]
+    events: list[dict]
+    srs_days: set[datetime]
+    event_days: set[datetime]
+    provenance: dict
+
+
+def read_archive(folder: str | Path) -> Archive:
+    """Every text of a folder of `srs_*.tar.gz` and `events_*.tar.gz` that cover the same years.
 
     Files that cannot be read are left out and counted under `n_unreadable`; the provenance names the tar files with
     their sha256. Raises FileNotFoundError where the folder holds no pair of tar files.
@@ -95,25 +107,31 @@ def from_archive(folder: str | Path) -> dict:
         raise FileNotFoundError(
             f"{folder}: no pair srs_YEARS.tar.gz, events_YEARS.tar.gz; give the folder of the texts"
         )
-    regions, events, days, unreadable = [], [], {}, 0
+    records, days, unreadable = {"SRS": [], "events": []}, {"SRS": set(), "events": set()}, 0
     for kind, day, raw in (member for tar in tars for member in _members(tar)):
-        if kind == "events" and day in days:
+        if day in days[kind]:
             continue  # the archive holds the last days of some years twice
         try:
-            (regions if kind == "SRS" else events).extend(_PARSERS[kind](raw, f"{day:%Y%m%d}{kind}.txt"))
+            records[kind].extend(_PARSERS[kind](raw, f"{day:%Y%m%d}{kind}.txt"))
         except swpc.SwpcFormatError:
             unreadable += 1
             continue
-        if kind == "events":
-            days[day] = True
-    table = flare_rates(swpc.srs_table(regions), swpc.events_table(events), days)
+        days[kind].add(day)
     provenance = {
         "texts": "NOAA SWPC Solar Region Summary and Edited Events, works of the US Government in the public domain",
         "files": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(tars)},
-        "n_event_days": len(days),
+        "n_event_days": len(days["events"]),
         "n_unreadable": unreadable,
     }
-    return {**{k: v for k, v in table.items() if k != "classes"}, "provenance": provenance, "classes": table["classes"]}
+    return Archive(records["SRS"], records["events"], days["SRS"], days["events"], provenance)
+
+
+def from_archive(folder: str | Path) -> dict:
+    """Derive the table from the archive of texts in `folder` (see `read_archive`)."""
+    archive = read_archive(folder)
+    table = flare_rates(swpc.srs_table(archive.srs), swpc.events_table(archive.events), archive.event_days)
+    head = {k: v for k, v in table.items() if k != "classes"}
+    return {**head, "provenance": archive.provenance, "classes": table["classes"]}
 
 
 _PARSERS = {"SRS": swpc.parse_srs, "events": swpc.parse_events}
