@@ -30,6 +30,15 @@ FACT_KINDS = {
     "n_spots": "number of spots",
     "leading_polarity": "positive or negative, of the westward part",
     "quadrant": "NE, NW, SE or SW of the disk centre",
+    # measured on the pixels (origin measured:<method>): what a detector finds, not what observers numbered
+    "n_sunspots": "number of dark or strong-field features found",
+    "sunspot_area_msh": "millionths of the solar hemisphere, all together",
+    "n_coronal_holes": "number of coronal holes found; 0 is an explicit absence",
+    "coronal_hole_area_msh": "millionths of the solar hemisphere, all together",
+    "n_filaments": "number of filaments found on the disk",
+    "filament_area_msh": "millionths of the solar hemisphere, all together",
+    "n_plages": "number of plage areas found",
+    "plage_area_msh": "millionths of the solar hemisphere, all together",
     # about a day
     "flare": "goes_class@peak, such as X3.1@2014-10-24T21:41; noaa_ar where known",
 }

@@ -38,6 +38,10 @@ class DiskGeometry:
         """(..., 2) west and north in solar radii -> (..., 2) pixels x, y."""
         return np.asarray(west_north) @ self.matrix.T + (self.x, self.y)
 
+    def to_sky(self, pixels: np.ndarray) -> np.ndarray:
+        """(..., 2) pixels x, y -> (..., 2) west and north in solar radii."""
+        return (np.asarray(pixels) - (self.x, self.y)) @ np.linalg.inv(self.matrix).T
+
 
 def disk_geometry(obs: Observation) -> DiskGeometry | None:
     """The disk by the header, None where the header does not say (a plain picture, a Carrington chart).
@@ -77,6 +81,32 @@ def disk_geometry(obs: Observation) -> DiskGeometry | None:
         lon_deg=_get(header, "HGLN_OBS") or 0.0,
         radius_arcsec=radius_arcsec,
     )
+
+
+def disk_of_picture(obs: Observation) -> DiskGeometry | None:
+    """The disk by its limb in a full-disk picture without a header, north taken to be up as publishers have it.
+
+    The centre is that of the picture; the radius is where the mean brightness on circles changes most (the limb of
+    photosphere and H-alpha) or peaks (the bright limb of the corona). None where no ring stands out.
+    """
+    if obs.source_kind not in ("png", "jpeg", "gif") or obs.row is None or obs.row.ion == "white light":
+        return None
+    rows, columns = obs.data.shape
+    x, y = (columns - 1) / 2, (rows - 1) / 2
+    radius = np.hypot(np.arange(columns)[None] - x, np.arange(rows)[:, None] - y).astype(int)
+    counts = np.bincount(radius.ravel())
+    profile = np.bincount(radius.ravel(), obs.data.ravel()) / np.maximum(counts, 1)
+    low, high = int(0.3 * min(x, y)), int(min(x, y))
+    if high - low < 8:
+        return None
+    corona = obs.layer in ("corona", "transition region") or obs.measurement == "304"
+    sought = profile[low:high] if corona else np.abs(np.gradient(profile))[low:high]
+    peak = low + int(np.argmax(sought))
+    if sought.max() < 1.15 * np.median(sought) or not low < peak < high - 1:
+        return None
+    radius_arcsec = math.degrees(math.asin(SUN_RADIUS_M / (sun_from_earth(obs.date_obs)[0] * 149597870700.0))) * 3600
+    # the bright ring of the corona is the limb itself to half a per cent
+    return DiskGeometry(x, y, float(peak), 0.0, peak * np.eye(2), sun_from_earth(obs.date_obs)[1], 0.0, radius_arcsec)
 
 
 def heliographic_to_pixel(geometry: DiskGeometry, lat_deg, lon_deg) -> tuple[np.ndarray, np.ndarray]:

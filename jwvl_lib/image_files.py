@@ -1,7 +1,8 @@
 """Image files: pixels and header of one FITS, JPEG2000, PNG, JPEG or GIF file, or one clear line why not.
 
-Reads the file and nothing else; writes nothing. Size is checked before pixels are decoded, content against the suffix,
-XML without entities. Rows come bottom first, as FITS has them, whatever the file's own order.
+Reads the file and nothing else; writes nothing. JPEG2000 brings its FITS header in an XML box, a plain picture at most
+a few cards in its texts. Size is checked before pixels are decoded, content against the suffix, XML without entities.
+Rows come bottom first, as FITS has them, whatever the file's own order.
 """
 
 import io
@@ -26,6 +27,12 @@ KINDS = {
     ".fits": "fits", ".fts": "fits", ".fit": "fits", ".fz": "fits", ".jp2": "jp2", ".jpg": "jpeg", ".jpeg": "jpeg",
     ".png": "png", ".gif": "gif",
 }  # fmt: skip
+TEXT_CARDS = {  # what identifies and dates an image; no geometry, a picture may have been cut since
+    "TELESCOP", "INSTRUME", "DETECTOR", "OBSRVTRY", "ORIGIN", "WAVELNTH", "WAVE_LEN", "WAVE", "TWAVE1", "IMTYPE", "CONTENT",
+    "BUNIT", "OBS_TYPE", "DPC_OBSR", "DATE-OBS", "DATE_OBS", "TIME-OBS", "T_OBS", "DATE-BEG", "SIMULATED",
+}  # fmt: skip
+MAX_TEXT = 100_000
+EXIF_DESCRIPTION = 270
 SIGNATURES = {
     "fits": (b"SIMPLE  =", b"XTENSION="),
     "gzip": (b"\x1f\x8b",),
@@ -58,8 +65,8 @@ def read_image(path: Path) -> tuple[str, np.ndarray, np.ndarray | None, dict]:
         data, header = _read_fits(path)
         rgb = None
     else:
-        data, rgb = _read_picture(path)
-        header = _jp2_header(path, data.shape) if kind == "jp2" else {}
+        data, rgb, header = _read_picture(path)
+        header = _jp2_header(path, data.shape) if kind == "jp2" else header
     _check_pixels(path, data)
     return kind, data, rgb, header
 
@@ -92,7 +99,8 @@ def _read_fits(path: Path) -> tuple[np.ndarray, dict]:
             with fits.open(path, memmap=False, checksum=True) as hdus:
                 hdu = _image_hdu(path, hdus)
                 header = {**_cards(hdus[0].header), **_cards(hdu.header)}
-                data = np.squeeze(np.asarray(hdu.data)).astype(np.float32)
+                data = np.squeeze(np.asarray(hdu.data))
+                data = (data[0] if data.ndim == 3 else data).astype(np.float32)
     except UnreadableImage:
         raise
     except Exception as error:  # a decoder may raise anything on hostile bytes
@@ -111,18 +119,24 @@ def _damage(warning: str, header: dict) -> str:
         return f"truncated, {lengths[1]} of {lengths[2]} bytes"
     # the FITS standard (4.4.2.7) has DATASUM as text; the integers that IRAF wrote do not fit their data
     if "Datasum verification failed" in warning and isinstance(header.get("DATASUM"), str):
-        return "the pixels do not fit DATASUM, bytes changed since it was written"
+        return "the pixels do not fit DATASUM, bytes changed since it was written (or resized with the old header)"
     return ""
 
 
 def _image_hdu(path: Path, hdus: fits.HDUList):
-    """The first extension with a 2-D image; its size is checked before its pixels are read."""
+    """The first extension with a 2-D image; its size is checked before its pixels are read.
+
+    A cube over time counts too: its first plane is the image at DATE_OBS. Any other cube is refused.
+    """
     shapes = []
     for hdu in hdus:
         shape = tuple(n for n in (hdu.shape if hdu.is_image else ()) if n != 1)
         shapes.append("x".join(map(str, shape)) if hdu.is_image else "table")
         if len(shape) == 2:
             _check_size(path, *shape)
+            return hdu
+        if len(shape) == 3 and str(hdu.header.get("CTYPE3", "")).strip().upper() == "TIME":
+            _check_size(path, shape[0] * shape[1], shape[2])
             return hdu
         if len(shape) > 2:
             raise UnreadableImage(path, f"a cube of {shapes[-1]}, not one image; write the plane you want as 2-D FITS")
@@ -141,8 +155,8 @@ def _cards(header: fits.Header) -> dict:
     return cards
 
 
-def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Display levels as float32, bottom row first, and the colours where the picture has them."""
+def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None, dict]:
+    """Display levels as float32, bottom row first, the colours where the picture has them, and cards in its texts."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -151,6 +165,7 @@ def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
                 if getattr(picture, "n_frames", 1) > 1:
                     raise UnreadableImage(path, f"{picture.n_frames} frames, not one image; save the frame you want")
                 picture.load()
+                cards = _text_cards(picture)
                 levels = picture if picture.mode in ("L", "I;16", "I", "F") else picture.convert("RGB")
     except UnreadableImage:
         raise
@@ -163,9 +178,27 @@ def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         pixels = pixels[..., 0]
     if pixels.ndim == 2:
         scale = 255 / 65535 if levels.mode in ("I;16", "I") else 1.0
-        return np.ascontiguousarray(pixels, dtype=np.float32) * np.float32(scale), None
+        return np.ascontiguousarray(pixels, dtype=np.float32) * np.float32(scale), None, cards
     rgb = np.ascontiguousarray(pixels)
-    return (rgb @ np.float32([0.299, 0.587, 0.114])).astype(np.float32), rgb
+    return (rgb @ np.float32([0.299, 0.587, 0.114])).astype(np.float32), rgb, cards
+
+
+def _text_cards(picture: Image.Image) -> dict:
+    """FITS cards that a picture carries as text: PNG chunks named like keywords, "KEY = value" lines of any comment.
+
+    Nothing else counts: the time in EXIF or in a chunk "Creation Time" says when the picture was made, not the Sun's.
+    """
+    texts = {str(k): v.decode("latin-1") if isinstance(v, bytes) else v for k, v in picture.info.items()}
+    texts["description"] = picture.getexif().get(EXIF_DESCRIPTION)
+    cards = {}
+    for key, text in texts.items():
+        if not isinstance(text, str):
+            continue
+        lines = [f"{key}={text}"] if key.upper() in TEXT_CARDS else text[:MAX_TEXT].splitlines()
+        for name, value in (line.split("=", 1) for line in lines if "=" in line):
+            if name.strip().upper() in TEXT_CARDS:
+                cards[name.strip().upper()] = _number(value.split(" / ")[0].strip().strip("'\"").strip())
+    return cards
 
 
 def _jp2_header(path: Path, shape: tuple[int, int]) -> dict:

@@ -72,7 +72,7 @@ def open_observation(path: Path | str) -> Observation:
     """
     path = Path(path)
     kind, data, rgb, header = read_image(path)
-    row = identify(header, path.name) if header else identify_name(path.name)
+    row = identify(header, path.name) or (None if _says_who(header) else identify_name(path.name))
     date_obs = header_date(header) or _sidecar_date(path) or name_date(path.name)
     if not date_obs:
         raise UnreadableImage(
@@ -95,6 +95,11 @@ def open_observation(path: Path | str) -> Observation:
         row=row,
         rgb=rgb,
     )
+
+
+def _says_who(header: dict) -> bool:
+    """Whether a header names its instrument: then the file name has no say."""
+    return any(str(header.get(key) or "").strip() for key in ("TELESCOP", "INSTRUME", "DETECTOR", "OBSRVTRY"))
 
 
 def to_map(obs: Observation):

@@ -36,11 +36,12 @@ SUNPY_HEADERS = {
     "mdi.fd_M_96m_lev182.20101015_191200_TAI.data.header": "SOHO/MDI magnetogram",
     "seit_00171_fd_19961211_1900.header": "SOHO/EIT 171",
     "solo_L1_eui-fsi304-image_20201021T145510206_V03.header": "SolO/EUI 304",
-    "YohkohSXT.header": None,
-    "hi_20110910_114721_s7h2A.header": None,
+    "YohkohSXT.header": "Yohkoh/SXT X-ray",
+    "hi_20110910_114721_s7h2A.header": "STEREO-A/SECCHI HI2",
+    "HinodeSOT.header": "Hinode/SOT 3968",
     "punch.header": None,
     "SUT_T24_0847_000444_Lev1.0_2024-06-28T18.21.33.178_0971NB03.header": None,
-    "dr_suvi-l2-ci195_g16_s20190403T093200Z_e20190403T093600Z_v1-0-0_rebinned.header": None,
+    "dr_suvi-l2-ci195_g16_s20190403T093200Z_e20190403T093600Z_v1-0-0_rebinned.header": "GOES/SUVI 195",
 }
 
 

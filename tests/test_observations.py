@@ -13,7 +13,7 @@ import pytest
 from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from jwvl_lib import image_files, observations
 from jwvl_lib.instruments import display_name
@@ -137,7 +137,9 @@ def test_pictures_of_the_archive(shared_data):
     assert picture.rgb.shape == (1024, 1024, 3)
     gif = open_observation(shared_data / "hmi_gif/SDO_HMI_Magnetogram_20260313_000616.gif")
     assert (name_of(gif), gif.date_obs) == ("SDO/HMI magnetogram", "2026-03-12T23:40:38")  # not the time of download
-    assert "a cube of 54x109x110" in reason(next((shared_data / "iris").glob("*1400*")))
+    assert "a cube of 2x2x101x101" in reason(next((shared_data / "rhessi").glob("*imagecube*")))
+    first = open_observation(next((shared_data / "iris").glob("*1400*")))  # a cube over time: its first plane
+    assert (name_of(first), first.date_obs, first.data.shape) == ("IRIS/SJI 1400", "2014-03-29T14:09:38", (109, 110))
 
 
 def test_mdi_date_is_never_now(shared_data, tmp_path):
@@ -344,6 +346,34 @@ def test_sidecar_outranks_the_file_name_only_when_it_has_a_date(tmp_path):
         assert open_observation(picture).date_obs == expected
     picture.with_suffix(".json").write_text(json.dumps({"observation_time": "20260312_234038"}))
     assert open_observation(picture).date_obs == "2026-03-12T23:40:38"
+
+
+def test_a_picture_is_named_by_its_own_text_before_its_name(tmp_path):
+    """PNG chunks and comment lines with FITS keywords count; the time a picture was made does not."""
+    picture = Image.fromarray(np.arange(4096, dtype=np.uint8).reshape(64, 64))
+    info = PngImagePlugin.PngInfo()
+    for key, value in (("TELESCOP", "SDO/AIA"), ("INSTRUME", "AIA_3"), ("WAVELNTH", "171")):
+        info.add_text(key, value)
+    info.add_text("Description", "DATE-OBS= '2014-02-03T05:00:00' / start\nother = 5")
+    info.add_text("Creation Time", "2020-01-01T00:00:00")
+    picture.save(tmp_path / "hmi_mag_20190101_000000.png", pnginfo=info)
+    obs = open_observation(tmp_path / "hmi_mag_20190101_000000.png")
+    assert (name_of(obs), obs.date_obs) == ("SDO/AIA 171", "2014-02-03T05:00:00")
+    exif = Image.Exif()
+    exif[306] = "2020:01:01 00:00:00"  # DateTime: when the file was written
+    picture.save(tmp_path / "a.jpg", exif=exif)
+    assert reason(tmp_path / "a.jpg").startswith("no observation date")
+    exif[270] = "TELESCOP=NSO-GONG\nIMTYPE=H-ALPHA\nDATE-OBS=2014-02-03T05:00:00"
+    picture.save(tmp_path / "a.jpg", exif=exif)
+    assert name_of(open_observation(tmp_path / "a.jpg")) == "GONG H-alpha"
+
+
+def test_a_header_that_names_nobody_leaves_it_to_the_file_name(tmp_path):
+    date = {"DATE-OBS": "2014-01-01T00:00:00"}
+    named = write_fits(tmp_path / "hmi_continuum.fits", date)
+    assert name_of(open_observation(named)) == "SDO/HMI continuum"
+    other = write_fits(tmp_path / "sdo_aia171.fits", {**date, "TELESCOP": "Other"})
+    assert name_of(open_observation(other)) == "unknown"
 
 
 # --------------------------------------------------------------------------------------------------------------------
