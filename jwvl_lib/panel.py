@@ -5,7 +5,6 @@ somebody has begun under a name. Text that a teacher wrote reaches the browser a
 HTML (`data/panel.js`). Everything works without a browser through `begin` and `handle_key`, and so it is tested.
 """
 
-import json
 import sqlite3
 import time
 from collections import deque
@@ -17,8 +16,7 @@ import anywidget
 import pandas as pd
 import traitlets
 
-from jwvl_lib import facts, review, review_ledger
-from jwvl_lib.agreement import agreement
+from jwvl_lib import review, review_item, review_leases, review_ledger
 from jwvl_lib.review_ledger import REASONS, Decision
 
 DATA = Path(__file__).parent / "data"
@@ -26,6 +24,9 @@ VERDICT_KEYS = {"a": "accept", " ": "skip", "f": "flag"}
 PHASE_AFTER = {("review", "x"): "reasons", ("review", "e"): "edit"} | {
     (p, "Escape"): "review" for p in ("reasons", "edit")
 }
+N_AHEAD = 2  # pictures fetched before they are needed
+SLOTS = tuple(f"picture_{i}" for i in range(N_AHEAD + 2))  # one more, so that stepping back needs no fetching either
+NO_FILTER = {"task": "", "language": "", "instrument": "", "flagged": False}
 
 
 class ReviewPanel(anywidget.AnyWidget):
@@ -39,9 +40,14 @@ class ReviewPanel(anywidget.AnyWidget):
     _css = DATA / "panel.css"
     phase = traitlets.Unicode("start").tag(sync=True)
     item = traitlets.Dict().tag(sync=True)
-    image = traitlets.Bytes().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
+    filters = traitlets.Dict().tag(sync=True)
     reasons = traitlets.List().tag(sync=True)
+    # {id, data}: the pictures the browser has at hand; a change of one resends that one only
+    picture_0 = traitlets.Dict().tag(sync=True)
+    picture_1 = traitlets.Dict().tag(sync=True)
+    picture_2 = traitlets.Dict().tag(sync=True)
+    picture_3 = traitlets.Dict().tag(sync=True)
 
     def __init__(
         self,
@@ -57,40 +63,60 @@ class ReviewPanel(anywidget.AnyWidget):
         super().__init__(reasons=list(REASONS.values()))
         self._ledger, self._images_dir = Path(ledger), Path(images_dir)
         self._overlap, self._seed = review.require_share("overlap", overlap), seed
-        self._table, self._annotations = annotations, annotations.set_index("annotation_id", drop=False)
-        self._corpus = corpus.set_index("image_id", drop=False)
+        self._table, self._corpus = annotations, corpus.set_index("image_id", drop=False)
+        self._place = {key: i for i, key in enumerate(annotations["annotation_id"].tolist())}
+        self._image_of = dict(zip(self._place, annotations["image_id"].tolist(), strict=True))
+        self._on_image = annotations.groupby("image_id").indices
         self.reviewer = reviewer if review_ledger.is_person(reviewer) else ""
         self._queue, self._seen, self._position = deque(), [], -1
         self._mine, self._pace, self._shown_at = {}, [], 0.0
-        self._n_total, self._agreement = 0, ""
+        self._allowed, self._n_total, self._agreement, self._sitting = None, 0, "", None
+        self.filters = {"now": NO_FILTER, "choices": self._filter_choices()}
         self._say("")
         self.on_msg(lambda _, content, buffers: self._on_message(content))
 
     # what the browser sends; a key names the annotation it was meant for, lest a late one decide the next
 
     def _on_message(self, content: dict) -> None:
-        if content.get("type") == "begin":
+        kind = content.get("type")
+        if kind == "begin":
             self.begin(str(content.get("reviewer", "")))
+        elif kind == "filter":
+            self.set_filter(**{name: content.get(name, default) for name, default in NO_FILTER.items()})
         elif self.item.get("annotation_id") != content.get("annotation_id"):
             self._say("")
-        elif content.get("type") == "edit":
+        elif kind == "edit":
             self.save_edit(str(content.get("text", "")))
+        elif kind == "hold":
+            self._renew_lease()
         else:
             self.handle_key(str(content.get("key", "")), str(content.get("comment", "")))
 
     def begin(self, reviewer: str) -> None:
         """Open the queue of a person and show its first annotation; a program's name is refused."""
         reviewer = reviewer.strip()
-        if not reviewer or not review_ledger.is_person(reviewer):
-            self._say("Give your own name: decisions are recorded under it.")
+        if not reviewer or len(reviewer) > 80 or not review_ledger.is_person(reviewer):
+            self._say("Give your own name, 80 characters at most: decisions are recorded under it.")
             return
+        self._sitting = self._sitting or review_ledger.hold_open(self._ledger)
+        if self.reviewer and self.reviewer != reviewer:
+            review_leases.drop(self._ledger, self.reviewer)
         self.reviewer = reviewer
-        state = review_ledger.current(self._ledger, self._table)
-        state = state[state["reviewer"] == reviewer]
-        self._mine = dict(zip(state["annotation_id"], state["verdict"], strict=True))
+        votes = review_ledger.persons_verdicts(self._ledger, self._table)
+        self._mine = {key: by[reviewer] for key, by in votes.items() if reviewer in by}
+        self._agreement = _agreement_line(votes, reviewer)
+        self._open_queue()
+
+    def set_filter(self, task: str = "", language: str = "", instrument: str = "", flagged: bool = False) -> None:
+        """Narrow the queue; an empty value means all. `flagged`: what anybody flagged, one's own included."""
+        now = {"task": str(task), "language": str(language), "instrument": str(instrument), "flagged": bool(flagged)}
+        self.filters = self.filters | {"now": now}
+        self._open_queue()
+
+    def _open_queue(self) -> None:
+        self._allowed = self._matching()
         self._queue = self._read_queue()
-        self._n_total = len(self._queue) + len(self._mine)
-        self._agreement = self._agreement_line()
+        self._n_total = len(self._queue) + self._n_done()
         self._seen, self._position = [], -1
         self._move(+1)
 
@@ -108,27 +134,29 @@ class ReviewPanel(anywidget.AnyWidget):
             else:
                 self.phase = PHASE_AFTER.get((self.phase, key), self.phase)
                 self._say("")
-        except (ValueError, sqlite3.OperationalError) as error:
+        except (ValueError, sqlite3.Error) as error:
             self._say(f"Not saved: {error}")
 
     def save_edit(self, text: str) -> None:
         """Accept the annotation with the text as edited (a plain acceptance where nothing was changed)."""
         try:
             self._decide("accept", edit_text=text if text != self.item["answer"] else None)
-        except (ValueError, sqlite3.OperationalError) as error:
+        except (ValueError, sqlite3.Error) as error:
             self._say(f"Not saved: {error}")
 
     def _decide(self, verdict: str, **fields) -> None:
+        if verdict == "accept" and self.item["clipped"]:
+            raise ValueError("only part of this text fits the panel; reject, skip or flag it")
         key, seconds = self.item["annotation_id"], round(time.monotonic() - self._shown_at, 1)
         decision = Decision(key, self.reviewer, verdict, seconds=seconds, **fields)
-        review_ledger.append(self._ledger, [decision], self._annotations.loc[[key]], client="panel")
+        review_ledger.append(self._ledger, [decision], self._table.iloc[[self._place[key]]], client="panel")
         self._mine[key] = verdict
         self._pace = [*self._pace[-19:], seconds]
         self._move(+1, saved=True)
 
     def _undo(self) -> None:
         key = review_ledger.undo(self._ledger, self.reviewer)
-        if key is None or key not in self._annotations.index:
+        if key is None or key not in self._place:
             self._say("Nothing to undo." if key is None else "Undone: a decision on an annotation not in this run.")
             return
         self._mine.pop(key, None)
@@ -149,60 +177,113 @@ class ReviewPanel(anywidget.AnyWidget):
 
     def _lease_next(self) -> list[str]:
         self._queue = self._queue or self._read_queue()  # at its end, what was passed over comes round again
-        while self._queue:
-            key, n_persons = self._queue.popleft()
-            if review_ledger.take_lease(self._ledger, self._annotations.loc[key], self.reviewer, n_persons):
-                return [key]
-        return []
+        key = review_leases.take_next(self._ledger, self._queue, self._row, self.reviewer)
+        return [key] if key else []
+
+    def _renew_lease(self) -> None:
+        n_persons = 1 + (self.filters["now"]["flagged"] or self._overlap > 0)
+        free = review_leases.take(self._ledger, self._row(self.item["annotation_id"]), self.reviewer, n_persons)
+        self._say("" if free else "Your reservation ran out and another reviewer has this one now; → goes on.")
 
     def _read_queue(self) -> deque[tuple[str, int]]:
-        return deque(review.queue(self._ledger, self._table, self.reviewer, self._overlap, self._seed))
+        entries = review.queue(self._ledger, self._table, self.reviewer, self._overlap, self._seed)
+        if self._allowed is not None:
+            entries = [entry for entry in entries if entry[0] in self._allowed]
+        if self.filters["now"]["flagged"]:
+            own = [(key, 2) for key, v in self._mine.items() if v == "flag" and key in self._allowed]
+            entries = sorted(own) + entries
+        return deque(entries)
+
+    # filters
+
+    def _filter_choices(self) -> dict[str, list[str]]:
+        choices = {name: sorted(map(str, self._table[name].unique())) for name in ("task", "language")}
+        return choices | {"instrument": sorted(map(str, self._corpus["instrument"].unique()))}
+
+    def _matching(self) -> set[str] | None:
+        now = self.filters["now"]
+        if now == NO_FILTER:
+            return None
+        keep = pd.Series(True, index=self._table.index)
+        for name in ("task", "language"):
+            keep &= (self._table[name].astype(str) == now[name]) | (now[name] == "")
+        if now["instrument"]:
+            of_instrument = self._corpus.index[self._corpus["instrument"].astype(str) == now["instrument"]]
+            keep &= self._table["image_id"].isin(of_instrument)
+        allowed = set(self._table.loc[keep, "annotation_id"])
+        if now["flagged"]:
+            votes = review_ledger.persons_verdicts(self._ledger, self._table)
+            allowed &= {key for key, by in votes.items() if "flag" in by.values()}
+        return allowed
+
+    def _n_done(self) -> int:
+        if self._allowed is None:
+            return len(self._mine)
+        own_flags_wait = self.filters["now"]["flagged"]
+        return sum(not (own_flags_wait and self._mine[k] == "flag") for k in self._mine.keys() & self._allowed)
 
     # what the browser shows
+
+    def _row(self, key: str) -> dict:
+        return self._table.iloc[self._place[key]].to_dict()
 
     def _show(self, message: str, saved: bool = False) -> None:
         with self.hold_sync():
             if self._position < len(self._seen):
-                row = self._annotations.loc[self._seen[self._position]]
-                picture = self._corpus.loc[row["image_id"]]
-                self.item, self.image, self.phase = self._describe(row, picture), self._read_image(picture), "review"
+                key = self._seen[self._position]
+                self.item, self.phase = self._describe(key), "review"
+                self._put_picture(self._image_of[key])
             else:
-                self.item, self.image, self.phase = {}, b"", "done"
+                self.item, self.phase = {}, "done"
+                n_others = review_leases.n_with_others(self._ledger, self.reviewer)
+                message = message or (f"{n_others} are with other reviewers just now." if n_others else "")
             self._say(message, saved)
         self._shown_at = time.monotonic()
+        for image_id in self._next_images():  # after the answer: nobody waits for them
+            self._put_picture(image_id)
 
-    def _describe(self, row: pd.Series, picture: pd.Series) -> dict:
-        same = self._annotations[self._annotations["image_id"] == row["image_id"]]
-        other = same[(same["prompt_id"] == row["prompt_id"]) & (same["language"] != row["language"])]
-        texts = ["annotation_id", "task", "language", "prompt_id", "prompt_version", "teacher", "question", "answer"]
-        return {name: str(row[name]) for name in texts} | {
-            "claims": json.loads(row["claims"]),
-            "steps": [str(step) for step in json.loads(row["steps"])],
-            "other": {n: str(other.iloc[0][n]) for n in ("language", "question", "answer")} if len(other) else None,
-            "title": str(picture["banner_text"]).replace("\n", " · ")
-            + (" · simulated" if picture["simulated"] else ""),
-            "facts": [[f.kind, str(f.value), f.noaa_ar, f.origin] for f in facts.from_json(picture["facts"])],
-            "boxes": json.loads(picture["boxes"]),
-            "size": [int(picture["width"]), int(picture["height"])],
-            "verdict": self._mine.get(row["annotation_id"], ""),
-        }
+    def _describe(self, key: str) -> dict:
+        row = self._row(key)
+        same = (self._table.iloc[i].to_dict() for i in self._on_image[row["image_id"]])
+        other = (r for r in same if r["prompt_id"] == row["prompt_id"] and r["language"] != row["language"])
+        picture = self._corpus.loc[row["image_id"]]
+        return review_item.describe(row, next(other, None), picture, self._mine.get(key, ""))
 
-    def _read_image(self, picture: pd.Series) -> bytes:
+    def _next_images(self) -> list[str]:
+        keys = [*self._seen[self._position + 1 :], *(key for key, _ in list(self._queue)[:50])]
+        now = self.item.get("image_id")
+        return [i for i in dict.fromkeys(map(self._image_of.get, keys)) if i != now][:N_AHEAD] if now else []
+
+    def _put_picture(self, image_id: str) -> None:
+        held = {slot: getattr(self, slot) for slot in SLOTS}
+        if any(entry.get("id") == image_id for entry in held.values()):
+            return
+        needed = {self.item.get("image_id"), *self._next_images()}
+        free = next(slot for slot, entry in held.items() if entry.get("id") not in needed)
+        setattr(self, free, {"id": image_id, "data": self._read_image(image_id)})
+
+    def _read_image(self, image_id: str) -> bytes:
         try:
-            return (self._images_dir / picture["path"]).read_bytes()
+            return (self._images_dir / self._corpus.at[image_id, "path"]).read_bytes()
         except OSError:
             return b""  # shown as unreadable, which is one of the reasons to reject
 
     def _say(self, message: str, saved: bool = False) -> None:
+        message = review_item.clip(message, 300)
         status = {"reviewer": self.reviewer, "message": message, "answered": self.status.get("answered", 0) + 1}
         if self._n_total:
-            status |= {"n_done": len(self._mine), "n_total": self._n_total, "agreement": self._agreement}
+            status |= {"n_done": self._n_done(), "n_total": self._n_total, "agreement": self._agreement}
             status["seconds_each"] = median(self._pace) if self._pace else None
         status["saved"] = datetime.now().strftime("%H:%M:%S") if saved else self.status.get("saved", "")
         self.status = status
 
-    def _agreement_line(self) -> str:
-        pairs = agreement(self._ledger, self._table, seed=self._seed, profile="")["pairs"]
-        with_persons = [p for p in pairs if p["n"] and all(map(review_ledger.is_person, p["reviewers"]))]
-        mine = [p for p in with_persons if self.reviewer in p["reviewers"]]
-        return f"agreement {mine[0]['raw_agreement']['value']:.0%} of {mine[0]['n']}" if mine else ""
+
+def _agreement_line(votes: dict[str, dict[str, str]], reviewer: str) -> str:
+    # from earlier sittings only: said while deciding it would no longer be blind
+    same = [
+        by[reviewer] == verdict
+        for by in votes.values()
+        for name, verdict in by.items()
+        if name != reviewer and {by.get(reviewer), verdict} <= {"accept", "reject"}
+    ]
+    return f"agreement {sum(same) / len(same):.0%} of {len(same)}" if same else ""

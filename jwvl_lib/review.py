@@ -12,6 +12,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from itertools import repeat
 from pathlib import Path
 
 import pandas as pd
@@ -35,6 +36,8 @@ def require_share(name: str, share: float) -> float:
 
 def sampled(annotation_ids: Iterable[str], share: float, seed: int, purpose: str) -> set[str]:
     """A fixed share (0 to 1, rounded up to whole annotations) drawn by hash: the same on every machine and rerun."""
+    if share == 0:
+        return set()
     ranked = sorted(annotation_ids, key=lambda i: hashlib.sha256(f"{purpose}/{seed}/{i}".encode()).digest())
     return set(ranked[: math.ceil(share * len(ranked) - 1e-9)])
 
@@ -46,19 +49,18 @@ def queue(ledger: Path, annotations: pd.DataFrame, reviewer: str, overlap: float
     share `overlap` that a second person decides without seeing the first verdict. Annotations of a picture stay
     together.
     """
-    state = review_ledger.current(ledger, annotations)
-    mine = set(state.loc[state["reviewer"] == reviewer, "annotation_id"])
-    by_persons = state[state["reviewer"].map(is_person).astype(bool) & (state["verdict"] != "skip")]
-    n_persons, touched = Counter(by_persons["annotation_id"]), set(state["annotation_id"])
-    twice = sampled(annotations["annotation_id"], overlap, seed, "overlap")
-    twice |= set(by_persons.loc[by_persons["verdict"] == "flag", "annotation_id"])
-    ranked = []
-    for key, *place in annotations[["annotation_id", "image_id", "task", "prompt_id", "language"]].values.tolist():
-        needed = 1 + (key in twice)
-        if key not in mine and n_persons[key] < needed:
-            turn = 2 if n_persons[key] else int(key in touched)
-            ranked.append(((turn, *place, key), (key, needed)))
-    return [entry for _, entry in sorted(ranked)]
+    standing, programs = review_ledger.persons_verdicts(ledger, annotations), review_ledger.seen_by_programs(ledger)
+    twice = sampled(annotations["annotation_id"].tolist(), overlap, seed, "overlap")
+    columns = [annotations[n].tolist() for n in ("image_id", "task", "prompt_id", "language", "annotation_id")]
+    turn = dict.fromkeys(programs, "1")
+    for key, votes in standing.items():
+        by_persons = [verdict for verdict in votes.values() if verdict != "skip"]
+        twice |= {key} if "flag" in by_persons else set()
+        done = reviewer in votes or len(by_persons) >= 1 + (key in twice)
+        turn[key] = "" if done else "2" if by_persons else turn.get(key, "0")
+    places = zip(map(turn.get, columns[-1], repeat("0")), *columns, strict=False)
+    ranked = sorted("\0".join(place) for place in places if place[0])  # of strings: a third of the time of tuples
+    return [(key, 1 + (key in twice)) for key in (place.rpartition("\0")[2] for place in ranked)]
 
 
 # --------------------------------------------------------------------------------------------------------------------

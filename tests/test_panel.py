@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from jwvl_lib import artifacts, review, review_ledger
+from jwvl_lib import artifacts, review, review_leases, review_ledger
 from jwvl_lib.facts import Fact, to_json
-from jwvl_lib.panel import ReviewPanel
+from jwvl_lib.panel import SLOTS, ReviewPanel
 
 HOSTILE = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>日面 & "quotes" \u202e'
 
@@ -36,6 +36,7 @@ def run(tmp_path):
         known = [Fact("instrument", "AIA"), Fact("banner_text", banner), Fact("area_msh", 210, noaa_ar=11967)]
         corpus.append(
             {"image_id": f"img{i}", "path": f"images/img{i}.png", "width": 168, "height": 168, "simulated": True}
+            | {"instrument": "AIA" if i else "HMI"}
             | {
                 "banner_text": banner,
                 "facts": to_json(known),
@@ -192,7 +193,7 @@ def test_a_ledger_held_by_another_does_not_lose_the_place(run, monkeypatch):
     panel = open_panel(run)
     first = panel.item["annotation_id"]
     monkeypatch.setattr(review_ledger, "BUSY_TIMEOUT_MS", 50)
-    with review_ledger._transaction(run[0]):
+    with review_ledger.transaction(run[0]):
         press(panel, "a")
         assert panel.status["message"] == "Not saved: database is locked"
         assert panel.item["annotation_id"] == first
@@ -200,9 +201,126 @@ def test_a_ledger_held_by_another_does_not_lose_the_place(run, monkeypatch):
     assert states(run) == {first: "accept"}
 
 
+def pictures(panel) -> dict[str, bytes]:
+    held = [getattr(panel, slot) for slot in SLOTS]
+    return {entry["id"]: entry["data"] for entry in held if entry}
+
+
+def test_the_next_pictures_are_there_before_they_are_needed(run):
+    panel = open_panel(run)
+    files = {f"img{i}": (run[3] / "images" / f"img{i}.png").read_bytes() for i in range(3)}
+    assert pictures(panel) == files
+    sent = []
+    panel.observe(lambda change: sent.append(change["name"]), names=list(SLOTS))
+    press(panel, *"aaaa")
+    assert panel.item["image_id"] == "img2"
+    assert sent == []  # none is sent twice
+
+
+def test_pictures_that_have_passed_make_room_for_those_to_come(run):
+    ledger, annotations, corpus, folder = run
+    many = [
+        annotations.assign(image_id=f"m{i}", annotation_id=annotations["annotation_id"] + f"-{i}") for i in range(9)
+    ]
+    corpus = pd.concat([corpus.iloc[:1].assign(image_id=f"m{i}") for i in range(9)])
+    panel = open_panel((ledger, pd.concat(many, ignore_index=True), corpus, folder))
+    for _ in range(30):
+        press(panel, "a")
+        assert panel.item["image_id"] in pictures(panel)
+        assert len(pictures(panel)) <= len(SLOTS)
+
+
+def test_filters_narrow_the_queue_and_its_count(run):
+    panel = open_panel(run)
+    assert panel.filters["choices"] == {"task": ["description"], "language": ["en", "zh"], "instrument": ["AIA", "HMI"]}
+    panel.set_filter(language="zh")
+    assert (panel.item["language"], panel.status["n_total"]) == ("zh", 3)
+    press(panel, *"aaa")
+    assert panel.phase == "done"
+    assert {key[-2:] for key in states(run)} == {"zh"}
+    panel.set_filter(instrument="HMI", task="description")
+    assert (panel.item["image_id"], panel.status["n_done"], panel.status["n_total"]) == ("img0", 1, 2)
+    panel.set_filter(task="no such task")
+    assert panel.phase == "done"
+    panel.set_filter()
+    assert (panel.status["n_done"], panel.status["n_total"]) == (3, 6)
+
+
+def test_the_filter_for_flags_brings_ones_own_back_and_those_of_others(run):
+    one = open_panel(run, "li.wei")
+    flagged = one.item["annotation_id"]
+    press(one, "f", "a")
+    one.set_filter(flagged=True)
+    assert (one.item["annotation_id"], one.status["n_done"], one.status["n_total"]) == (flagged, 0, 1)
+    review_leases.drop(run[0], "li.wei")
+    two = open_panel(run, "m.okafor")
+    two.set_filter(flagged=True)
+    assert two.item["annotation_id"] == flagged
+    press(two, "a")
+    assert two.phase == "done"
+    press(one, "a")
+    assert states(run)[flagged] == "accept"
+
+
+def test_progress_tells_pace_and_what_is_left(run):
+    panel = open_panel(run)
+    for _ in range(3):
+        panel._shown_at -= 4
+        press(panel, "a")
+    assert panel.status["seconds_each"] == pytest.approx(4, abs=0.3)
+    assert (panel.status["n_done"], panel.status["n_total"]) == (3, 6)
+
+
+def test_a_lease_is_renewed_while_its_holder_is_active_and_its_loss_is_said(run, monkeypatch):
+    panel = open_panel(run)
+    key = panel.item["annotation_id"]
+    now = time.time()
+    monkeypatch.setattr(review_leases.time, "time", lambda: now + 400)
+    panel._on_message({"type": "hold", "annotation_id": key})
+    monkeypatch.setattr(review_leases.time, "time", lambda: now + 900)
+    assert open_panel(run, "m.okafor").item["annotation_id"] != key
+    monkeypatch.setattr(review_leases.time, "time", lambda: now + 1100)
+    assert open_panel(run, "t.mori").item["annotation_id"] == key
+    panel._on_message({"type": "hold", "annotation_id": key})
+    assert "another reviewer has this one" in panel.status["message"]
+
+
+def test_a_text_too_long_to_read_cannot_be_accepted(run):
+    run[1]["answer"] = "x" * 1_000_000
+    panel = open_panel(run)
+    assert panel.item["answer"].endswith("[… 980,000 more characters]")
+    press(panel, "a")
+    assert "only part of this text fits" in panel.status["message"]
+    panel.save_edit("shorter")
+    assert states(run) == {}
+    press(panel, "x", "6")
+    assert list(states(run).values()) == ["reject"]
+
+
+def test_half_characters_and_endless_lists_can_be_sent(run):
+    run[1]["claims"] = json.dumps([{"kind": "layer", "value": 1, "text": "\ud800", "verdict": "supported"}] * 999)
+    panel = open_panel(run)
+    json.dumps(panel.item, ensure_ascii=False).encode("utf-8")
+    assert len(panel.item["claims"]) == 201
+    assert panel.item["claims"][-1]["value"] == "… 799 more claims"
+
+
+def test_a_name_without_end_is_refused(run):
+    assert open_panel(run, "x" * 1_000_000).phase == "start"
+
+
+def test_the_end_names_what_others_hold(run):
+    open_panel(run, "li.wei")
+    panel = open_panel(run, "m.okafor")
+    press(panel, *"aaaaa")
+    assert (panel.phase, panel.status["message"]) == ("done", "1 are with other reviewers just now.")
+
+
 def test_a_missing_picture_is_shown_as_unreadable(run):
     (run[3] / "images" / "img0.png").unlink()
-    assert open_panel(run).image == b""
+    panel = open_panel(run)
+    assert panel.item["image_id"] == "img0"
+    assert pictures(panel)["img0"] == b""
 
 
 def test_the_browser_code_parses_no_html():
@@ -239,7 +357,7 @@ def chromium():
 PANEL_CELL = """
 from pathlib import Path
 import pandas as pd
-from jwvl_lib.panel import ReviewPanel
+from jwvl_lib.panel import SLOTS, ReviewPanel
 folder = Path({folder!r})
 ReviewPanel(folder / "review.sqlite", pd.read_parquet(folder / "annotations.parquet"),
             pd.read_parquet(folder / "corpus.parquet"), folder)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jwvl_lib import agreement, artifacts, review, review_ledger
+from jwvl_lib import agreement, artifacts, review, review_leases, review_ledger
 from jwvl_lib.review_ledger import Decision
 
 
@@ -232,15 +232,15 @@ def test_a_killed_writer_leaves_a_readable_ledger_with_all_it_had_confirmed(ledg
 
 def test_leases_keep_two_people_apart_until_they_run_out(ledger, annotations):
     row = annotations.iloc[0]
-    assert review_ledger.take_lease(ledger, row, "li.wei", now=1000)
-    assert review_ledger.take_lease(ledger, row, "li.wei", now=1001)  # her own lease is renewed
-    assert not review_ledger.take_lease(ledger, row, "m.okafor", now=1600)
-    assert review_ledger.take_lease(ledger, row, "m.okafor", now=1602)
-    review_ledger.drop_leases(ledger, "m.okafor")
-    assert review_ledger.take_lease(ledger, row, "li.wei", now=1603)
+    assert review_leases.take(ledger, row, "li.wei", now=1000)
+    assert review_leases.take(ledger, row, "li.wei", now=1001)  # her own lease is renewed
+    assert not review_leases.take(ledger, row, "m.okafor", now=1600)
+    assert review_leases.take(ledger, row, "m.okafor", now=1602)
+    review_leases.drop(ledger, "m.okafor")
+    assert review_leases.take(ledger, row, "li.wei", now=1603)
     decide(ledger, annotations, Decision("a00000", "li.wei", "accept"))
-    assert not review_ledger.take_lease(ledger, row, "m.okafor", now=9000)
-    assert review_ledger.take_lease(ledger, row, "m.okafor", n_persons=2, now=9000)
+    assert not review_leases.take(ledger, row, "m.okafor", now=9000)
+    assert review_leases.take(ledger, row, "m.okafor", n_persons=2, now=9000)
 
 
 def test_the_queue_offers_the_undecided_first_and_second_opinions_last(ledger, annotations):

@@ -1,5 +1,6 @@
 // The browser's half of jwvl_lib/panel.py. It draws what the model holds and sends keys back; it decides nothing.
-// Text from a teacher or a header is set as textContent only: nothing here parses HTML.
+// Text from a teacher or a header is set as textContent only: nothing here parses HTML, and signs that have no shape
+// or that turn the writing round are spelt out.
 
 const SIGNS = { supported: "✓", contradicted: "✗", unsupported: "?" };
 const CHIPS = { task: "", prompt_id: "", prompt_version: "version ", teacher: "teacher: " };
@@ -11,14 +12,18 @@ const HELP = [
   ["A", "accept, and on to the next"], ["X, then 1–9", "reject, with the reason of that digit"],
   ["Space", "skip: someone else may decide"], ["F", "flag: a second person should look"],
   ["E", "edit the answer; Ctrl+Enter accepts it as edited"], ["Z", "undo your last decision, as often as you like"],
-  ["← →", "move without deciding"], ["B", "region boxes on or off"], ["0", "fit the picture; the wheel zooms, drag moves"],
+  ["← →", "move without deciding"], ["B", "region boxes on or off"], ["P", "picture pixel for pixel (1:1); the wheel zooms, drag moves"],
+  ["0", "fit the picture"],
   ["H", "this help"], ["Esc", "back, or give the keyboard back to the notebook"],
 ];
+
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+const visible = (text) => String(text).replace(UNSEEN, (c) => `⟨U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
 
 function make(tag, className = "", text = "", children = []) {
   const node = document.createElement(tag);
   if (className) node.className = className;
-  if (text !== "") node.textContent = text;
+  if (text !== "") node.textContent = visible(text);
   node.append(...children);
   return node;
 }
@@ -26,32 +31,42 @@ function make(tag, className = "", text = "", children = []) {
 function svg(tag, attributes, text = "") {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.textContent = text;
+  node.textContent = visible(text);
   return node;
 }
 
 const languageTag = (language) => (language === "zh" ? "zh-CN" : language);
 
-// Picture with its region boxes; wheel zooms about the pointer, drag moves, `fit` resets.
+// Picture with its region boxes; wheel zooms about the pointer, drag moves, `fit` and `pixels` (1:1) set the scale.
 function pictureView() {
   const image = make("img");
   image.draggable = false;
   const layer = make("div", "jwvl-layer", "", [image]);
   const missing = make("div", "jwvl-missing", "This picture cannot be read.");
   const frame = make("div", "jwvl-frame", "", [layer, missing]);
-  let overlay = null, url = "", drag = null, place = { scale: 1, x: 0, y: 0 };
+  let overlay = null, drag = null, shown = null, place = { scale: 1, x: 0, y: 0 };
+  const ready = new Map(); // image id → { data, url, picture }, decoded before it is needed
 
+  const oneToOne = () => Math.max(image.naturalWidth, image.naturalHeight) / (window.devicePixelRatio || 1) / (frame.clientWidth || 1);
+  const keepIn = (at, length, scale) => Math.min(Math.max(at, Math.min(0, length * (1 - scale))), Math.max(0, length * (1 - scale)));
   const apply = () => {
-    layer.style.transform = `translate(${place.x}px, ${place.y}px) scale(${place.scale})`;
-    layer.style.setProperty("--zoom", place.scale); // lines and labels keep their size
+    const { scale } = place;
+    place = { scale, x: keepIn(place.x, frame.clientWidth, scale), y: keepIn(place.y, frame.clientHeight, scale) };
+    layer.style.transform = `translate(${place.x}px, ${place.y}px) scale(${scale})`;
+    layer.style.setProperty("--zoom", scale); // lines and labels keep their size
+    image.style.imageRendering = scale > 2 * oneToOne() ? "pixelated" : "auto";
+  };
+  const zoom = (wanted, x, y) => {
+    const one = oneToOne() || 1, scale = Math.min(16 * Math.max(1, one), Math.max(Math.min(1, one), wanted)), k = scale / place.scale;
+    place = { scale, x: x - k * (x - place.x), y: y - k * (y - place.y) };
+    apply();
   };
   const fit = () => { place = { scale: 1, x: 0, y: 0 }; apply(); };
+  const pixels = () => { fit(); zoom(oneToOne(), frame.clientWidth / 2, frame.clientHeight / 2); };
   frame.addEventListener("wheel", (event) => {
     event.preventDefault();
-    const at = frame.getBoundingClientRect(), x = event.clientX - at.left, y = event.clientY - at.top;
-    const scale = Math.min(16, Math.max(1, place.scale * Math.exp(-event.deltaY / 400))), k = scale / place.scale;
-    place = scale === 1 ? { scale: 1, x: 0, y: 0 } : { scale, x: x - k * (x - place.x), y: y - k * (y - place.y) };
-    apply();
+    const at = frame.getBoundingClientRect();
+    zoom(place.scale * Math.exp(-event.deltaY / 400), event.clientX - at.left, event.clientY - at.top);
   }, { passive: false });
   frame.addEventListener("pointerdown", (event) => {
     drag = { x: event.clientX - place.x, y: event.clientY - place.y };
@@ -67,13 +82,28 @@ function pictureView() {
   image.addEventListener("error", () => frame.classList.add("unreadable"));
 
   return {
-    frame, fit,
+    frame, fit, pixels,
     toggleBoxes: () => frame.classList.toggle("no-boxes"),
-    setImage(bytes) {
-      URL.revokeObjectURL(url);
-      url = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
-      frame.classList.toggle("unreadable", bytes.byteLength === 0);
-      image.src = url;
+    fetch(slots) { // what the model holds; what it dropped is dropped here
+      for (const [id, entry] of ready) {
+        if (slots.some((slot) => slot.id === id && slot.data === entry.data)) continue;
+        URL.revokeObjectURL(entry.url);
+        ready.delete(id);
+      }
+      for (const { id, data } of slots) {
+        if (id === undefined || ready.has(id)) continue;
+        const entry = { data, url: URL.createObjectURL(new Blob([data])), picture: new Image() };
+        entry.picture.src = entry.url;
+        ready.set(id, entry);
+      }
+      frame.dataset.ready = [...ready.keys()].join(" ");
+    },
+    show(id) {
+      const entry = ready.get(id);
+      if (!entry || shown === entry) return;
+      shown = entry;
+      frame.classList.toggle("unreadable", entry.data.byteLength === 0);
+      image.src = entry.url;
       fit();
     },
     setBoxes(boxes, [width, height]) {
@@ -85,7 +115,7 @@ function pictureView() {
       }
       layer.append(overlay);
     },
-    dispose: () => URL.revokeObjectURL(url),
+    dispose: () => ready.forEach(({ url }) => URL.revokeObjectURL(url)),
   };
 }
 
@@ -96,10 +126,10 @@ function markedText(text, claims) {
   for (const claim of claims) { // in reading order, so each is looked for behind the one before
     const from = claim.text ? text.indexOf(claim.text, end) : -1;
     if (from < 0) continue;
-    node.append(text.slice(end, from), make("mark", claim.verdict, claim.text));
+    node.append(visible(text.slice(end, from)), make("mark", claim.verdict in SIGNS ? claim.verdict : "unsupported", claim.text));
     end = from + claim.text.length;
   }
-  node.append(text.slice(end));
+  node.append(visible(text.slice(end)));
   return node;
 }
 
@@ -107,8 +137,8 @@ function claimList(claims) {
   const list = make("ul", "jwvl-claims");
   for (const claim of claims) {
     const sign = make("span", "sign", SIGNS[claim.verdict] ?? "?");
-    const row = make("li", claim.verdict, "", [sign, make("span", "", String(claim.text || claim.value)), make("small", "", claim.kind)]);
-    row.title = claim.verdict;
+    const row = make("li", claim.verdict in SIGNS ? claim.verdict : "unsupported", "", [sign, make("span", "", String(claim.text || claim.value)), make("small", "", claim.kind)]);
+    row.title = visible(claim.verdict);
     list.append(row);
   }
   if (!claims.length) list.append(make("li", "none", "no checkable claim in this text"));
@@ -140,19 +170,26 @@ function render({ model, el }) {
   const root = make("div", "jwvl-panel");
   root.tabIndex = 0;
   root.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the keys first: "x" would cut a cell
-  const head = make("header"), body = make("main"), foot = make("footer"), help = make("aside", "jwvl-help");
+  const head = make("header"), filters = make("nav"), body = make("main"), foot = make("footer"), help = make("aside", "jwvl-help");
   help.append(make("h3", "", "Keys"), ...HELP.map(([key, what]) => make("div", "", "", [make("kbd", "", key), make("span", "", what)])));
   help.hidden = true;
-  root.append(head, body, foot, help);
+  root.append(head, filters, body, foot, help);
   el.append(root);
 
   const picture = pictureView();
   let drawn = null; // the item now on the page
-  let waiting = false; // a key is out: nothing more is sent until the answer is here
+  let waiting = null; // a message is out: nothing more is sent until the answer is here
+  let typedAhead = []; // keys pressed meanwhile; those for an annotation that has gone by then are dropped
+  let active = false; // since the last renewal of the lease
   const send = (message) => {
-    if (waiting) return;
-    waiting = true;
+    if (waiting !== null) return message.type === "key" ? void typedAhead.push({ ...message, annotation_id: root.dataset.annotation }) : undefined;
+    waiting = setTimeout(() => root.classList.add("late"), 5000);
     model.send({ annotation_id: model.get("item").annotation_id, ...message });
+  };
+  const answered = () => {
+    clearTimeout(waiting);
+    waiting = null;
+    root.classList.remove("late");
   };
   const sendKey = (key) => send({ type: "key", key, comment: root.querySelector("input.comment")?.value ?? "" });
   const button = (className, key, cap, label) => {
@@ -189,12 +226,46 @@ function render({ model, el }) {
     foot.replaceChildren(make("span", "message", model.get("status").message));
   }
 
+  function drawFilters() {
+    const { now, choices } = model.get("filters");
+    const change = () => {
+      const chosen = Object.fromEntries(selects.map((select) => [select.name, select.value]));
+      send({ type: "filter", ...chosen, flagged: flagged.checked });
+      root.focus();
+    };
+    const selects = Object.entries(choices).map(([name, values]) => {
+      const select = make("select", "", "", [make("option", "", `every ${name}`), ...values.map((value) => make("option", "", value))]);
+      select.name = name;
+      [...select.options].forEach((option, i) => (option.value = i ? values[i - 1] : ""));
+      select.value = now[name];
+      select.setAttribute("aria-label", name);
+      select.addEventListener("change", change);
+      return select;
+    });
+    const flagged = make("input");
+    flagged.type = "checkbox";
+    flagged.checked = now.flagged;
+    flagged.addEventListener("change", change);
+    filters.replaceChildren(...selects, make("label", "", "", [flagged, make("span", "", "flagged only")]));
+  }
+
   function drawItem() {
     const item = model.get("item");
     picture.setBoxes(item.boxes, item.size);
-    const tools = make("div", "jwvl-tools", "wheel: zoom · drag: move · 0: fit · B: boxes · H: help");
+    const tool = (cap, label, act) => {
+      const node = make("button", "tool", "", [make("kbd", "", cap), make("span", "", label)]);
+      node.type = "button";
+      node.tabIndex = -1;
+      node.addEventListener("click", () => { act(); root.focus(); });
+      return node;
+    };
+    const tools = make("div", "jwvl-tools", "", [
+      tool("0", "Fit", picture.fit), tool("P", "1:1", picture.pixels), tool("B", "Boxes", picture.toggleBoxes),
+      tool("H", "Keys", () => (help.hidden = !help.hidden)), make("span", "", "wheel zooms, drag moves"),
+    ]);
     const left = make("div", "jwvl-left", "", [picture.frame, tools]);
     const chips = Object.keys(CHIPS).map((n) => make("span", "chip", CHIPS[n] + item[n]));
+    if (item.clipped) chips.push(make("span", "chip warn", "too long to be shown whole: it cannot be accepted"));
     if (item.verdict) chips.push(make("span", `chip mine ${item.verdict}`, `you decided: ${item.verdict}`));
     const texts = make("div", "jwvl-texts", "", [textColumn(item, item.claims)]);
     if (item.other) texts.append(textColumn(item.other, null));
@@ -233,24 +304,34 @@ function render({ model, el }) {
   }
 
   function draw() {
-    waiting = false;
+    answered();
     const phase = model.get("phase");
     root.dataset.phase = phase;
     root.dataset.annotation = model.get("item").annotation_id ?? "";
     drawHead();
+    filters.hidden = phase === "start";
     if (phase === "start") return drawStart();
     const item = model.get("item");
-    if (phase === "done") body.replaceChildren(make("div", "jwvl-card", "", [make("h2", "", "Nothing is waiting for you"), make("p", "", "All of your queue is decided. Run the cells below this one to bring your decisions into the results.")]));
+    picture.show(item.image_id);
+    if (phase === "done") body.replaceChildren(make("div", "jwvl-card", "", [make("h2", "", "Nothing is waiting for you"), make("p", "", "All of your queue is decided, as far as the filters let it through. Run the cells below this one to bring your decisions into the results.")]));
     else if (item !== drawn) drawItem();
     drawn = item;
     drawFoot();
+    while (typedAhead.length && waiting === null) {
+      const message = typedAhead.shift();
+      if (message.annotation_id === root.dataset.annotation) send(message);
+    }
   }
 
+  for (const name of ["keyup", "keypress"]) root.addEventListener(name, (event) => event.stopPropagation());
+  root.addEventListener("pointermove", () => (active = true));
   root.addEventListener("keydown", (event) => {
     event.stopPropagation();
+    active = true;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, phase = model.get("phase");
-    const typing = ["INPUT", "TEXTAREA"].includes(event.target.tagName);
+    const typing = ["INPUT", "TEXTAREA", "SELECT"].includes(event.target.tagName);
     if (typing) {
+      if (event.target.type === "checkbox" && key !== " " && key !== "Tab") root.focus();
       if (key === "Escape" && event.target.className === "edit") sendKey(key);
       if (key === "Escape" || (key === "Enter" && event.target.className === "comment")) root.focus();
       if (key === "Enter" && event.ctrlKey && phase === "edit") { send({ type: "edit", text: event.target.value }); root.focus(); }
@@ -265,17 +346,28 @@ function render({ model, el }) {
     else if (key === "Escape" && phase === "review") root.blur();
     else if (key === "b") picture.toggleBoxes();
     else if (key === "0") picture.fit();
+    else if (key === "p") picture.pixels();
     else if (known || key === "Escape") sendKey(key);
   });
 
-  const setImage = () => picture.setImage(model.get("image"));
-  model.on("change:image", setImage);
-  model.on("change:status", draw); // every answer changes the status, and comes with all it changes
-  setImage();
+  const slots = ["picture_0", "picture_1", "picture_2", "picture_3"];
+  const setPictures = () => {
+    picture.fetch(slots.map((name) => model.get(name)));
+    picture.show(model.get("item").image_id);
+  };
+  const changes = [["change:status", draw], ["change:filters", drawFilters], ...slots.map((name) => [`change:${name}`, setPictures])];
+  for (const [name, act] of changes) model.on(name, act);
+  const renewing = setInterval(() => {
+    if (active && model.get("phase") !== "start" && model.get("item").annotation_id) send({ type: "hold" });
+    active = false;
+  }, 120_000);
+  setPictures();
+  drawFilters();
   draw();
   return () => {
-    model.off("change:image", setImage);
-    model.off("change:status", draw);
+    for (const [name, act] of changes) model.off(name, act);
+    clearInterval(renewing);
+    clearTimeout(waiting);
     picture.dispose();
   };
 }
