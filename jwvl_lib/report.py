@@ -6,13 +6,14 @@ of the summary issued on D, the flares of D-1, and chances for D. Nothing in it 
 """
 
 import argparse
+import base64
 import hashlib
 import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from jwvl_lib import artifacts, narrative, rates, report_facts, report_page, report_sources, swpc
+from jwvl_lib import artifacts, narrative, rates, report_claims, report_facts, report_page, report_sources, swpc
 from jwvl_lib.rates import flare_rates
 from jwvl_lib.report_facts import activity_level
 from jwvl_lib.report_sources import Source, find_texts, gather
@@ -30,29 +31,49 @@ def compose(
     profile: str = "tiny",
     model: str | None = None,
     model_claims: Iterable[dict] = (),
+    written: dict[str, str] | None = None,
+    troubles: Iterable[str] = (),
 ) -> dict:
     """The report as the dict that `report.json` holds: a function of its arguments alone, so reruns are byte-equal.
 
     `issued_utc` is the time the summary was issued. `model_claims` are a model's sentences with their verdicts (from
-    `report_model`); they stand beside the facts and change none of them. Errors are those of `report_facts.read_day`.
+    `report_model`); they stand beside the facts and change none of them. `written` is a narrative by
+    a model, per language: its sentences are judged here, those the facts support take the place of the templates, the
+    others are kept as dropped. `troubles` go to the banner. Errors are those of `report_facts.read_day`.
     """
     sources = list(sources)
     chosen = tuple(part.strip() for part in languages.split(",") if part.strip())
     if not chosen or not set(chosen) <= {"zh", "en"}:
         raise ValueError(f"languages {languages!r}: a report is written in zh, en or both; write for example 'zh,en'")
     day = report_facts.read_day(sources, report_date, convention)
-    claims = narrative.narrative_claims(day.facts, chosen)
+    written, troubles, model_claims = written or {}, list(troubles), list(model_claims)
+    claims, dropped = _narrative_claims(day.facts, chosen, written, model or "")
     return {
         **day.facts,
         "narrative": {language: narrative.join(claims, language) for language in chosen},
-        "claims": [*claims, *model_claims],
+        "claims": [*claims, *dropped, *model_claims],
+        "written": written,
+        "troubles": troubles,
+        "images": [{"source": s.id, "name": s.name} for s in sources if s.id.startswith("image_")],
         "sources": [_listed(s) for s in sources],
         "model": model,
         "profile": profile,
         "languages": list(chosen),
-        "warnings": [en for en, _ in day.warnings],
-        "warnings_zh": [zh for _, zh in day.warnings],
+        "warnings": [*troubles, *(en for en, _ in day.warnings)],
+        "warnings_zh": [*troubles, *(zh for _, zh in day.warnings)],
     }
+
+
+def _narrative_claims(facts: dict, languages: tuple, written: dict, writer: str) -> tuple[list[dict], list[dict]]:
+    """The sentences of the narrative, by a model where enough of them hold, else by templates; and those dropped."""
+    chosen, dropped = [], []
+    for language in languages:
+        kept: list[dict] = []
+        if text := written.get(language):
+            kept, out = report_claims.narrative_of(text, language, facts, writer)
+            dropped += out
+        chosen += kept or narrative.narrative_claims(facts, (language,))
+    return chosen, dropped
 
 
 def _listed(source: Source) -> dict:
@@ -64,14 +85,26 @@ def _listed(source: Source) -> dict:
 
 def write(report: dict, sources: Iterable[Source], out_dir: str | Path) -> Path:
     """Write `<report_date>/` under `out_dir`: sources first, `report.json` last. Returns that folder."""
-    folder = Path(out_dir) / report["report_date"]
+    folder, sources = Path(out_dir) / report["report_date"], list(sources)
     (folder / "sources").mkdir(parents=True, exist_ok=True)
     for source in sources:
         artifacts.write_bytes(folder / "sources" / source.name, source.raw)
-    artifacts.write_text(folder / "report.html", report_page.html(report))
+    artifacts.write_text(folder / "report.html", report_page.html(report, _pictures(sources)))
     artifacts.write_text(folder / "report.md", report_page.markdown(report))
     artifacts.write_json(folder / "report.json", report)
     return folder
+
+
+def _pictures(sources: Iterable[Source]) -> list[dict]:
+    """The images among the sources as data URLs."""
+    images = [s for s in sources if s.id.startswith("image_")]
+    return [
+        {
+            "name": s.name,
+            "data": f"data:image/{report_sources.image_type(s.raw)};base64,{base64.b64encode(s.raw).decode()}",
+        }
+        for s in images
+    ]
 
 
 def check(report_dir: str | Path) -> list[str]:
@@ -100,7 +133,8 @@ def check(report_dir: str | Path) -> list[str]:
             problems.append(f"{source.id}: its lines are not the records of {source.made_from}")
     lines = {s.id: swpc.text_lines(s.raw) for s in sources}
     problems += [p for where, e in _all_evidence(report, "report") for p in _check_evidence(where, e, lines)]
-    n_made = sum(c.get("origin") != "model" for c in report["claims"])
+    said = [c for c in report["claims"] if c.get("origin") == "model" and "meant_for" not in c]
+    problems += list(_judge_again(said, report))
     try:
         again = compose(
             sources,
@@ -109,13 +143,16 @@ def check(report_dir: str | Path) -> list[str]:
             ",".join(report["languages"]),
             report["profile"],
             report["model"],
-            report["claims"][n_made:],
+            said,
+            report["written"],
+            report["troubles"],
         )
     except (ValueError, StopIteration) as error:
         return [*problems, f"the report cannot be made from its sources: {error}"]
     problems += list(_differences(report, json.loads(json.dumps(again)), "report"))
-    for name, page in (("report.html", report_page.html), ("report.md", report_page.markdown)):
-        if (folder / name).read_text(encoding="utf-8") != page(again):
+    pages = {"report.html": report_page.html(again, _pictures(sources)), "report.md": report_page.markdown(again)}
+    for name, page in pages.items():
+        if (folder / name).read_text(encoding="utf-8") != page:
             problems.append(f"{name} is not the page of this report")
     return problems
 
@@ -138,6 +175,14 @@ def _check_evidence(where: str, evidence: dict, lines: dict[str, list[str]]) -> 
         yield f"{where}: {evidence['source']} has no line {evidence['line']}"
     elif known[evidence["line"] - 1] != evidence["text"]:
         yield f"{where}: line {evidence['line']} of {evidence['source']} reads {known[evidence['line'] - 1]!r}"
+
+
+def _judge_again(said: list[dict], report: dict) -> Iterable[str]:
+    facts = report_claims.day_facts(report)
+    for claim in said:
+        verdicts = {c["verdict"] for c in report_claims.judged_sentences(claim["text"], claim["language"], facts)}
+        if verdicts != {claim["verdict"]}:
+            yield f"claim {claim['text'][:60]!r} says {claim['verdict']}, the facts say {', '.join(sorted(verdicts))}"
 
 
 def _differences(given: object, made: object, where: str) -> Iterable[str]:

@@ -16,6 +16,7 @@ from jwvl_lib.swpc import SwpcFormatError
 DAYS_BACK = 7  # how far back a region's history is looked for
 STALE_DAYS = 3  # how old the newest summary may be
 FOLDERS = ("", "srs", "events", "sgas", "discussion", "json", "solarmonitor")
+MAX_IMAGE_BYTES = 4_000_000
 JSON_PRODUCTS = ("solar_regions", "xray_flares", "xray_flux", "f107_flux", "planetary_kp")
 # product: English and Chinese name, as the page says them
 PRODUCTS = {
@@ -106,6 +107,24 @@ def from_bytes(name: str, raw: bytes, url: str = "", fetched_utc: str | None = N
     given = Source(f"{text.lower()}_{stem[:8]}" if text else stem, name, raw, url=url, fetched_utc=fetched_utc)
     made = [lined(given)] if name.endswith(".json") else []
     return [given, *(source for source in made if source)]
+
+
+def image_sources(image_dir: str | Path) -> list[Source]:
+    """The PNG, JPEG and GIF files (by their first bytes) of a folder as sources `image_1` ..., in order of name.
+
+    Raises FileNotFoundError for a folder without one; other files and those above `MAX_IMAGE_BYTES` are left out.
+    """
+    paths = [p for p in sorted(Path(image_dir).glob("*")) if p.is_file() and p.stat().st_size <= MAX_IMAGE_BYTES]
+    found = [(p, raw) for p in paths if image_type(raw := p.read_bytes())]
+    if not found:
+        raise FileNotFoundError(f"image_dir={str(image_dir)!r} holds no PNG, JPEG or GIF; give the images of the day")
+    return [Source(f"image_{i}", p.name, raw) for i, (p, raw) in enumerate(found, start=1)]
+
+
+def image_type(raw: bytes) -> str | None:
+    """png, jpeg or gif by the first bytes of a file, else None: an SVG or a page is no image here."""
+    heads = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
+    return next((kind for head, kind in heads.items() if raw.startswith(head)), None)
 
 
 def lined(source: Source) -> Source | None:

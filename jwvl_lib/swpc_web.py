@@ -1,0 +1,170 @@
+"""Fetches the products of today into an archive folder: allow-listed hosts, staged, checked, hashed.
+
+Reads the addresses of `ADDRESSES` and nothing that a fetched text or a model names; writes files named as
+`report_sources` reads them, and `fetched.json` (file -> url, sha256, bytes, UTC). A file appears under its name only
+when it is whole and is what its name promises; an older one is kept where the new one fails.
+"""
+
+import hashlib
+import json
+import re
+import urllib.error
+import urllib.request
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from jwvl_lib import artifacts, report_sources, swpc, swpc_products
+
+SERVICES = "https://services.swpc.noaa.gov"
+SDO = "https://sdo.gsfc.nasa.gov/assets/img/latest"
+HOSTS = frozenset({"services.swpc.noaa.gov", "solarmonitor.org", "www.solarmonitor.org", "sdo.gsfc.nasa.gov"})
+ADDRESSES = {
+    "SRS": f"{SERVICES}/text/srs.txt",
+    "events": f"{SERVICES}/text/solar-geophysical-event-reports.txt",
+    "SGAS": f"{SERVICES}/text/sgas.txt",
+    "discussion": f"{SERVICES}/text/discussion.txt",
+    "solar_regions": f"{SERVICES}/json/solar_regions.json",
+    "xray_flares": f"{SERVICES}/json/goes/primary/xray-flares-7-day.json",
+    "xray_flux": f"{SERVICES}/json/goes/primary/xrays-3-day.json",
+    "f107_flux": f"{SERVICES}/json/f107_cm_flux.json",
+    "planetary_kp": f"{SERVICES}/products/noaa-planetary-k-index.json",
+    "solarmonitor": "https://solarmonitor.org/index.php?date={day:%Y%m%d}",
+    "hmi_magnetogram.jpg": f"{SDO}/latest_1024_HMIB.jpg",
+    "hmi_continuum.jpg": f"{SDO}/latest_1024_HMIIC.jpg",
+    "aia_193.jpg": f"{SDO}/latest_1024_0193.jpg",
+}
+TIMEOUT_S = 20
+USER_AGENT = "jwvl-workshop (daily solar report)"
+LEDGER = "fetched.json"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """One address: the file it became, or `error`, one line why it did not."""
+
+    name: str
+    url: str
+    sha256: str = ""
+    n_bytes: int = 0
+    fetched_utc: str = ""
+    error: str = ""
+
+
+class FetchError(OSError):
+    """An address that may not be asked, did not answer, or answered with something else."""
+
+
+def acquire(
+    report_date: str, folder: str | Path, addresses: dict[str, str] | None = None, hosts: frozenset[str] = HOSTS
+) -> list[Fetched]:
+    """Fetch every product into `folder`; one entry an address, in their order. Nothing is raised for a failed one.
+
+    Texts are filed under the date they state themselves, services and pictures under `report_date`. A host that
+    could not be reached is not asked again in this call.
+    """
+    day, folder = report_sources.parse_date(report_date), Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    found, down = [], set()
+    for product, address in (ADDRESSES if addresses is None else addresses).items():
+        url = address.format(day=day)
+        host = urlsplit(url).hostname or ""
+        try:
+            if host in down:
+                raise FetchError(f"{host} did not answer before")
+            raw = fetch(url, hosts)
+            name = file_name(product, raw, day)
+            (folder / name).parent.mkdir(exist_ok=True)
+            artifacts.write_bytes(folder / name, raw)
+            digest, now = hashlib.sha256(raw).hexdigest(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            found.append(Fetched(Path(name).name, url, digest, len(raw), now))
+        except (OSError, ValueError) as error:
+            if isinstance(error, FetchError) and "did not answer" in str(error):
+                down.add(host)
+            found.append(Fetched(product, url, error=" ".join(str(error).split())[:200]))
+    _note(folder, found)
+    return found
+
+
+def fetch(url: str, hosts: frozenset[str] = HOSTS) -> bytes:
+    """The bytes of an address of an allowed host, over https (http only to a host of this machine).
+
+    Redirects are followed only to allowed hosts. FetchError for any other host, no answer within `TIMEOUT_S`, a status
+    other than 200, a body shorter than announced or above `swpc_products.MAX_BYTES`.
+    """
+    _allow(url, hosts)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler(), _Redirects(hosts))
+    request = urllib.request.Request(url, headers={"User-Agent": USER_AGENT})
+    try:
+        with opener.open(request, timeout=TIMEOUT_S) as answer:
+            raw = answer.read(swpc_products.MAX_BYTES + 1)
+            announced = answer.headers.get("Content-Length", "")
+    except urllib.error.HTTPError as error:
+        raise FetchError(f"{url}: status {error.code}") from None
+    except FetchError:
+        raise
+    except (OSError, ValueError) as error:
+        raise FetchError(f"{url}: {urlsplit(url).hostname} did not answer ({error})") from None
+    if len(raw) > swpc_products.MAX_BYTES:
+        raise FetchError(f"{url}: more than {swpc_products.MAX_BYTES} bytes; this is not the product")
+    if announced.isdigit() and int(announced) != len(raw):
+        raise FetchError(f"{url}: {len(raw)} of {announced} bytes; cut on the way, fetch it again")
+    return raw
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect only where its target would have been allowed as an address."""
+
+    def __init__(self, hosts: frozenset[str]):
+        self.hosts = hosts
+
+    def redirect_request(self, request, file, code, message, headers, url):
+        _allow(url, self.hosts)
+        return super().redirect_request(request, file, code, message, headers, url)
+
+
+def _allow(url: str, hosts: frozenset[str]) -> None:
+    parts = urlsplit(url)
+    if parts.hostname not in hosts:
+        raise FetchError(f"{url}: host {parts.hostname!r} is not allowed; allowed are {', '.join(sorted(hosts))}")
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")):
+        raise FetchError(f"{url}: only https is allowed")
+
+
+def file_name(product: str, raw: bytes, day: date) -> str:
+    """Where a product belongs in the archive folder; ValueError where the bytes are not that product."""
+    if product == "SRS":
+        swpc.parse_srs(raw, product)
+        return f"{swpc.srs_times(raw, product)[0]:%Y%m%d}SRS.txt"
+    if product == "events":
+        swpc.parse_events(raw, product)
+        stated = re.search(rb":Date:\s*(\d{4}) (\d\d) (\d\d)", raw)
+        return b"".join(stated.groups()).decode() + "events.txt"
+    if product in ("SGAS", "discussion"):
+        (swpc_products.parse_sgas if product == "SGAS" else swpc_products.parse_discussion)(raw, product)
+        return f"{swpc_products.issue_time(swpc.text_lines(raw), product):%Y%m%d}{product}.txt"
+    if product in report_sources.JSON_PRODUCTS:
+        swpc_products.relined(raw, product)
+        return f"{product}_{day:%Y%m%d}.json"
+    if product == "solarmonitor":
+        return f"{product}_{day:%Y%m%d}.html"
+    if report_sources.image_type(raw) is None:
+        raise swpc.SwpcFormatError(f"{product}: no PNG, JPEG or GIF; fetch it again")
+    return f"images_{day:%Y%m%d}/{product}"
+
+
+def _note(folder: Path, found: list[Fetched]) -> None:
+    """Add what was fetched to the folder's ledger."""
+    noted = origins(folder)
+    noted |= {f.name: {k: v for k, v in asdict(f).items() if k not in ("name", "error")} for f in found if not f.error}
+    artifacts.write_json(folder / LEDGER, noted)
+
+
+def origins(folder: str | Path) -> dict[str, dict]:
+    """File name -> `{url, sha256, n_bytes, fetched_utc}` of what was fetched into a folder; empty where nothing was."""
+    try:
+        noted = json.loads((Path(folder) / LEDGER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return noted if isinstance(noted, dict) else {}

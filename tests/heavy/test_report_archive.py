@@ -1,0 +1,124 @@
+"""The daily report over whole archives: every day gives a report or its reason, and every number leads to a raw line.
+
+Reads the real runs and the archive of 2008-2015 (`shared_data`). Years are chosen with JWVL_REPORT_YEARS ("2014" or
+"2008-2015", the default); one process, about half a second of CPU a day.
+"""
+
+import os
+import tarfile
+import time
+from collections import Counter
+from datetime import date, timedelta
+
+import pytest
+
+from jwvl_lib import report, report_archive, report_facts, report_numbers, swpc
+
+pytestmark = pytest.mark.heavy
+YEARS = [int(y) for y in os.environ.get("JWVL_REPORT_YEARS", "2008-2015").split("-")]
+FIRST_X_FLARES = {  # region: (day of its first X flare, run that holds the days before)
+    11158: ("2011-02-15", "ar11158_2011feb"),
+    11429: ("2012-03-05", "ar11429_2012mar"),
+    12192: ("2014-10-19", "ar12192_2014oct"),
+}
+
+
+@pytest.fixture(scope="module")
+def archive(shared_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("archive")
+    for name in ("srs_2008_2015", "events_2008_2015"):
+        with tarfile.open(shared_data / "swpc_text_archive" / f"{name}.tar.gz") as tar:
+            tar.extractall(folder, filter="data")
+    return folder
+
+
+def _tally(day: str, swpc_dir, out, counts: Counter, problems: list) -> None:
+    made = report_archive.make_day(day, str(swpc_dir), str(out))
+    counts[made.state] += 1
+    if made.state == "failed":
+        assert made.reason
+        counts[f"reason: {made.reason.split(':')[-1][:60]}"] += 1
+        return
+    problems += [(day, p) for p in report.check(out / day)]
+    for number in report_numbers.resolve(out / day):
+        counts[f"number {number.how or 'unresolved'}"] += 1
+        if not number.how:
+            problems.append((day, number))
+
+
+def test_every_day_of_the_real_runs(shared_data, tmp_path):
+    counts, problems = Counter(), []
+    for run in sorted((shared_data / "swpc_text_runs").iterdir()):
+        for path in sorted((run / "srs").glob("*SRS.txt")):
+            day = f"{path.name[:4]}-{path.name[4:6]}-{path.name[6:8]}"
+            _tally(day, run, tmp_path / run.name, counts, problems)
+    print("\nreal runs:", dict(counts))
+    assert problems == []
+    assert counts["made"] == 73
+    assert counts["failed"] == 0
+
+
+def test_every_day_of_the_archive(archive, tmp_path):
+    counts, problems, start, cpu = Counter(), [], time.monotonic(), time.process_time()
+    days = [d for y in range(YEARS[0], YEARS[-1] + 1) for d in _days_of(y)]
+    for day in days:
+        _tally(day, archive, tmp_path, counts, problems)
+    print(
+        f"\narchive {YEARS}: {len(days)} days, {time.monotonic() - start:.0f} s, {time.process_time() - cpu:.0f} s CPU"
+    )
+    print(dict(counts))
+    assert problems == []
+    assert counts["made"] + counts["failed"] == len(days)
+    assert counts["made"] >= 0.99 * len(days)
+
+
+def _days_of(year: int) -> list[str]:
+    first = date(year, 1, 1)
+    return [f"{first + timedelta(days=i)}" for i in range((date(year + 1, 1, 1) - first).days)]
+
+
+@pytest.mark.parametrize("number", FIRST_X_FLARES)
+def test_flagged_before_its_first_x_flare(shared_data, number):
+    """A report made on an earlier day than the flare lists the region."""
+    flare_day, run = FIRST_X_FLARES[number]
+    folder, first = shared_data / "swpc_text_runs" / run, None
+    for path in sorted((folder / "srs").glob("*SRS.txt")):
+        day = f"{path.name[:4]}-{path.name[4:6]}-{path.name[6:8]}"
+        if day < flare_day and first is None:
+            made = report.compose(report.gather(day, folder), day)
+            first = next(((day, w["reasons"]) for w in made["watch_list"] if w["noaa_ar"] == number), None)
+    print(f"\n{number}: first X flare on {flare_day}, first flagged on {first}")
+    assert first is not None
+
+
+def test_watching_everything_would_not_pass(archive):
+    """Over the archive the rules choose few regions, and those flare far more often than the others."""
+    regions, watched, flagged_days, days, hits, strong = 0, 0, 0, 0, 0, 0
+    for day in (d for y in range(YEARS[0], YEARS[-1] + 1) for d in _days_of(y)):
+        try:
+            facts = report_facts.read_day(report.gather(day, archive), day).facts
+        except (OSError, ValueError):
+            continue
+        chosen = {w["noaa_ar"] for w in facts["watch_list"]}
+        days, flagged_days = days + 1, flagged_days + bool(chosen)
+        regions, watched = regions + len(facts["regions"]), watched + len(chosen)
+        events = _events_of(archive, day)
+        flaring = {f["noaa_ar"] for f in events if f["goes_class"] and f["goes_class"][0] in "MX"}
+        here = flaring & {r["noaa_ar"] for r in facts["regions"]}
+        strong, hits = strong + len(here), hits + len(here & chosen)
+    print(
+        f"\nwatch list over {days} days of {YEARS}: {flagged_days} days with a region to watch "
+        f"({flagged_days / days:.1%}), {watched} of {regions} region-days ({watched / regions:.1%}); "
+        f"of {strong} region-days with an M or X flare on the day itself {hits} were on it ({hits / strong:.1%})"
+    )
+    assert watched / regions < 0.15
+    assert hits / strong > 3 * watched / regions
+
+
+def _events_of(archive, day: str) -> list[dict]:
+    name = f"{day.replace('-', '')}events.txt"
+    path = archive / f"{day[:4]}_events" / name
+    try:
+        return swpc.parse_events(path.read_bytes(), name)
+    except (OSError, ValueError):
+        return []
