@@ -18,13 +18,14 @@ from jwvl_lib.instruments import display_name
 from jwvl_lib.prompts import STEPS, Prompt, closed_question
 
 COUNT_CLASSES = ((0, "0"), (2, "1-2"))  # upper ends; above them "3+"
-DESCRIPTION_PARTS = ("opening", "regions", "largest", "polarity")
+UNTOLD = "untold"  # the right choice where the picture does not show what is asked
 
 
 def truth(prompt: Prompt, facts: Sequence[Fact]) -> str | None:
     """What a prompt's question asks for, as the facts have it; None where they do not say or it cannot be seen.
 
-    A channel is given by its display name, a count by its class "0", "1-2" or "3+".
+    A channel is given by its display name, a count by its class "0", "1-2" or "3+". A question of the scope `untold` is
+    about something that the facts know of the largest region: its answer is "untold" unless the picture shows it.
     """
     scope, _, kind = prompt.about.rpartition(":")
     only = prompt.text.get("measurements")
@@ -33,6 +34,10 @@ def truth(prompt: Prompt, facts: Sequence[Fact]) -> str | None:
         return None
     if scope == "largest":
         return _of_largest(facts, kind)
+    if scope == "untold":
+        value = _of_largest(facts, kind) if measurement is not None else None
+        shown = kind == "leading_polarity" and value is not None and measurement.value == "magnetogram"
+        return value if shown or value is None else UNTOLD
     if kind == "spots_visible":
         seen = spots_visible(facts)
         return seen[0] if seen else None
@@ -84,8 +89,13 @@ def choices(prompt: Prompt, value: str, language: str, rng: np.random.Generator)
 # texts
 
 
-def reply(prompt: Prompt, language: str, facts: Sequence[Fact], rng: np.random.Generator) -> dict[str, str]:
-    """The grounded teacher's reply: the four steps and the answer, in the output schema of the prompts."""
+def reply(
+    prompt: Prompt, language: str, facts: Sequence[Fact], rng: np.random.Generator, answer: str = ""
+) -> dict[str, str]:
+    """The grounded teacher's reply: the four steps and the answer, in the output schema of the prompts.
+
+    `answer` is given where it follows from more than the facts of one image (see `grounded_more`).
+    """
     slots = _slots(prompt, language, facts)
     templates = prompt.text["templates"][language]
     if prompt.task == "description":
@@ -93,12 +103,10 @@ def reply(prompt: Prompt, language: str, facts: Sequence[Fact], rng: np.random.G
         answer = _joined(parts, language)
         slots |= {"count_sentence": parts[1]} if len(parts) > 1 else {}
         slots["summary"] = parts[0]
-    else:
-        value = truth(prompt, facts)
-        kind = prompt.about.rpartition(":")[2]
-        answer = called(prompt, kind, value, language)
+    elif not answer:
+        answer = called(prompt, prompt.about.rpartition(":")[2], truth(prompt, facts), language)
     slots["answer"] = answer
-    return {**{name: _filled(templates[name], slots)[0] for name in STEPS}, "answer": answer}
+    return {**{name: str(rng.choice(_filled(templates[name], slots))) for name in STEPS}, "answer": answer}
 
 
 def _slots(prompt: Prompt, language: str, facts: Sequence[Fact]) -> dict[str, str]:
@@ -171,11 +179,14 @@ def recompute(annotation: Mapping, prompt: Prompt, facts: Sequence[Fact]) -> boo
     value = truth(prompt, facts)
     if value is None or answer != called(prompt, kind, value, language):
         return False
+    return prompt.task == "ocr" or offered(annotation, prompt, prompt.text["questions"][language])
+
+
+def offered(annotation: Mapping, prompt: Prompt, wordings: Sequence[str]) -> bool:
+    """Whether a closed question stands in one of these wordings, with the choices recorded, the answer once in them."""
     listed = json.loads(annotation["choices"])
-    if not listed:
-        return prompt.task == "ocr"
-    asked = {closed_question(prompt, q, listed, language) for q in prompt.text["questions"][language]}
-    return listed.count(answer) == 1 and annotation["question"] in asked
+    asked = {closed_question(prompt, q, listed, annotation["language"]) for q in wordings}
+    return listed.count(annotation["answer"]) == 1 and annotation["question"] in asked
 
 
 def _all_descriptions(prompt: Prompt, language: str, facts: Sequence[Fact]) -> Iterator[str]:

@@ -34,7 +34,7 @@ class PromptError(ValueError):
 @dataclass(frozen=True)
 class Prompt:
     """One prompt. `text` is its YAML entry without the version: role, instruction, criteria, steps, questions, choices,
-    names, templates and examples, each by language; `sha256` is the hash of that entry.
+    names, templates and examples, each by language, and the output schema; `sha256` is the hash of that entry.
     """
 
     prompt_id: str
@@ -90,11 +90,14 @@ def _read(folder: Path) -> dict[str, Prompt]:
 
 
 def _prompt(file: str, prompt_id: str, entry: dict) -> Prompt:
-    needed = ("version", "task", "role", "instruction", "criteria", "steps", "questions", "templates")
-    missing = [key for key in needed if key not in entry]
-    missing += [f"{k}.{lang}" for k in needed[2:] if k in entry for lang in LANGUAGES if lang not in entry[k]]
+    bilingual = ("role", "instruction", "criteria", "steps", "questions", "templates")
+    missing = [key for key in ("version", "task", "schema", *bilingual) if key not in entry]
+    missing += [f"{k}.{lang}" for k in bilingual if k in entry for lang in LANGUAGES if lang not in entry[k]]
     if missing:
         raise PromptError(f"{file}: prompt {prompt_id!r} lacks {', '.join(missing)}; every text is needed in zh and en")
+    if list(entry["schema"]) != [*STEPS, "answer"]:
+        fields = ", ".join((*STEPS, "answer"))
+        raise PromptError(f"{file}: the schema of {prompt_id!r} must have the fields {fields}, in this order")
     version = entry.pop("version")
     digest = hashlib.sha256(json.dumps(entry, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
     return Prompt(prompt_id, version, entry["task"], entry, digest)
@@ -137,8 +140,13 @@ def closed_question(prompt: Prompt, question: str, choices: Sequence[str], langu
 
 
 def visible_facts(facts: Sequence[Fact], largest: int | None) -> list[Fact]:
-    """The facts a viewer of the picture can confirm; of the regions only the largest, without its number."""
-    return [f for f in facts if f.kind in VISIBLE_KINDS or (f.kind in LARGEST_KINDS and f.noaa_ar == largest)]
+    """The facts a viewer of the picture can confirm; of the regions only the largest, without its number.
+
+    A leading polarity is seen on a magnetogram and nowhere else.
+    """
+    other = any(f.kind == "measurement" and f.value != "magnetogram" for f in facts)
+    seen = (*VISIBLE_KINDS, *(k for k in LARGEST_KINDS if not (other and k == "leading_polarity")))
+    return [f for f in facts if f.kind in seen and (f.kind not in LARGEST_KINDS or f.noaa_ar == largest)]
 
 
 def system_text(prompt: Prompt, language: str) -> str:
@@ -147,7 +155,7 @@ def system_text(prompt: Prompt, language: str) -> str:
     lines = [text["role"][language], "", text["instruction"][language], ""]
     lines += ["标准：" if zh else "Criteria:", *(f"- {c}" for c in text["criteria"][language]), ""]
     lines += ["步骤：" if zh else "Steps:", *(f"- {name}: {text['steps'][language][name]}" for name in STEPS), ""]
-    schema = json.dumps({name: "..." for name in (*STEPS, "answer")}, ensure_ascii=False)
+    schema = json.dumps({name: what[language] for name, what in text["schema"].items()}, ensure_ascii=False)
     lines += [("只回复一个 JSON 对象：" if zh else "Reply with one JSON object only: ") + schema]
     for example in text.get("examples", []):
         reply = {name: example[language][name] for name in (*STEPS, "answer")}
@@ -156,18 +164,36 @@ def system_text(prompt: Prompt, language: str) -> str:
     return "\n".join(lines)
 
 
-def user_text(prompt: Prompt, language: str, question: str = "", facts: Sequence[Fact] | None = None) -> str:
-    """The question, after the facts where the teacher is given them."""
+def user_text(
+    prompt: Prompt,
+    language: str,
+    question: str = "",
+    facts: Sequence[Fact] | None = None,
+    more_facts: Sequence[Sequence[Fact]] = (),
+    earlier: Sequence[tuple[str, str]] = (),
+) -> str:
+    """The question, after the facts where the teacher is given them and after what was said before.
+
+    `more_facts` are those of a second and later image, `earlier` the (question, answer) pairs of a conversation.
+    """
     zh = language == "zh"
-    question = question or prompt.text["questions"][language][0]
-    if not facts:
-        return question
-    lines = ["以下事实可信；除图像外只依据它们：" if zh else "These facts are true; rely on them and the image only:"]
+    lines = []
+    if facts:
+        known = "These facts are true; rely on them and the image only:"
+        lines.append("以下事实可信；除图像外只依据它们：" if zh else known)
+    for number, of_image in enumerate([facts, *more_facts] if facts else [], start=1):
+        lines += [f"图 {number}：" if zh else f"Image {number}:"] if more_facts else []
+        lines += [_fact_line(fact, zh) for fact in of_image]
+    if earlier:
+        lines.append("此前的对话：" if zh else "The conversation so far:")
+        lines += [f"Q: {q}\nA: {a}" for q, a in earlier]
+    return "\n".join([*lines, *([""] if lines else []), question or prompt.text["questions"][language][0]])
+
+
+def _fact_line(fact: Fact, zh: bool) -> str:
     of_largest = " (最大活动区)" if zh else " (largest region)"
-    for fact in facts:
-        where = of_largest if fact.kind in LARGEST_KINDS else ""
-        lines.append(f"- {fact.kind}{where}: {json.dumps(fact.value, ensure_ascii=False)}")
-    return "\n".join([*lines, "", question])
+    where = of_largest if fact.kind in LARGEST_KINDS else ""
+    return f"- {fact.kind}{where}: {json.dumps(fact.value, ensure_ascii=False)}"
 
 
 def render_messages(

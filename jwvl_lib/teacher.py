@@ -1,23 +1,22 @@
-"""Distillation: one interface to the teachers, from corpus and prompts to annotations.
+"""Distillation: one interface to the teachers, from corpus and prompts to annotations, round by round.
 
-Reads the corpus, its PNGs (the openai teacher only) and the prompts; writes the ledger `teacher.sqlite`. Annotations
-are rebuilt from the ledger, in the order of the plan, so an interrupted, resumed or repeated run gives the same bytes.
+Reads the corpus, its PNGs (the openai teacher only) and the prompts; writes the ledger `teacher.sqlite`. The ledger
+keeps the plan of each round beside the raw answers, and annotations are rebuilt from it alone (`replay`), in the order
+of the plan, so an interrupted, resumed or repeated run gives the same bytes.
 """
 
 import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from jwvl_lib import claims, grounded
-from jwvl_lib.facts import Fact, from_json
-from jwvl_lib.prompts import LANGUAGES, Prompt, closed_question, system_text, user_text, visible_facts
-from jwvl_lib.teacher_client import Reply, ask_all, parse_reply
+from jwvl_lib import grounded, grounded_more
+from jwvl_lib.prompts import Prompt
+from jwvl_lib.teacher_client import Limits, ask_all
 from jwvl_lib.teacher_ledger import (
     ANSWERED,
     Attempt,
@@ -25,33 +24,23 @@ from jwvl_lib.teacher_ledger import (
     answers,
     now_utc,
     open_ledger,
+    planned,
     record_attempts,
+    record_plan,
     record_requests,
+    standing_plans,
     unsettled,
 )
+from jwvl_lib.teacher_plan import Question, asked_again, build_requests, plan, tokens, views_of
+from jwvl_lib.teacher_replies import parse_reply
 
 TEACHERS = ("grounded", "openai")
 COLUMNS = (
     "annotation_id image_id task language question answer steps prompt_id prompt_version teacher round claims choices"
+    " more_images turns parent"
 ).split()
 OPENAI_PARAMETERS = {"temperature": 0.2, "max_tokens": 800, "response_format": {"type": "json_object"}}
-IMAGE_TOKEN_PX = 28 * 28  # Qwen2.5-VL: a token for 28 x 28 pixels
-CHARACTERS_PER_TOKEN = {"en": 4.0, "zh": 1.5}  # rough: for the estimate only
-REPLY_TOKENS = 200
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Question:
-    """One annotation to be made: what is asked about which image."""
-
-    image_id: str
-    prompt: Prompt
-    language: str
-    question: str
-    choices: tuple[str, ...]
-    facts: tuple[Fact, ...]
-    seed: int
 
 
 def annotate(
@@ -62,15 +51,15 @@ def annotate(
     teacher: str = "grounded",
     seed: int = 0,
     qa_per_image: int = 5,
+    extras_per_day: int = 0,
     with_facts: bool = True,
     images_dir: str | Path = "",
     model: str = "",
     base_url: str = "",
     parameters: Mapping | None = None,
-    concurrency: int = 4,
-    requests_per_minute: float = 60,
-    budget: int = 0,
-    first_wait_s: float = 1.0,
+    limits: Limits | None = None,
+    rounds: int = 1,
+    rejected: pd.DataFrame | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
     """Annotate every image of a corpus; one row an annotation, columns `COLUMNS`.
@@ -78,119 +67,63 @@ def annotate(
     `teacher` is "grounded" (from the facts, offline) or "openai" (an OpenAI-compatible server at `base_url`; the key
     comes from OPENAI_API_KEY). `with_facts` gives that server the facts that can be seen. `ledger` is where requests
     and answers go; what it has answered is not sent again. With a `budget` or dead letters some rows are missing; a
-    later call goes on. Raises ValueError for an unknown teacher, TeacherError where the server refuses the key.
+    later call goes on. `rounds` above 1 keeps the earlier rounds as the ledger has them and asks only the `rejected`
+    annotations of the round before again, under the newer versions of their prompts; a round that the ledger has
+    begun goes on as it was planned. Raises ValueError for an unknown teacher or a round that cannot follow,
+    TeacherError where the server refuses the key.
     """
-    questions = plan(corpus, prompts, seed=seed, qa_per_image=qa_per_image)
-    if teacher == "grounded":
-        model, parameters, with_facts = "grounded", {"seed": seed}, True
-    elif teacher == "openai":
-        if not model:
-            raise ValueError("teacher 'openai' needs the name of a model; set teacher_model")
-        parameters = OPENAI_PARAMETERS if parameters is None else parameters
+    model, parameters, with_facts = _settings(teacher, model, parameters, with_facts, seed)
+    if rounds == 1:
+        questions = plan(corpus, prompts, seed=seed, qa_per_image=qa_per_image, extras_per_day=extras_per_day)
     else:
-        raise ValueError(f"teacher {teacher!r} is not known; use one of {', '.join(TEACHERS)}")
+        questions = _next_round(corpus, prompts, ledger, seed, rounds, rejected)
     requests = build_requests(corpus, questions, model=model, parameters=parameters, with_facts=with_facts)
+    if questions:
+        with open_ledger(ledger) as db:
+            record_plan(db, rounds, [(r.key, q.item(model)) for q, r in zip(questions, requests, strict=True)])
     if teacher == "grounded":
         _answer_grounded(questions, requests, Path(ledger))
     else:
-        paths = {row.image_id: Path(images_dir) / row.path for row in corpus.itertuples()}
-        choices = {r.key: q.choices for q, r in zip(questions, requests, strict=True)}
-        ask_all(
-            requests,
-            Path(ledger),
-            image_of=lambda request: paths[request.image_id],
-            choices_of=lambda request: choices[request.key],
-            base_url=base_url,
-            concurrency=concurrency,
-            requests_per_minute=requests_per_minute,
-            budget=budget,
-            first_wait_s=first_wait_s,
-            progress=progress,
-        )
-    return read_annotations(questions, requests, ledger)
+        _ask_server(corpus, questions, requests, Path(ledger), images_dir, base_url, limits or Limits(), progress)
+    return replay(ledger, corpus, rounds)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# plan
+def _settings(
+    teacher: str, model: str, parameters: Mapping | None, with_facts: bool, seed: int
+) -> tuple[str, Mapping, bool]:
+    if teacher == "grounded":
+        return "grounded", {"seed": seed}, True
+    if teacher != "openai":
+        raise ValueError(f"teacher {teacher!r} is not known; use one of {', '.join(TEACHERS)}")
+    if not model:
+        raise ValueError("teacher 'openai' needs the name of a model; set teacher_model")
+    return model, OPENAI_PARAMETERS if parameters is None else parameters, with_facts
 
 
-def plan(
-    corpus: pd.DataFrame, prompts: Mapping[str, Prompt], *, seed: int = 0, qa_per_image: int = 5
+def _next_round(
+    corpus: pd.DataFrame,
+    prompts: Mapping[str, Prompt],
+    ledger: str | Path,
+    seed: int,
+    round_: int,
+    rejected: pd.DataFrame | None,
 ) -> list[Question]:
-    """What will be asked, image by image: description and OCR in both languages, then `qa_per_image` closed questions.
-
-    A question is asked only where the facts answer it. What is asked of an image depends on `seed` and the image's id
-    and facts alone, not on the rest of the corpus.
-    """
-    return [q for row in corpus.itertuples() for q in _plan_image(row.image_id, row.facts, prompts, seed, qa_per_image)]
-
-
-def _plan_image(image_id: str, facts_json: str, prompts: Mapping[str, Prompt], seed: int, n_qa: int) -> list[Question]:
-    facts = tuple(from_json(facts_json))
-    rng = np.random.default_rng(_integer(seed, image_id))
-    questions = []
-    for prompt in prompts.values():
-        if prompt.task == "description" or (prompt.task == "ocr" and grounded.truth(prompt, facts)):
-            questions += [_question(image_id, prompt, language, facts, rng) for language in LANGUAGES]
-    families = [p for p in prompts.values() if p.task == "qa" and grounded.truth(p, facts) is not None]
-    order, first = rng.permutation(len(families)), int(rng.integers(2))
-    for i in range(min(n_qa, 2 * len(families))):
-        # languages alternate; once every family has been asked, the other language of each follows
-        again, place = divmod(i, len(families))
-        language = LANGUAGES[(first + place + again) % 2]
-        questions.append(_question(image_id, families[order[place]], language, facts, rng))
+    """The questions of round `round_`, drawn from the rejected annotations of the round before."""
+    with open_ledger(ledger) as db:
+        done = [number for number, _ in standing_plans(db)]
+        begun = [json.loads(item)["parent"] for number, _, item in planned(db, round_) if number == round_]
+    if not set(range(1, round_)) <= set(done):
+        raise ValueError(f"round {round_} follows round {round_ - 1}, which this ledger does not hold; run that first")
+    if begun:
+        before = replay(ledger, corpus, round_ - 1)
+        rejected = before[before["annotation_id"].isin(begun)]
+    elif rejected is None:
+        raise ValueError(f"round {round_} needs the rejected annotations of round {round_ - 1}; run 03_review first")
+    else:
+        rejected = rejected[rejected["round"] == round_ - 1]
+    questions = asked_again(corpus, prompts, rejected, seed, round_)
+    log.info("round %d: %d of %d rejected annotations are asked again", round_, len(questions), len(rejected))
     return questions
-
-
-def _question(
-    image_id: str, prompt: Prompt, language: str, facts: tuple[Fact, ...], rng: np.random.Generator
-) -> Question:
-    wordings = prompt.text["questions"][language]
-    question, listed = wordings[rng.integers(len(wordings))], []
-    if prompt.task == "qa":
-        listed = grounded.choices(prompt, grounded.truth(prompt, facts), language, rng)
-        question = closed_question(prompt, question, listed, language)
-    return Question(image_id, prompt, language, question, tuple(listed), facts, int(rng.integers(2**31)))
-
-
-def _integer(*parts: object) -> int:
-    return int.from_bytes(hashlib.sha256("|".join(map(str, parts)).encode()).digest()[:8], "big")
-
-
-def build_requests(
-    corpus: pd.DataFrame, questions: Sequence[Question], *, model: str, parameters: Mapping, with_facts: bool
-) -> list[Request]:
-    """The requests of a plan, one a question, in its order."""
-    sha256 = dict(zip(corpus.image_id, corpus.sha256, strict=True))
-    systems = {}
-    fixed = json.dumps(parameters, sort_keys=True)
-    requests = []
-    for q in questions:
-        which = (q.prompt.prompt_id, q.language)
-        if which not in systems:
-            systems[which] = system_text(q.prompt, q.language)
-        given = visible_facts(q.facts, claims.largest_region(q.facts)) if with_facts else None
-        user = user_text(q.prompt, q.language, q.question, given)
-        version = q.prompt.version
-        asked = (q.prompt.prompt_id, version, q.language, model, fixed, systems[which], user)
-        requests.append(Request(q.image_id, sha256[q.image_id], *asked))
-    return requests
-
-
-def estimate(corpus: pd.DataFrame, requests: Sequence[Request], requests_per_minute: float) -> dict[str, float]:
-    """What the requests would cost on a server, before anything is sent: requests, tokens in and out, hours.
-
-    Tokens are estimated from characters and pixels, not counted; retries are left out.
-    """
-    pixels = dict(zip(corpus.image_id, corpus.width * corpus.height, strict=True))
-    text = sum(len(r.system + r.user) / CHARACTERS_PER_TOKEN[r.language] for r in requests)
-    images = sum(pixels[r.image_id] / IMAGE_TOKEN_PX for r in requests)
-    return {
-        "requests": len(requests),
-        "input_tokens": round(text + images),
-        "output_tokens": REPLY_TOKENS * len(requests),
-        "hours": round(len(requests) / requests_per_minute / 60, 2),
-    }
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -205,45 +138,75 @@ def _answer_grounded(questions: Sequence[Question], requests: Sequence[Request],
         attempts = {}
         for question, request in zip(questions, requests, strict=True):
             if request.key in todo and request.key not in attempts:
-                rng = np.random.default_rng(question.seed)
-                reply = grounded.reply(question.prompt, question.language, question.facts, rng)
-                raw = json.dumps(reply, ensure_ascii=False)
+                raw = json.dumps(grounded_reply(question), ensure_ascii=False)
                 attempts[request.key] = Attempt(request.key, ANSWERED, raw, sent_utc=utc)
         record_requests(db, [r for r in requests if r.key in todo])
         record_attempts(db, attempts.values())
 
 
-def read_annotations(questions: Sequence[Question], requests: Sequence[Request], ledger: str | Path) -> pd.DataFrame:
-    """The annotations of a plan, rebuilt from the ledger's raw answers; unanswered questions are left out."""
+def grounded_reply(question: Question) -> dict[str, str]:
+    """What the grounded teacher says to a question, in the output schema of the prompts."""
+    prompt, language, rng = question.prompt, question.language, np.random.default_rng(question.seed)
+    answer = ""
+    if prompt.task not in ("description", "ocr", "qa"):
+        answer = grounded_more.answer(prompt, language, question.views, question.expected, rng)
+    return grounded.reply(prompt, language, question.views[0].facts, rng, answer)
+
+
+def _ask_server(
+    corpus: pd.DataFrame,
+    questions: Sequence[Question],
+    requests: Sequence[Request],
+    ledger: Path,
+    images_dir: str | Path,
+    base_url: str,
+    limits: Limits,
+    progress: bool,
+) -> None:
+    paths = {row.image_id: Path(images_dir) / row.path for row in corpus.itertuples()}
+    pixels = dict(zip(corpus.image_id, corpus.width * corpus.height, strict=True))
+    choices = {r.key: q.choices for q, r in zip(questions, requests, strict=True)}
+    ask_all(
+        requests,
+        ledger,
+        images_of=lambda request: [paths[i] for i in request.image_id.split(",")],
+        choices_of=lambda request: choices[request.key],
+        tokens_of=lambda request: tokens(request, pixels),
+        base_url=base_url,
+        limits=limits,
+        progress=progress,
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# the ledger is the annotations
+
+
+def replay(ledger: str | Path, corpus: pd.DataFrame, rounds: int = 1) -> pd.DataFrame:
+    """The annotations, rebuilt from the ledger's plans and raw answers and the facts of the corpus; nothing is sent.
+
+    Unanswered questions are left out.
+    """
     with open_ledger(ledger) as db:
-        raw = answers(db)
-    rows = [
-        _row(question, request, parse_reply(raw[request.key], question.choices))
-        for question, request in zip(questions, requests, strict=True)
-        if request.key in raw
-    ]
-    if len(rows) < len(questions):
-        log.warning("%d of %d questions are unanswered; run again to go on", len(questions) - len(rows), len(questions))
+        raw, items = answers(db), planned(db, rounds)
+    views = views_of(corpus)
+    rows = [_row(r, key, json.loads(item), raw[key], views) for r, key, item in items if key in raw]
+    if len(rows) < len(items):
+        log.warning("%d of %d questions are unanswered; run again to go on", len(items) - len(rows), len(items))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _row(question: Question, request: Request, reply: Reply) -> dict:
-    prompt, round_ = question.prompt, 1
-    # no language is given: a teacher may answer in the wrong one, and what it claims counts all the same
-    checked = claims.check(reply.answer, question.facts, about=prompt.about)
-    identity = json.dumps([request.key, round_, reply.answer])
+def _row(round_: int, key: str, item: Mapping, raw: str, views: Mapping[str, grounded_more.View]) -> dict:
+    reply = parse_reply(raw, item["choices"])
+    of_images = [views[i] for i in (item["image_id"], *item["more_images"])]
+    identity = json.dumps([key, round_, reply.answer])
+    as_json = {"steps": reply.steps, "claims": grounded_more.judge(item, reply.answer, of_images)}
+    as_json |= {name: item[name] for name in ("choices", "more_images", "turns")}
+    named = ("image_id", "task", "language", "question", "prompt_id", "prompt_version", "teacher", "parent")
     return {
         "annotation_id": "a" + hashlib.sha256(identity.encode()).hexdigest()[:16],
-        "image_id": question.image_id,
-        "task": prompt.task,
-        "language": question.language,
-        "question": question.question,
         "answer": reply.answer,
-        "steps": json.dumps(reply.steps, ensure_ascii=False),
-        "prompt_id": prompt.prompt_id,
-        "prompt_version": prompt.version,
-        "teacher": request.model,
         "round": round_,
-        "claims": json.dumps(checked, ensure_ascii=False),
-        "choices": json.dumps(list(question.choices), ensure_ascii=False),
+        **{name: item[name] for name in named},
+        **{name: json.dumps(value, ensure_ascii=False) for name, value in as_json.items()},
     }

@@ -1,7 +1,9 @@
 """Asks an OpenAI-compatible server: spacing, retries, budget, and a ledger row for every attempt.
 
-Reads the PNGs it sends; writes attempts to the ledger as they come in, so an interrupted run loses nothing it has paid
-for. The openai client's own retries are off: they would be invisible in the ledger.
+Reads the PNGs it sends; writes to the ledger as it goes, so an interrupted or killed run loses nothing it has paid for.
+Every sending is on disk before it leaves and every answer before its worker goes on; rows that arrive while one
+transaction is being written share the next. The openai client's own retries are off: they would be invisible in the
+ledger, and they would hold a worker that could ask something else meanwhile.
 """
 
 import asyncio
@@ -9,41 +11,39 @@ import base64
 import json
 import logging
 import os
-import re
+import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import openai
-import tenacity
 from aiolimiter import AsyncLimiter
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tqdm import tqdm
 
-from jwvl_lib.prompts import STEPS
+from jwvl_lib.teacher_journal import Journal, open_journal
 from jwvl_lib.teacher_ledger import (
-    ANSWERED,
     INVALID,
     REFUSED,
     Attempt,
     Request,
+    n_sent,
     now_utc,
     open_ledger,
-    record_attempts,
     record_requests,
     unsettled,
 )
+from jwvl_lib.teacher_replies import read_completion, read_stream, retry_after_s
 
-MAX_ATTEMPTS = 4
+MAX_ATTEMPTS = 4  # answers that are not the JSON asked for, over all runs
+MAX_FAILURES = 10  # failures of server or network in one run; being told to wait (429) is none
 LONGEST_WAIT_S = 120.0
 STOPS_THE_RUN = (401, 403, 404)  # wrong key or wrong address: every further request would fail the same way
-FENCED = re.compile(r"^```(?:json)?\s*(.*?)\s*```$", re.S)
-THOUGHT = re.compile(r"^.*</think>", re.S)  # reasoning models put their thoughts before the answer
+PNG = b"\x89PNG\r\n\x1a\n"
 log = logging.getLogger(__name__)
 
 
@@ -51,102 +51,88 @@ class TeacherError(RuntimeError):
     """The teacher cannot be reached as configured; nothing was lost, a rerun goes on where this one ended."""
 
 
-class _TryAgainError(Exception):
-    """An attempt failed in a way that another may not; `wait_s` is the server's Retry-After."""
+@dataclass(frozen=True)
+class Limits:
+    """How hard a server may be pressed. 0 means no bound, but `concurrency` and `requests_per_minute` always bind.
 
-    def __init__(self, wait_s: float | None = None):
-        self.wait_s = wait_s
-
-
-class Reply(BaseModel):
-    """The output schema of the prompts."""
-
-    model_config = ConfigDict(str_strip_whitespace=True)
-
-    observe: str = Field(min_length=1)
-    identify: str = Field(min_length=1)
-    analyse: str = Field(min_length=1)
-    conclude: str = Field(min_length=1)
-    answer: str = Field(min_length=1)
-
-    @property
-    def steps(self) -> list[str]:
-        return [getattr(self, name) for name in STEPS]
-
-
-def parse_reply(raw: str, choices: Sequence[str] = ()) -> Reply:
-    """The reply in a raw answer, out of a code fence or after a `</think>` where there is one.
-
-    Raises ValueError where it is not the JSON asked for, or where a closed question's answer is none of its choices.
+    `budget` is the most requests that a ledger may ever send, retries and killed runs counted.
     """
-    text = THOUGHT.sub("", raw).strip()
-    fenced = FENCED.match(text)
-    try:
-        reply = Reply.model_validate_json(fenced[1] if fenced else text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'reply'}: {first['msg']}") from None
-    if choices and reply.answer not in choices:
-        raise ValueError(f"answer {reply.answer!r} is none of the choices {' / '.join(choices)}")
-    return reply
+
+    concurrency: int = 4
+    requests_per_minute: float = 60
+    tokens_per_minute: float = 0
+    budget: int = 0
+    timeout_s: float = 120
+    first_wait_s: float = 1.0
+
+
+@dataclass
+class _Job:
+    request: Request
+    n_invalid: int = 0
+    n_failed: int = 0
 
 
 @dataclass
 class _Run:
     """What the workers of one run share."""
 
-    db: sqlite3.Connection
+    journal: Journal
     client: openai.AsyncOpenAI
-    limiter: AsyncLimiter
+    limits: Limits
     stop: threading.Event
     left: float  # requests that may still be sent
-    image_of: Callable[[Request], Path]
+    images_of: Callable[[Request], Sequence[Path]]
     choices_of: Callable[[Request], Sequence[str]]
+    tokens_of: Callable[[Request], float]
+    requests: AsyncLimiter
+    tokens: AsyncLimiter | None
+    bar: tqdm
+    n_open: int  # jobs not settled in this run
+    queue: asyncio.Queue = field(default_factory=asyncio.Queue)
     resume_at: float = 0.0  # a Retry-After holds all workers, not only the one that got it
     fatal: str = ""
-    bar: tqdm | None = None
-    waits: tenacity.wait.wait_base = field(default_factory=lambda: tenacity.wait_random_exponential(1, LONGEST_WAIT_S))
 
 
 def ask_all(
     requests: Sequence[Request],
     ledger: Path,
-    image_of: Callable[[Request], Path],
+    images_of: Callable[[Request], Sequence[Path]],
     choices_of: Callable[[Request], Sequence[str]],
     *,
     base_url: str,
-    concurrency: int = 4,
-    requests_per_minute: float = 60,
-    budget: int = 0,
-    timeout_s: float = 120,
-    first_wait_s: float = 1.0,
+    limits: Limits,
+    tokens_of: Callable[[Request], float] = lambda request: 0,
     progress: bool = False,
 ) -> None:
     """Send what the ledger has not settled, and write every attempt to it.
 
-    `budget` is the most requests this call may send, retries counted (0: no bound). 429, 5xx and dropped connections
-    are tried again up to 4 times, Retry-After obeyed; so is an answer that is not valid JSON. What still fails stays in
-    the ledger as a dead letter. Raises TeacherError on 401, 403 and 404. It runs in a thread of its own, so it
-    works inside Jupyter's event loop; on an interrupt, answers under way are waited for and kept.
+    429, 5xx and dropped connections are tried again, Retry-After obeyed by all workers; so is, up to 4 times, an
+    answer that is not valid JSON. A request that waits for its turn holds no worker. What still fails stays in the
+    ledger as a dead letter. `tokens_of` estimates what a request costs for `tokens_per_minute`; what an answer says it
+    used beyond that is made up for. It runs in a thread of its own, so it works inside Jupyter's event loop; on an
+    interrupt, answers under way are waited for and kept. Raises TeacherError on 401, 403 and 404.
     """
     stop = threading.Event()
-    options = {"base_url": base_url or None, "api_key": os.environ.get("OPENAI_API_KEY", "none"), "timeout": timeout_s}
 
     def work() -> str:
         with open_ledger(ledger) as db:
             record_requests(db, requests)
             todo = unsettled(db, requests, MAX_ATTEMPTS)
-            return asyncio.run(main(db, todo))
+            left = limits.budget - n_sent(db) if limits.budget else float("inf")
+            if left < len(todo):
+                log.warning("the budget leaves %d of %d requests to send; raise budget to go on", left, len(todo))
+            return asyncio.run(main(db, todo, left))
 
-    async def main(db: sqlite3.Connection, todo: list[Request]) -> str:
-        async with openai.AsyncOpenAI(max_retries=0, **options) as client:
-            limiter = AsyncLimiter(1, 60 / requests_per_minute)
-            waits = tenacity.wait_random_exponential(first_wait_s, LONGEST_WAIT_S)
-            left = budget or float("inf")
-            run = _Run(db, client, limiter, stop, left, image_of, choices_of, waits=waits)
-            with tqdm(total=len(todo), disable=not progress, mininterval=5, unit="request") as run.bar:
-                queue = iter(todo)
-                await asyncio.gather(*(_worker(run, queue) for _ in range(concurrency)))
+    async def main(db: sqlite3.Connection, todo: list[Request], left: float) -> str:
+        options = {"base_url": base_url or None, "api_key": os.environ.get("OPENAI_API_KEY", "none")}
+        options |= {"max_retries": 0, "timeout": limits.timeout_s}
+        spacing = _limiters(limits, [tokens_of(r) for r in todo])
+        async with openai.AsyncOpenAI(**options) as client, open_journal(db) as journal:
+            with tqdm(total=len(todo), disable=not progress, mininterval=5, unit="request") as bar:
+                called = (images_of, choices_of, tokens_of)
+                run = _Run(journal, client, limits, stop, left, *called, *spacing, bar, n_open=len(todo))
+                await _work(run, todo)
         return run.fatal
 
     with ThreadPoolExecutor(1) as pool:
@@ -159,91 +145,107 @@ def ask_all(
         raise TeacherError(fatal)
 
 
-async def _worker(run: _Run, queue: Iterator[Request]) -> None:
-    for request in queue:
-        try:
-            await _settle(run, request)
-        except (_TryAgainError, tenacity.RetryError):
-            log.warning("%s about %s is not answered; see dead_letters", request.prompt_id, request.image_id)
-        run.bar.update()
-        if run.stop.is_set():
-            return
+def _limiters(limits: Limits, tokens: Sequence[float]) -> tuple[AsyncLimiter, AsyncLimiter | None]:
+    """Requests evenly spaced, and tokens with no burst above the largest request: a restarted run cannot overshoot."""
+    requests = AsyncLimiter(1, 60 / limits.requests_per_minute)
+    if not limits.tokens_per_minute:
+        return requests, None
+    largest = max([1.0, *tokens])
+    return requests, AsyncLimiter(largest, 60 * largest / limits.tokens_per_minute)
 
 
-async def _settle(run: _Run, request: Request) -> None:
-    """Send a request until it is answered, refused, out of attempts, or the run stops."""
-    retrying = tenacity.AsyncRetrying(
-        stop=tenacity.stop_after_attempt(MAX_ATTEMPTS),
-        wait=lambda state: _wait_s(run, state),
-        retry=tenacity.retry_if_exception_type(_TryAgainError),
-        reraise=True,
-    )
-    async for attempt in retrying:
-        with attempt:
-            await asyncio.sleep(max(0.0, run.resume_at - time.monotonic()))
-            await run.limiter.acquire()
-            if run.left < 1:
-                run.stop.set()
-            if run.stop.is_set():
-                return
-            run.left -= 1
-            await _send(run, request)
+async def _work(run: _Run, todo: Sequence[Request]) -> None:
+    for request in todo:
+        run.queue.put_nowait(_Job(request))
+    watch = asyncio.create_task(_watch(run))
+    await asyncio.gather(*(_worker(run) for _ in range(min(run.limits.concurrency, len(todo)))))
+    watch.cancel()
 
 
-def _wait_s(run: _Run, state: tenacity.RetryCallState) -> float:
-    asked = state.outcome.exception().wait_s
-    return run.waits(state) if asked is None else min(asked, LONGEST_WAIT_S)
+async def _watch(run: _Run) -> None:
+    """Wake a worker that waits for a job when the run is interrupted from outside."""
+    while not run.stop.is_set():
+        await asyncio.sleep(0.25)
+    run.queue.put_nowait(None)
 
 
-async def _send(run: _Run, request: Request) -> None:
-    """One attempt and its ledger row; raises _TryAgainError where another attempt may succeed."""
-    sent, start = now_utc(), time.monotonic()
-    found: dict = {}
-    again: _TryAgainError | None = None
+async def _worker(run: _Run) -> None:
+    """Take jobs until none is open; None in the queue wakes the workers at the end."""
+    while run.n_open and not run.stop.is_set():
+        job = await run.queue.get()
+        if job is None or not await _may_send(run, job):
+            break
+        wait_s = await _send(run, job)
+        if wait_s is None:
+            run.n_open -= 1
+            run.bar.update()
+        else:
+            asyncio.get_running_loop().call_later(wait_s, run.queue.put_nowait, job)
+    run.queue.put_nowait(None)
+
+
+async def _may_send(run: _Run, job: _Job) -> bool:
+    """Wait for the limits and for the server's own pause; False where the run stops or its budget is spent."""
+    if run.tokens:
+        await run.tokens.acquire(min(max(1.0, run.tokens_of(job.request)), run.tokens.max_rate))
+    while True:
+        await run.requests.acquire()
+        if run.stop.is_set() or (pause := run.resume_at - time.monotonic()) <= 0:
+            break
+        await asyncio.sleep(min(pause, 1.0))  # then a turn of its own, or all would leave at once
+    if run.left < 1:
+        run.stop.set()
+    if run.stop.is_set():
+        return False
+    run.left -= 1
+    return True
+
+
+async def _send(run: _Run, job: _Job) -> float | None:
+    """One attempt and its ledger rows; how long to wait before the next attempt, None where there is to be none."""
+    request, sent = job.request, now_utc()
     try:
-        url = _data_url(run.image_of(request))
-        completion = await run.client.chat.completions.create(
-            model=request.model, messages=_messages(request, url), **json.loads(request.parameters)
-        )
-        found = _read(completion, run.choices_of(request))
-        again = _TryAgainError() if found["outcome"] == INVALID else None
-    except openai.APIStatusError as error:
-        found, again = _failed(run, error)
-    except openai.APIError as error:  # no connection, timeout, or a body that is no completion
-        found, again = {"outcome": "unreachable", "error": str(error)}, _TryAgainError()
+        urls = [_data_url(path) for path in run.images_of(request)]
+    except (OSError, ValueError) as error:
+        await run.journal.write(Attempt(request.key, REFUSED, error=str(error), sent_utc=sent))
+        return None
+    await run.journal.write((request.key, sent))
+    start = time.monotonic()
+    found, wait_s = await _ask(run, job, urls)
     seconds = round(time.monotonic() - start, 3)
-    record_attempts(run.db, [Attempt(request.key, sent_utc=sent, seconds=seconds, **found)])
-    if again:
-        raise again
+    await run.journal.write(Attempt(request.key, sent_utc=sent, seconds=seconds, **found))
+    await _make_up(run, request, found)
+    return wait_s
 
 
-def _read(completion: openai.types.chat.ChatCompletion, choices: Sequence[str]) -> dict:
-    """What an HTTP 200 brought, judged."""
-    choice = completion.choices[0] if completion.choices else None
-    raw = (choice.message.content if choice else None) or ""
-    found = {
-        "raw": raw,
-        "http_status": 200,
-        "finish_reason": (choice.finish_reason if choice else None) or "",
-        "response_id": completion.id or "",
-        "usage": completion.usage.model_dump_json(exclude_none=True) if completion.usage else "{}",
-    }
+async def _ask(run: _Run, job: _Job, urls: Sequence[str]) -> tuple[dict, float | None]:
+    request, parameters = job.request, json.loads(job.request.parameters)
+    messages = chat_messages(request, urls, bool(parameters.pop("no_system_message", False)))
+    choices = run.choices_of(request)
     try:
-        parse_reply(raw, choices)
-    except ValueError as error:
-        return {"outcome": INVALID, "error": str(error), **found}
-    return {"outcome": ANSWERED, **found}
+        answer = await run.client.chat.completions.create(model=request.model, messages=messages, **parameters)
+        found = await read_stream(answer, choices) if parameters.get("stream") else read_completion(answer, choices)
+    except openai.APIStatusError as error:
+        return _failed(run, job, error)
+    except (openai.APIError, ValueError) as error:  # no connection, timeout, or a body that breaks off or is no JSON
+        return {"outcome": "unreachable", "error": str(error)}, _wait_s(run, job)
+    if found["outcome"] != INVALID:
+        return found, None
+    job.n_invalid += 1
+    return found, 0.0 if job.n_invalid < MAX_ATTEMPTS else None
 
 
-def _failed(run: _Run, error: openai.APIStatusError) -> tuple[dict, _TryAgainError | None]:
+def _failed(run: _Run, job: _Job, error: openai.APIStatusError) -> tuple[dict, float | None]:
     """What an HTTP error means: try again, give this request up, or stop the run."""
     status, body = error.status_code, error.response.text
     found = {"http_status": status, "raw": body, "error": error.message}
-    if status == 429 or status in (408, 409) or status >= 500:
-        wait_s = _retry_after_s(error)
-        if wait_s is not None:
-            run.resume_at = max(run.resume_at, time.monotonic() + min(wait_s, LONGEST_WAIT_S))
-        return {"outcome": "rate_limited" if status == 429 else "server_error", **found}, _TryAgainError(wait_s)
+    if status in (408, 409, 429) or status >= 500:
+        asked = retry_after_s(error)
+        if asked is not None:
+            run.resume_at = max(run.resume_at, time.monotonic() + min(asked, LONGEST_WAIT_S))
+        told_to_wait = status == 429 and asked is not None
+        wait_s = min(asked, LONGEST_WAIT_S) if told_to_wait else _wait_s(run, job)
+        return {"outcome": "rate_limited" if status == 429 else "server_error", **found}, wait_s
     if status in STOPS_THE_RUN:
         run.stop.set()
         remedy = "check teacher_base_url and teacher_model" if status == 404 else "set OPENAI_API_KEY to a valid key"
@@ -252,18 +254,37 @@ def _failed(run: _Run, error: openai.APIStatusError) -> tuple[dict, _TryAgainErr
     return {"outcome": REFUSED, **found}, None
 
 
-def _retry_after_s(error: openai.APIStatusError) -> float | None:
-    try:
-        return max(0.0, float(error.response.headers.get("retry-after", "")))
-    except ValueError:
+def _wait_s(run: _Run, job: _Job) -> float | None:
+    """Random, up to twice as long after each failure; None after the last."""
+    job.n_failed += 1
+    if job.n_failed >= MAX_FAILURES:
+        log.warning("%s about %s is not answered; see dead_letters", job.request.prompt_id, job.request.image_id)
         return None
+    return random.uniform(0, min(LONGEST_WAIT_S, run.limits.first_wait_s * 2**job.n_failed))
 
 
-def _messages(request: Request, data_url: str) -> list[dict]:
-    content = [{"type": "image_url", "image_url": {"url": data_url}}, {"type": "text", "text": request.user}]
-    return [{"role": "system", "content": request.system}, {"role": "user", "content": content}]
+async def _make_up(run: _Run, request: Request, found: dict) -> None:
+    """Hold the token limit to what was used, where that is more than was estimated."""
+    if run.tokens is None:
+        return
+    more = json.loads(found.get("usage", "{}")).get("total_tokens", 0) - max(1.0, run.tokens_of(request))
+    while more > 0:
+        part = min(more, run.tokens.max_rate)
+        await run.tokens.acquire(part)
+        more -= part
+
+
+def chat_messages(request: Request, data_urls: Sequence[str], no_system_message: bool = False) -> list[dict]:
+    """The messages as sent. Some reasoning models want no system message: its text then opens the user's."""
+    text = f"{request.system}\n\n{request.user}" if no_system_message else request.user
+    images = [{"type": "image_url", "image_url": {"url": url}} for url in data_urls]
+    user = {"role": "user", "content": [*images, {"type": "text", "text": text}]}
+    return [user] if no_system_message else [{"role": "system", "content": request.system}, user]
 
 
 @lru_cache(maxsize=64)  # the annotations of one image follow each other
 def _data_url(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    data = path.read_bytes()
+    if not data.startswith(PNG):
+        raise ValueError(f"{path.name} is no PNG; only PNG images are sent")
+    return "data:image/png;base64," + base64.b64encode(data).decode()

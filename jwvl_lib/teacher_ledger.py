@@ -33,12 +33,20 @@ CREATE TABLE IF NOT EXISTS attempts (
     usage TEXT NOT NULL, sent_utc TEXT NOT NULL, seconds REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS attempts_by_key ON attempts (key, outcome);
+CREATE TABLE IF NOT EXISTS sendings (sending_id INTEGER PRIMARY KEY, key TEXT NOT NULL, sent_utc TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS plans (plan_id INTEGER PRIMARY KEY, round INTEGER NOT NULL, sha256 TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS planned (
+    sha256 TEXT NOT NULL, place INTEGER NOT NULL, key TEXT NOT NULL, item TEXT NOT NULL, PRIMARY KEY (sha256, place)
+) WITHOUT ROWID;
 """
 
 
 @dataclass(frozen=True)
 class Request:
-    """One question about one image, as it is sent: everything that decides the answer, and nothing else."""
+    """One question about one image, as it is sent: everything that decides the answer, and nothing else.
+
+    Where a question is about several images, `image_id` and `image_sha256` name them in order, joined by commas.
+    """
 
     image_id: str
     image_sha256: str
@@ -79,9 +87,9 @@ def now_utc() -> str:
 
 @contextmanager
 def open_ledger(path: str | Path) -> Iterator[sqlite3.Connection]:
-    """A connection for one thread. On leaving, the write-ahead log is folded in, so that one file holds everything."""
+    """A connection for one thread at a time. On leaving, its write-ahead log is folded in, so one file holds all."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(path, timeout=30)
+    db = sqlite3.connect(path, timeout=30, check_same_thread=False)
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
@@ -108,12 +116,61 @@ def record_requests(db: sqlite3.Connection, requests: Iterable[Request]) -> None
         db.executemany("INSERT OR IGNORE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
-def record_attempts(db: sqlite3.Connection, attempts: Iterable[Attempt]) -> None:
-    """Append attempts, in one transaction."""
+def record_attempts(
+    db: sqlite3.Connection, attempts: Iterable[Attempt], sendings: Iterable[tuple[str, str]] = ()
+) -> None:
+    """Append attempts, and (key, sent_utc) of requests that are about to leave, in one transaction."""
     names = [f.name for f in fields(Attempt)]
     insert = f"INSERT INTO attempts ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
     with db:
         db.executemany(insert, [[getattr(a, name) for name in names] for a in attempts])
+        db.executemany("INSERT INTO sendings (key, sent_utc) VALUES (?, ?)", list(sendings))
+
+
+def n_sent(db: sqlite3.Connection) -> int:
+    """How often anything was sent, over all runs: what a budget counts."""
+    return db.execute("SELECT count(*) FROM sendings").fetchone()[0]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# plans: what is asked, round by round
+
+
+def record_plan(db: sqlite3.Connection, round_: int, items: Sequence[tuple[str, str]]) -> None:
+    """Make (key, item) pairs the plan of a round, in this order; `item` is JSON that the ledger only keeps.
+
+    A plan is stored once by the hash of its content. Naming a plan for round 1 begins a new series of rounds.
+    """
+    digest = hashlib.sha256(json.dumps(list(items)).encode()).hexdigest()
+    if dict(standing_plans(db)).get(round_) == digest:
+        return
+    rows = [(digest, place, key, item) for place, (key, item) in enumerate(items)]
+    with db:
+        db.executemany("INSERT OR IGNORE INTO planned VALUES (?, ?, ?, ?)", rows)
+        db.execute("INSERT INTO plans (round, sha256) VALUES (?, ?)", (round_, digest))
+
+
+def standing_plans(db: sqlite3.Connection) -> list[tuple[int, str]]:
+    """(round, sha256) of the plans that stand: the latest of each round since the latest first round."""
+    rows = db.execute(
+        "SELECT round, sha256, max(plan_id) FROM plans WHERE plan_id >="
+        " (SELECT coalesce(max(plan_id), 0) FROM plans WHERE round = 1) GROUP BY round ORDER BY round"
+    )
+    return [(round_, digest) for round_, digest, _ in rows]
+
+
+def planned(db: sqlite3.Connection, up_to_round: int) -> list[tuple[int, str, str]]:
+    """(round, key, item) of everything planned up to a round, in the order of the plans."""
+    found = []
+    for round_, digest in standing_plans(db):
+        if round_ <= up_to_round:
+            rows = db.execute("SELECT key, item FROM planned WHERE sha256 = ? ORDER BY place", (digest,))
+            found += [(round_, key, item) for key, item in rows]
+    return found
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# what it holds
 
 
 def answers(db: sqlite3.Connection) -> dict[str, str]:
@@ -145,11 +202,18 @@ def dead_letters(path: str | Path) -> pd.DataFrame:
 
 
 def counts(path: str | Path) -> dict[str, int]:
-    """How many requests and attempts the ledger holds, and attempts by outcome."""
+    """How many requests and attempts the ledger holds, and attempts by outcome.
+
+    `interrupted` counts sendings whose answer the client did not live to see; it is left out where it is 0.
+    """
     with open_ledger(path) as db:
         (n_requests,) = db.execute("SELECT count(*) FROM requests").fetchone()
         outcomes = db.execute("SELECT outcome, count(*) FROM attempts GROUP BY outcome ORDER BY outcome").fetchall()
-    return {"requests": n_requests, "attempts": sum(n for _, n in outcomes), **dict(outcomes)}
+        (n_interrupted,) = db.execute(
+            "SELECT count(*) FROM (SELECT key, sent_utc FROM sendings EXCEPT SELECT key, sent_utc FROM attempts)"
+        ).fetchone()
+    found = {"requests": n_requests, "attempts": sum(n for _, n in outcomes), **dict(outcomes)}
+    return found | ({"interrupted": n_interrupted} if n_interrupted else {})
 
 
 def unsettled(db: sqlite3.Connection, requests: Sequence[Request], max_attempts: int) -> list[Request]:

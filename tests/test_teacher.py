@@ -15,7 +15,9 @@ from jwvl_lib import facts, grounded, teacher, teacher_ledger
 from jwvl_lib.artifacts import REPO
 from jwvl_lib.facts import Fact
 from jwvl_lib.prompts import load_prompts
-from jwvl_lib.teacher_client import TeacherError, parse_reply
+from jwvl_lib.teacher_client import Limits, TeacherError
+from jwvl_lib.teacher_plan import build_requests, estimate, plan
+from jwvl_lib.teacher_replies import parse_reply
 
 PROMPTS = load_prompts(REPO / "params" / "prompts")
 VIEWS = [
@@ -70,7 +72,7 @@ def corpus(tmp_path):
 
 @pytest.fixture
 def annotations(corpus, tmp_path):
-    return teacher.annotate(corpus, PROMPTS, ledger=tmp_path / "t.sqlite", qa_per_image=14)
+    return teacher.annotate(corpus, PROMPTS, ledger=tmp_path / "t.sqlite", qa_per_image=20)
 
 
 def facts_of(corpus):
@@ -138,16 +140,16 @@ def test_closed_questions_list_their_choices_in_varied_order(annotations):
 
 
 def test_the_plan_of_an_image_does_not_depend_on_the_others(corpus):
-    whole = teacher.plan(corpus, PROMPTS, seed=3)
-    alone = teacher.plan(corpus.iloc[[5]], PROMPTS, seed=3)
+    whole = plan(corpus, PROMPTS, seed=3)
+    alone = plan(corpus.iloc[[5]], PROMPTS, seed=3)
     assert [q for q in whole if q.image_id == corpus.image_id[5]] == alone
-    assert teacher.plan(corpus, PROMPTS, seed=4) != whole
+    assert plan(corpus, PROMPTS, seed=4) != whole
 
 
 def test_a_rerun_gives_the_same_frame_and_adds_nothing_to_the_ledger(corpus, tmp_path, annotations):
     before = teacher_ledger.counts(tmp_path / "t.sqlite")
-    again = teacher.annotate(corpus, PROMPTS, ledger=tmp_path / "t.sqlite", qa_per_image=14)
-    elsewhere = teacher.annotate(corpus, PROMPTS, ledger=tmp_path / "other.sqlite", qa_per_image=14)
+    again = teacher.annotate(corpus, PROMPTS, ledger=tmp_path / "t.sqlite", qa_per_image=20)
+    elsewhere = teacher.annotate(corpus, PROMPTS, ledger=tmp_path / "other.sqlite", qa_per_image=20)
     pd.testing.assert_frame_equal(again, annotations)
     pd.testing.assert_frame_equal(elsewhere, annotations)
     assert teacher_ledger.counts(tmp_path / "t.sqlite") == before
@@ -186,10 +188,14 @@ def test_a_reply_may_come_fenced_or_after_thoughts():
 
 
 class Server:
-    """A chat-completions server; `script` gives the status or the fault of the n-th request, then all go well."""
+    """A chat-completions server; `script` gives the status or the fault of the n-th request, then all go well.
+
+    An entry that is a list is all the faults of one question, the n-th to come.
+    """
 
     def __init__(self, script=()):
-        self.script, self.bodies, self.times, self.lock = list(script), [], [], threading.Lock()
+        self.script, self.of_question = list(script), {}
+        self.bodies, self.times, self.lock = [], [], threading.Lock()
         self.at_once = self.most_at_once = 0
         outer = self
 
@@ -197,7 +203,7 @@ class Server:
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with outer.lock:
-                    fault = outer.script.pop(0) if outer.script else None
+                    fault = outer.fault_of(body["messages"][-1]["content"][-1]["text"])
                     outer.bodies.append(body)
                     outer.times.append(time.monotonic())
                     outer.at_once += 1
@@ -221,6 +227,16 @@ class Server:
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+
+    def fault_of(self, text):
+        if text not in self.of_question:
+            fault = self.script.pop(0) if self.script else None
+            self.of_question[text] = fault if isinstance(fault, list) else []
+            if not isinstance(fault, list):
+                return fault
+        elif not self.of_question[text]:
+            return self.script.pop(0) if self.script and not isinstance(self.script[0], list) else None
+        return self.of_question[text].pop(0)
 
     @staticmethod
     def answer(body):
@@ -255,10 +271,11 @@ def serve():
 
 
 def ask(server, corpus, folder, n_images=1, **options):
-    fast = {"requests_per_minute": 60_000, "first_wait_s": 0.01, "qa_per_image": 4, **options}
+    fast = {"requests_per_minute": 60_000, "first_wait_s": 0.01}
+    fast |= {name: options.pop(name) for name in vars(Limits()) if name in options}
     return teacher.annotate(
         corpus.iloc[:n_images], PROMPTS, ledger=folder / "o.sqlite", teacher="openai", model="m", base_url=server.url,
-        images_dir=folder, **fast,
+        images_dir=folder, limits=Limits(**fast), **{"qa_per_image": 4, **options},
     )  # fmt: skip
 
 
@@ -291,7 +308,7 @@ def test_busy_failing_and_babbling_servers_are_asked_again(serve, corpus, tmp_pa
 
 
 def test_what_never_becomes_json_is_a_dead_letter_and_not_sent_again(serve, corpus, tmp_path):
-    server = serve("json", "json", "json", "json", 400)
+    server = serve(["json"] * 4, [400])
     found = ask(server, corpus, tmp_path, concurrency=1)
     dead = teacher_ledger.dead_letters(tmp_path / "o.sqlite")
     assert len(found) == 6
@@ -335,9 +352,9 @@ def test_it_works_inside_a_running_event_loop(serve, corpus, tmp_path):
 
 
 def test_the_estimate_counts_what_would_be_sent(corpus):
-    questions = teacher.plan(corpus, PROMPTS)
+    questions = plan(corpus, PROMPTS)
     options = {"model": "m", "parameters": {}, "with_facts": True}
-    requests = teacher.build_requests(corpus, questions, **options)
-    cost = teacher.estimate(corpus, requests, requests_per_minute=60)
+    requests = build_requests(corpus, questions, **options)
+    cost = estimate(corpus, requests, requests_per_minute=60)
     assert cost["requests"] == len(questions)
     assert cost["hours"] == pytest.approx(len(questions) / 3600, abs=0.01)
