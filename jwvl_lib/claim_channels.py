@@ -1,0 +1,120 @@
+"""Claims of what a picture is: instrument, observatory, channel, wavelength, layer. Reads the instrument table, no more."""
+
+import re
+
+from jwvl_lib.claim_grammar import ZH_WORDS, Found, Pattern, number, pattern
+from jwvl_lib.instruments import Instrument, load_instruments
+
+# named in the paper, not (yet) in the instrument table
+MORE_OBSERVATORIES = "ASO-S CHASE HSOS GOES-16 GOES-18 DKIST Yohkoh".split()
+MORE_INSTRUMENTS = "FMG HXI SUTRI SUVI SMFT SMAT SFMM".split()
+# the names in full, as they stand in texts: pattern -> kind, value
+FULL_NAMES = {
+    r"Solar\s+Dynamics\s+Observatory|太阳动力学(?:天文台|观测台|观测卫星|观测站|卫星)": ("observatory", "SDO"),
+    r"Solar\s+and\s+Heliospheric\s+Observatory|太阳和?与?日球层(?:天文台|探测器|观测台)": ("observatory", "SOHO"),
+    r"Solar\s+Orbiter|太阳轨道(?:飞行)?器|环日轨道器": ("observatory", "SolO"),
+    r"STEREO[\s-]*(?:A\b|Ahead)": ("observatory", "STEREO-A"),
+    r"STEREO[\s-]*(?:B\b|Behind)": ("observatory", "STEREO-B"),
+    r"PROBA[\s-]?2": ("observatory", "PROBA2"),
+    r"日出卫星": ("observatory", "Hinode"),
+    r"Global\s+Oscillation\s+Network\s+Group|全球(?:太阳)?(?:振荡|日震)(?:观测)?(?:监测)?网(?:络)?": ("observatory", "GONG"),
+    r"Big\s+Bear(?:\s+Solar\s+Observatory)?|大熊湖(?:太阳)?(?:天文台)?": ("observatory", "BBSO"),
+    r"夸父一号|先进天基太阳天文台": ("observatory", "ASO-S"),
+    r"羲和号": ("observatory", "CHASE"),
+    r"怀柔(?:太阳)?(?:观测基地|观测站)?": ("observatory", "HSOS"),
+    r"Atmospheric\s+Imaging\s+Assembly|大气成像(?:组件|仪|望远镜|设备|阵列)": ("instrument", "AIA"),
+    r"Helioseismic\s+and\s+Magnetic\s+Imager|日震(?:和|与|及)?磁(?:场)?成?像仪": ("instrument", "HMI"),
+    r"Michelson\s+Doppler\s+Imager|迈克尔逊多普勒成像仪": ("instrument", "MDI"),
+    r"Extreme[\s-]ultraviolet\s+Imaging\s+Telescope|极紫外成像望远镜": ("instrument", "EIT"),
+    r"X-Ray\s+Telescope|X射线望远镜": ("instrument", "XRT"),
+}  # fmt: skip
+LAYER_WORDS = {
+    "photospher": "photosphere", "chromospher": "chromosphere", "transition": "transition region", "coron": "corona",
+    "光球": "photosphere", "色球": "chromosphere", "过渡": "transition region", "日冕": "corona",
+}  # fmt: skip
+MEASUREMENT_WORDS = {
+    r"(?:magnetograms?|magnetic(?:[-\s]field)?\s+maps?|磁场?(?:强度)?(?:分布)?(?:图|像)|磁像图|磁力图|(?<![A-Za-z])mag\s+(?:image|map))": "magnetogram",
+    r"(?:continuum|white[-\s]light|连续(?:光)?谱|白光|连续辐射)": "continuum",
+    r"(?:Dopplergrams?|多普勒(?:速度)?图)": "Dopplergram",
+}  # fmt: skip
+# digits that name a channel even without a unit, where the words say "channel"
+_CHANNEL_NUMBERS = sorted({r.measurement for r in load_instruments() if r.measurement.isdigit()}, key=int)
+_CHANNEL_WORD = r"(?:channel|pass-?band|band|filter|line|wavelength|EUV|波段|通道|波长|滤光片|谱线)"
+
+
+_SMALL = set("aia hmi eit mdi sdo soho bbso".split())
+_LAUNCH = (
+    r"(?-i:[A-Z]{3,})(?:\s+(?:was|had\s+been|is|has\s+been|were))?(?:\s+(?:not|only|yet|even))*\s+(?:been\s+)?(?:launched|in\s+orbit)"
+    r"|(?-i:[A-Z]{3,})\s*(?:卫星)?(?:还|尚)?(?:没有|未)?(?:在)?(?:\d{4}年)?(?:才)?(?:发射|升空|上天)|\blaunch\s+of\s+(?-i:[A-Z]{3,})"
+)
+
+
+def _one_of(names: set[str]) -> str:
+    return "|".join(re.escape(name) for name in sorted(names, key=lambda n: (-len(n), n)))
+
+
+def _channel(row: Instrument) -> Found:
+    values = [("observatory", row.observatory), ("instrument", row.instrument), ("measurement", row.measurement)]
+    return [(kind, value) for kind, value in values if value]
+
+
+def _named(kind: str, names: set[str]) -> Pattern:
+    """Names are codes, written in capitals ("Swap" and "chase" are words); a few can be nothing else in small letters."""
+    known = {name.casefold(): name for name in names}
+    small = _one_of({name.lower() for name in names} & _SMALL)
+    either = rf"(?<![A-Za-z])(?:(?-i:{_one_of(names)}){'|' + small if small else ''})(?![A-Za-z\d])"
+    return pattern("", rf"{_LAUNCH}|{either}", lambda m: _name(m, kind, known))
+
+
+def _name(match: re.Match, kind: str, known: dict[str, str]) -> Found:
+    """A name, unless the words are about its launch: "before SDO was launched"."""
+    return [(kind, known[match.group().casefold()])] if match.group().casefold() in known else []
+
+
+def _measured(instrument: str, digits: str) -> tuple:
+    """171 is a channel of AIA; 6173 is no channel of HMI, but its wavelength."""
+    channels = {r.measurement for r in load_instruments() if r.instrument == instrument}
+    return ("measurement", digits) if digits in channels else ("wavelength_angstrom", float(digits))
+
+
+def _layer(match: re.Match) -> Found:
+    return [("layer", next(v for k, v in LAYER_WORDS.items() if match.group().lower().startswith(k)))]
+
+
+def _angstrom(text: str, factor: float = 1.0) -> Found:
+    value = number(text) if re.fullmatch(ZH_WORDS, text) else float(text.replace(",", ""))
+    return [("wavelength_angstrom", round(value * factor, 3))]
+
+
+_CHANNELS = {row.name: _channel(row) for row in load_instruments()}
+_OBSERVATORIES = {row.observatory for row in load_instruments()} - {""} | set(MORE_OBSERVATORIES)
+_INSTRUMENTS = {row.instrument for row in load_instruments()} - {""} | set(MORE_INSTRUMENTS)
+_WAVE = r"(?<![\d.,])(\d{1,3}(?:,\d{3})|\d{2,5}(?:\.\d+)?)"
+_UNIT = r"(?:Å|A\u030a|Angstroms?\b|Ångstr[öo]ms?\b|埃|(?-i:A)(?![A-Za-z]))"
+
+CHANNELS: list[Pattern] = [
+    pattern("", rf"(?-i:(?<![A-Za-z])({_one_of(set(_CHANNELS))}))(?![\w.])", lambda m: _CHANNELS[m[1]]),
+    pattern("", rf"(?-i:\b({_one_of(_INSTRUMENTS)}))(?:'s)?[\s/-]*(\d{{2,5}})(?!\d|[.:-]\d|\s*(?:nm|纳米))[\s-]*{_UNIT}?",
+            lambda m: [("instrument", m[1]), _measured(m[1], m[2])]),
+    pattern("", rf"{_WAVE}[\s-]*{_UNIT}", lambda m: _angstrom(m[1])),
+    pattern("zh", rf"({ZH_WORDS})\s*埃", lambda m: _angstrom(m[1])),
+    pattern("", r"(?<![\d.,])(\d{1,4}(?:\.\d+)?)[\s-]*(?:nm\b|nanomet(?:er|re)s?\b|纳米)", lambda m: _angstrom(m[1], 10)),
+    pattern("", r"(?<![\d.,])(\d?\.\d+)[\s-]*(?:μm|microns?\b|micromet(?:er|re)s?\b|微米)", lambda m: _angstrom(m[1], 1e4)),
+    pattern("", rf"(?:λ|wavelength\s+(?:of\s+|is\s+)?|波长为?)\s*=?\s*{_WAVE}(?!\d|\s*nm|\s*纳米)", lambda m: _angstrom(m[1])),
+    pattern("", rf"(?<![\d.,])({'|'.join(_CHANNEL_NUMBERS)})(?!\d)[\s-]*(?:is\s+(?:a|the)\s+)?{_CHANNEL_WORD}",
+            lambda m: _angstrom(m[1])),
+    pattern("", rf"{_WAVE}\s+is\s+(?:a|the)\s+wavelength", lambda m: _angstrom(m[1])),
+    pattern("", r"(?<![A-Za-z])H[-\s]?(?:alpha|α|阿尔法)(?![A-Za-z])|氢[-\s]?(?:alpha|α|阿尔法)", [("measurement", "H-alpha")]),
+    pattern("", r"\b(?:Lyman|Ly)[-\s]?(?:alpha|α)|莱曼[-\s]?(?:α|阿尔法)", []),
+]  # fmt: skip
+
+PICTURE: list[Pattern] = [
+    pattern("en", r"\bcoronal\s+(?:holes?|mass|loops?|rain|dimmings?|arcades?|streamers?|cavit)", []),
+    pattern("zh", r"日冕物质|日冕雨|冕洞|日冕环|日冕洞|冕环|日冕暗化", []),
+    pattern("en", r"\bphotospher(?:e|ic)\b|\bchromospher(?:e|ic)\b|\btransition\s+(?:region|layer)\b|\bcoron(?:a|al)\b", _layer),
+    pattern("zh", r"光球|色球|过渡(?:区|层)|日冕", _layer),
+    *(pattern("", regex, [("measurement", value)]) for regex, value in MEASUREMENT_WORDS.items()),
+    *(pattern("", rf"(?:{regex})", [claim]) for regex, claim in FULL_NAMES.items()),
+    _named("instrument", _INSTRUMENTS),
+    _named("observatory", _OBSERVATORIES),
+]  # fmt: skip

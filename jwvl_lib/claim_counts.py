@@ -1,0 +1,91 @@
+"""Claims of how many and whether at all: flares, regions, spots. Reads and writes nothing."""
+
+import re
+from collections.abc import Callable
+
+from jwvl_lib.claim_grammar import COMPARISON, EN_NUMBER, ZH_NUMBER, Found, Pattern, counted, pattern
+
+
+def _count(kind: str) -> Callable[[re.Match], Found]:
+    return lambda match: [(kind, counted(match))]
+
+
+def _spots_before(match: re.Match) -> Found | None:
+    """A number that leaves its noun out: "AR 12195 has 6 spots, AR 12193 just one"."""
+    return [("n_spots", counted(match))] if re.search(r"spots?\b", match.string[: match.start()]) else None
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# flares
+
+_GOES = r"(?<![A-Za-z\d])(?-i:([ABCMX]))"
+_EVENT = r"(?:solar\s+|X-ray\s+|long-duration\s+|impulsive\s+)*(?:flares?|flaring|events?|bursts?|eruptions?|activity)\b"
+_ZH_EVENT = r"(?:特?大|强|太阳|X射线|软X射线)*(?:耀斑|爆发|事件)"
+
+FLARES: list[Pattern] = [
+    # what M-class flares are in general
+    pattern("en", rf"{_GOES}[-\s]class\s+flares?\s+(?:are|is|have|release|last)s?\b(?!\s+(?:been|not|n't|seen|recorded|observed|absent|reported|present))|\bthan\s+(?:an?\s+)?{_GOES}[-\s]class\s+flares?", []),
+    pattern("zh", rf"{_GOES}级(?:耀斑)?的(?:峰值|流量|能量|强度|\S{{0,6}}倍)", []),
+    pattern("", rf"{_GOES}\s?(\d{{1,2}}\.\d)(?!\d|\.\d)", lambda m: [("flare", m[1] + m[2])]),
+    pattern("", rf"{_GOES}(\d{{1,2}})(?![\d.])(?=(?:[-\s]*(?:class|level))?\s*(?:{_EVENT}|级?的?{_ZH_EVENT}))",
+            lambda m: [("flare", m[1] + m[2])]),
+    pattern("", rf"{_GOES}(?:[-\s]*(?:class|level))\s*(?:{_EVENT})", lambda m: [("flare", m[1])]),
+    pattern("en", rf"{_GOES}[-\s]flares?\b", lambda m: [("flare", m[1])]),
+    pattern("", rf"{_GOES}\s?(?:级|类)(?:及?以上|或更强)?(?:的)?{_ZH_EVENT}", lambda m: [("flare", m[1])]),
+    # no flare at all, of whatever class
+    pattern("en", r"\b(?:no|without(?:\s+any)?|zero)\s+(?:(?:significant|major|notable|strong|solar|X-ray)\s+)*(?:flares?|flaring)\b(?!\s+(?:stations?|kernel|ribbon))",
+            [("flares_seen", "no")]),
+    pattern("zh", r"(?:没有|无|未见|未曾?发生|未出现|未爆发|没发生|没有发生|没有出现|未记录到|未观测到|未探测到)(?:任何|显著|明显|强|大)*的?(?:太阳|X射线)*耀斑",
+            [("flares_seen", "no")]),
+]  # fmt: skip
+
+# --------------------------------------------------------------------------------------------------------------------
+# regions and spots
+
+_ADJECTIVES = (
+    r"(?:\s+(?:NOAA[-\s]?)?(?:numbered|active|sunspot|distinct|separate|visible|main|bright|large|small|different|individual"
+    r"|NOAA|solar|such|magnetic|spotted|designated|catalogued|identified|spot-bearing)(?:,)?)*"
+)
+_REGIONS = _ADJECTIVES + r"\s+(?:regions?|(?:sun)?spot\s+groups?|groups?|ARs?)\b(?!\s+of\b)"
+_SOME = r"(?:a\s+total\s+of\s+|exactly\s+|only\s+|just\s+|some\s+|about\s+|roughly\s+|around\s+)?"
+# "two regions lie in the NE quadrant" counts a part, not the disk
+_PART = r"(?:NE|NW|SE|SW|north|south|east|west|limb|upper|lower|left|right)"
+_IN_PART = rf"(?!\s+(?:with\s+(?:sun)?spots\s+)?(?:[a-z]+\s+){{0,3}}(?:in|near|on|at|along)\s+the\s+(?:\w+\s+)?{_PART})"
+_RANGE = rf"(?P<n>{EN_NUMBER})(?:\s*(?:-|to|or|and)\s*(?P<m>{EN_NUMBER}))?(?P<more>\s*\+|\s+or\s+more)?(?P<fewer>\s+or\s+fewer|\s+or\s+less)?"
+_ZH_KIND = r"(?:有?编(?:了|过)?号的?|已编号的?|带黑子的?|有黑子的?|含黑子的?|活动的?|主要的?|可见的?|明显的?|不同的?|太阳|NOAA|独立的?)*\s*(?:活动区|黑子群)"
+_ZH_COUNT = rf"(?:{COMPARISON}\s*(?:可以?|能)?(?:看到|看出|数出|见到|辨认出)?\s*)?(?P<n>{ZH_NUMBER})(?:\s*(?:-|到|至|或)\s*(?P<m>{ZH_NUMBER}))?\s*"
+_ZH_MORE = r"(?:(?P<more>或更多|及以上|以上|或以上)的?)?"
+_MEASURE = r"(?:个|处|块|片|组|群|颗|粒)"
+_NONE = r"(?:没有|无|不存在|未见|未出现|看不到|看不见|不见|未发现|未观测到|缺乏|没)(?:任何|一个|到|有)*"
+
+COUNTS: list[Pattern] = [
+    pattern("en", rf"\b(?:no|without(?:\s+any)?|free\s+of|devoid\s+of|zero)(?:\s+other)?{_REGIONS}{_IN_PART}(?:\s+with\s+(?:sun)?spots)?",
+            lambda m: [] if "other" in m.group() else [("n_regions", 0)]),
+    pattern("en", r"\b(?:no|without(?:\s+any)?|free\s+of|devoid\s+of|lacks?(?:\s+any)?)(?:\s+(?:visible|discernible))?\s+(?:sun)?spots?\b(?!\s*groups?)|\bspot(?:less|-free)\b",
+            [("spots_visible", "no")]),
+    pattern("en", rf"\b{_SOME}(?:{COMPARISON}\s+)?(?:between\s+)?{_RANGE}{_REGIONS}{_IN_PART}", _count("n_regions")),
+    pattern("en", rf"\b(?P<n>{EN_NUMBER})\s+of\s+(?:them|which|these)\s+(?:are\s+|is\s+)?numbered", _count("n_regions")),
+    pattern("en", rf"\bthe\s+(?:only|sole|single|lone){_REGIONS}", [("n_regions", 1)]),
+    pattern("en", rf"\b(?:has|with|shows|contains|holds|just|only)\s+(?P<n>{EN_NUMBER})(?=\s+of\s+them|\s*[.;,)]|$)", _spots_before),
+    pattern("en", rf"\b(?:a\s+single|only\s+one|a\s+lone|just\s+one|a\s+solitary){_REGIONS}{_IN_PART}", [("n_regions", 1)]),
+    pattern("en", rf"\b(?:number|count)\s+of{_ADJECTIVES}\s+(?:regions|groups|ARs)(?:\s+on\s+the\s+dis[ck])?\s*(?:is|was|:|=|stands\s+at|equals)\s*(?:{COMPARISON}\s+)?(?P<n>{EN_NUMBER})",
+            _count("n_regions")),
+    pattern("en", rf"\b(?:sun)?spots\s*:\s*(?:{COMPARISON}\s+)?(?:between\s+)?{_RANGE}(?![\w.])", _count("n_spots")),
+    pattern("en", rf"(?:{COMPARISON}\s+)?(?:between\s+)?(?P<n>{EN_NUMBER})(?:\s*(?:-|to|or|and)\s*(?P<m>{EN_NUMBER}))?(?:\s+(?:visible|individual|separate|distinct|small|counted|dark))*\s+(?:sun)?spots\b(?!\s+groups?)",
+            _count("n_spots")),
+    pattern("en", r"\b(?:a\s+single|only\s+one|just\s+one|one|1)\s+(?:visible\s+|individual\s+)?(?:sun)?spot\b(?!\s+groups?)", [("n_spots", 1)]),
+    pattern("en", rf"\b(?:spot\s+count|number\s+of\s+(?:sun)?spots)(?:\s+in\s+\S+\s*\d*)?\s*(?:is|was|of|:|=|stands\s+at)\s*(?P<n>{EN_NUMBER})", _count("n_spots")),
+    pattern("en", r"\b(?:sun)?spots?\s+(?:is|are|can\s+be|cannot\s+be|can't\s+be)\s+(?P<no>not\s+)?(?:visible|seen)",
+            lambda m: [("spots_visible", "no" if "not" in m.group() or "can't" in m.group() else "yes")]),
+    pattern("zh", rf"第\s*{ZH_NUMBER}\s*{_MEASURE}", []),
+    pattern("zh", rf"(?<=\d{{4}})\s*(?:这|共|等)?(?P<n>[二两三四五六七八九十]|\d)个(?=[，。,.;；]|$)", _count("n_regions")),
+    pattern("zh", rf"{_NONE}\s*{_ZH_KIND}", [("n_regions", 0)]),
+    pattern("zh", rf"{_NONE}(?:可见的?|明显的?)*(?:太阳)?黑子(?!群|数)|黑子(?:均|都)?(?:不可见|看不见|看不到)|无黑子", [("spots_visible", "no")]),
+    pattern("zh", r"(?:可以?看到|可见到?|能看到|看得到|看得见)(?:明显的?)?(?:太阳)?黑子(?!群)|(?<!无)黑子(?:清晰)?可见", [("spots_visible", "yes")]),
+    pattern("zh", rf"{_ZH_COUNT}{_MEASURE}?\s*{_ZH_MORE}(?:个)?\s*{_ZH_KIND}", _count("n_regions")),
+    pattern("zh", rf"{_ZH_COUNT}群\s*{_ZH_MORE}(?:太阳)?黑子", _count("n_regions")),
+    pattern("zh", rf"(?:唯一|仅有)(?:的)?(?:一个)?{_ZH_KIND}", [("n_regions", 1)]),
+    pattern("zh", rf"(?:活动区|黑子群)(?:的)?(?:数目?量?|个数|总数)?\s*(?:共|总共|一共|有|为|是|达|:|共有|计)\s*{_ZH_COUNT}(?:个|处|群|块)?(?![号年\d])", _count("n_regions")),
+    pattern("zh", rf"{_ZH_COUNT}{_MEASURE}\s*{_ZH_MORE}(?:可见的?|大小不一的?|独立的?)*\s*(?:太阳)?黑子(?!群)", _count("n_spots")),
+    pattern("zh", rf"黑子(?:的)?(?:数目?量?|个数|总数)?\s*(?:共|总共|有|为|是|达|:|共有|约|计)*\s*{_ZH_COUNT}(?:个|颗)?(?![号年\d])", _count("n_spots")),
+]  # fmt: skip

@@ -1,0 +1,136 @@
+"""What all claim patterns are made of: text made plain, numbers in digits and words, a pattern. Reads and writes nothing.
+
+`plain` keeps every character at its place, so a span in the plain text is the same span in the text as written.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Value = str | int | float
+Found = list[tuple]  # (kind, value), or (kind, value, span) where the claim is only a part of the match
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One way of claiming something.
+
+    `language` is "" for what stands in texts of both languages (names, codes, ISO times). `values` turns a match into
+    claims: an empty list closes the stretch to later patterns without claiming anything ("coronal hole" says nothing
+    about the layer), None leaves it open to them.
+    """
+
+    language: str
+    regex: re.Pattern
+    values: Callable[[re.Match], Found | None]
+
+
+def pattern(language: str, regex: str, values: Callable[[re.Match], Found | None] | Found) -> Pattern:
+    r"""A pattern for plain text; letters fit in either case unless the regex says `(?-i:...)`.
+
+    ASCII: to `\b` and `\w` Chinese is no word, so that codes end where Chinese begins ("656.3 nm处").
+    """
+    return Pattern(language, re.compile(regex, re.I | re.A), values if callable(values) else lambda match: values)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# text made plain
+
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in "，；！？"}
+_LIKE = {
+    "-": "‐‑‒–−－—〜～﹣", "'": "’‘ʼ＇", '"': "“”", " ": "\u00a0\u2009\u202f\u3000\t*`$\\{}", "Å": "\u212b", "μ": "\u00b5",
+    "β": "ßϐ", "°": "˚º",
+}  # fmt: skip
+_PLAIN = _FULL_WIDTH | {ord(c): to for to, like in _LIKE.items() for c in like}
+
+
+def plain(text: str) -> str:
+    """The text with full-width letters and digits, odd dashes and spaces, quotes and mark-up made plain; same length."""
+    return text.translate(_PLAIN)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# numbers
+
+_ONES = "zero one two three four five six seven eight nine".split()
+_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_EN_VALUE = {word: n for n, word in enumerate(_ONES + _TEENS)} | {w: 10 * n for n, w in enumerate(_TENS, start=2)}
+_EN_VALUE |= {"a": 1, "dozen": 12, "couple": 2, "pair": 2, "single": 1, "lone": 1, "solitary": 1, "no": 0}
+_ONE, _TEEN, _TEN = ("|".join(words) for words in (_ONES, _TEENS, _TENS))
+_EN_SMALL = rf"(?:(?:{_TEN})(?:[-\s](?:{_ONE})\b)?|{_TEEN}|{_ONE})"
+EN_WORDS = rf"(?:(?:(?:{_ONE}|a)\s+thousand(?:,?\s+(?:and\s+)?)?)?(?:{_ONE}|a)\s+hundred(?:\s+(?:and\s+)?{_EN_SMALL})?"
+EN_WORDS += rf"|{_EN_SMALL})(?![a-z])"
+DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?!\d)"
+EN_NUMBER = rf"(?:(?<![\d.,:/+-])(?:{DIGITS})|\b{EN_WORDS})"
+ZH_WORDS = r"[零〇一二两三四五六七八九十百千]+"
+ZH_NEIGHBOURS = "一[二两]|[二两]三|三四|四五|五六|六七|七八|八九"  # "四五个" is four or five
+ZH_NUMBER = rf"(?:(?<![\d.,:/+-]){DIGITS}|{ZH_WORDS})"
+
+_ZH_VALUE = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
+_ZH_UNIT = {"十": 10, "百": 100, "千": 1000}
+
+
+def number(text: str) -> int:
+    """A number in digits ("2,740"), English words ("sixty-four") or Chinese ("六十四", "一七一")."""
+    digits = text.replace(",", "")
+    if digits.isdigit():
+        return int(digits)
+    return _zh_number(text) if re.fullmatch(ZH_WORDS, text) else _en_number(text)
+
+
+def _en_number(text: str) -> int:
+    total = current = 0
+    for word in re.findall(r"[a-z]+", text.lower()):
+        if word == "hundred":
+            current *= 100
+        elif word == "thousand":
+            total, current = 1000 * current, 0
+        else:
+            current += _EN_VALUE.get(word, 0)
+    return total + current
+
+
+def _zh_number(text: str) -> int:
+    if not set(text) & set(_ZH_UNIT):
+        return int("".join(str(_ZH_VALUE[c]) for c in text))
+    total = digit = 0
+    for c in text:
+        if c in _ZH_UNIT:
+            total, digit = total + (digit or 1) * _ZH_UNIT[c], 0
+        else:
+            digit = _ZH_VALUE[c]
+    return total + digit
+
+
+# comparisons: which end of the claimed interval a number is
+_AT_LEAST = r"at\s+least|no(?:t)?\s+(?:fewer|less)\s+than|a\s+minimum\s+of|>=|≥|至少有?|不少于|不低于|不下"
+# "loops over 3 regions" is a place, "with over 3 regions" a count
+_AFTER = "(?:" + "|".join(rf"(?<=\b{word}\s)" for word in "has have had with of to and at is are was were holds hosts covers spans shows contains".split()) + r"|^)"
+_MORE_THAN = rf"(?<!no\s)(?<!not\s)(?:more|greater|larger)\s+than|{_AFTER}(?:over|above)|exceed(?:s|ed|ing)?|upwards\s+of|>|超过|多于|大于|高于|逾|超"
+_AT_MOST = r"at\s+most|(?:no|not)\s+more\s+than|up\s+to|a\s+maximum\s+of|<=|≤|至多有?|最多有?|不超过|不多于|不大于"
+_LESS_THAN = rf"(?<!no\s)(?<!not\s)(?:fewer|less|smaller)\s+than|{_AFTER}(?:under|below)|<|少于|不足|不到|小于|低于"
+COMPARISON = rf"(?:(?P<least>{_AT_LEAST})|(?P<most>{_AT_MOST})|(?P<over>{_MORE_THAN})|(?P<under>{_LESS_THAN}))"
+
+
+def counted(match: re.Match) -> int | str:
+    """The count a match claims: 3, "1-2", "3+" from groups n, m (upper end), more ("or more") and `COMPARISON`."""
+    found = match.groupdict()
+    if re.fullmatch(ZH_NEIGHBOURS, found["n"]):
+        return interval(*(number(c) for c in found["n"]))
+    low = number(found["n"])
+    high = number(found["m"]) if found.get("m") else low
+    if found.get("least") or found.get("more"):
+        return interval(low, None)
+    if found.get("over"):
+        return interval(low + 1, None)
+    if found.get("most") or found.get("fewer"):
+        return interval(0, high)
+    return interval(0, low - 1) if found.get("under") and low else interval(low, high)
+
+
+def interval(low: int, high: int | None) -> int | str:
+    """A count as it is claimed: 3, "1-2" or, without an upper end, "3+"."""
+    if high is None:
+        return f"{low}+"
+    return low if low == high else f"{low}-{high}"
