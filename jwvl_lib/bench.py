@@ -1,7 +1,7 @@
 """Benchmark of a base and a tuned model: answers scored against truth and facts, as records, a table and bars.
 
 Reads the predictions that `jwvl_lib.asking` gathers. Writes nothing: notebook 05 stores `predictions.parquet`,
-`metrics.json` (`metrics_records`) and `table.md` (`table_md`).
+`metrics.json` (`metrics_records`) and `table.md` (`jwvl_lib.bench_table`).
 
 Beside the two models stands a cheat named `constant`: it sees no image and gives the most common answer to each kind
 of question. Its score is the `floor` of a record; a model has learned to see only by what it adds to that.
@@ -14,18 +14,20 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from jwvl_lib import claims, metrics
+from jwvl_lib import claims, metrics, nlg
 from jwvl_lib.asking import CONSTANT
 from jwvl_lib.facts import Fact
 
 MODELS = ("base", "tuned")
 TINY_STAMP = "TINY PROFILE, no result, never to be set beside the paper's"
 NO_JUDGE = "not run: no judge endpoint"
+BLEU_COUNTS = tuple(f"bleu_count_{k}" for k in range(10))
 # columns of `score` that records are made of
 SCORED = (
     *"model task prompt_id language where group_id target prediction correct choice_correct parsed guess blank".split(),
-    *"char_accuracy n_claims n_supported hallucinated".split(),
-    *metrics.NLG,
+    *"char_accuracy n_claims n_supported hallucinated unscored".split(),
+    *(f"{profile}.{name}" for profile in nlg.PAIR_PROFILES for name in nlg.NLG),
+    *BLEU_COUNTS,
 )
 Rows = Mapping[str, np.ndarray]
 TOGETHER = {"interpretation_qa": ("qa", "description"), "overall": ("qa", "ocr")}
@@ -48,7 +50,7 @@ def score(predictions: pd.DataFrame, facts: Mapping[str, Iterable[Fact]]) -> pd.
     )
     frame["guess"] = [1 / len(json.loads(c)) if c != "[]" else math.nan for c in frame.choices]
     frame[["correct", "choice_correct"]] = frame[["correct", "choice_correct"]].astype(float)
-    frame[list(metrics.NLG)] = metrics.nlg_pairs(frame.prediction, frame.target)
+    frame = frame.join(_text_scores(frame))
     verdicts = [
         _verdicts(p, facts.get(i, ()), language) if task == "description" else []
         for p, i, task, language in zip(frame.prediction, frame.image_id, frame.task, frame.language, strict=True)
@@ -57,6 +59,23 @@ def score(predictions: pd.DataFrame, facts: Mapping[str, Iterable[Fact]]) -> pd.
     frame["n_supported"] = [v.count("supported") for v in verdicts]
     frame["hallucinated"] = [float(len(v) > v.count("supported")) for v in verdicts]
     return frame
+
+
+def _text_scores(frame: pd.DataFrame) -> pd.DataFrame:
+    """BLEU and ROUGE of each answer under every profile, and the counts of its corpus BLEU."""
+    parts = [
+        pd.DataFrame(
+            nlg.pairs(frame.prediction, frame.target, profile),
+            columns=[f"{profile}.{name}" for name in nlg.NLG],
+            index=frame.index,
+        )
+        for profile in nlg.PAIR_PROFILES
+    ]
+    counts = pd.DataFrame(0.0, columns=BLEU_COUNTS, index=frame.index)
+    for language, part in frame.groupby("language"):
+        counts.loc[part.index] = nlg.bleu_statistics(part.prediction, part.target, language)
+    unscored = nlg.blank(frame.prediction, frame.target)
+    return pd.concat([*parts, counts], axis=1).assign(unscored=unscored.astype(float))
 
 
 def _parsed(prediction: str, choices: str) -> float:
@@ -79,9 +98,10 @@ def metrics_records(
 
     `profile` is the definition of the metric, `run_profile` that of the run. `group` is `simulated`, `real` or
     `general`. Of `n` items (claims for fact_precision) `n_failed` gave nothing to score: they count as wrong or zero,
-    but `swift_nlg` leaves them out. Intervals: 95 %, days resampled. `floor` is what the constant cheat scores,
-    `chance` that of guessing. A tuned record holds `difference`, tuned - base over the same items, with its interval.
-    BLEU and ROUGE are times 100, all else is in 0..1. A `value` of None has a `reason`.
+    but `swift_nlg` leaves them out; `strict` beside a BLEU or ROUGE counts them. Intervals: 95 %, days resampled.
+    `floor` is what the constant cheat scores, `chance` that of guessing. A tuned record holds `difference`, tuned -
+    base over the same items, with its interval. BLEU and ROUGE are times 100, all else is in 0..1. A `value` of None
+    has a `reason`.
     """
     options = {"n_resamples": n_bootstrap, "seed": seed}
     frame = scores.sort_values("annotation_id").assign(group_id=lambda f: pd.factorize(f.group_id)[0])
@@ -114,15 +134,16 @@ def _tasks(columns: Rows, part: np.ndarray) -> list[tuple[str, np.ndarray]]:
     return [(task, mask) for task, mask in masks if mask.any()]
 
 
-def _measures(task: str) -> list[tuple[str, str]]:
+def measures(task: str) -> list[tuple[str, str]]:
     """(metric, profile) of a task or family."""
-    nlg = [(name, profile) for profile in ("swift_nlg", "strict") for name in metrics.NLG]
+    text = [(name, profile) for profile in (*nlg.PAIR_PROFILES, "strict") for name in nlg.NLG]
+    text.append(("bleu_4", "sacrebleu"))
     if task == "ocr":
         return [("exact_match", "nfkc"), ("char_accuracy", "levenshtein")]
     if task == "description":
-        return [*nlg, ("fact_precision", "claims"), ("hallucination_rate", "claims")]
+        return [*text, ("fact_precision", "claims"), ("hallucination_rate", "claims")]
     if task == "interpretation_qa":
-        return nlg
+        return text
     if task == "overall":
         return [("accuracy", "greedy")]
     closed = [("accuracy", "greedy"), ("accuracy", "choice"), ("parse_coverage", "greedy")]
@@ -132,7 +153,7 @@ def _measures(task: str) -> list[tuple[str, str]]:
 def _task_records(by_model: Mapping[str, Rows], head: Mapping, options: dict) -> list[dict]:
     """One record a measure and model, `floor` and `chance` on each, the paired difference on that of `tuned`."""
     records = []
-    for metric, profile in _measures(head["task"]):
+    for metric, profile in measures(head["task"]):
         value = {m: _value(rows, metric, profile, options) for m, rows in by_model.items()}
         floor = value[CONSTANT]["value"] if CONSTANT in value else None
         for model in (m for m in MODELS if m in value):
@@ -146,9 +167,12 @@ def _task_records(by_model: Mapping[str, Rows], head: Mapping, options: dict) ->
 def _column(rows: Rows, metric: str, profile: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Numerator, denominator and failure of each item: a mean is sum(numerator) / sum(denominator)."""
     one = np.ones(len(rows["correct"]))
-    if metric in metrics.NLG:
-        failed = np.isnan(rows[metric])
-        return np.nan_to_num(rows[metric]), one if profile == "strict" else one - failed, failed
+    if metric in nlg.NLG:
+        values = rows[f"{'swift_nlg' if profile == 'strict' else profile}.{metric}"]
+        left_out, failed = np.isnan(values), rows["unscored"] > 0
+        if profile == "strict":
+            return np.where(failed, 0.0, np.nan_to_num(values)), one, failed
+        return np.nan_to_num(values), one - left_out, failed
     if metric == "fact_precision":
         return rows["n_supported"], rows["n_claims"], rows["n_claims"] == 0
     if metric == "hallucination_rate":
@@ -165,6 +189,8 @@ def _value(rows: Rows, metric: str, profile: str, options: dict) -> dict:
         texts = rows["prediction"], rows["target"]
         low, high = metrics.macro_f1_interval(*texts, rows["group_id"], **options)
         value, n, failed = metrics.macro_f1(*texts), len(rows["target"]), (rows["parsed"] == 0).sum()
+    elif profile == "sacrebleu":
+        return _corpus_bleu(rows, options)
     else:
         numerator, denominator, fails = _column(rows, metric, profile)
         n, failed = denominator.sum(), fails.sum()
@@ -172,7 +198,25 @@ def _value(rows: Rows, metric: str, profile: str, options: dict) -> dict:
         low, high = metrics.interval(numerator, rows["group_id"], weights=denominator, **options)
     record = {"value": _number(value), "n": int(n), "n_failed": int(failed)}
     record |= {"ci_low": _number(low), "ci_high": _number(high)}
+    if metric in nlg.NLG:  # what the mean is with every failed item counted as zero
+        record["strict"] = _number(np.where(rows["unscored"] > 0, 0.0, numerator).sum() / len(numerator))
     return record if record["value"] is not None else record | {"reason": "nothing to score"}
+
+
+def _corpus_bleu(rows: Rows, options: dict) -> dict:
+    """sacrebleu's corpus BLEU, with its signature. Empty answers are part of the corpus: `strict` changes nothing."""
+    record = {"n": len(rows["target"]), "n_failed": int(rows["unscored"].sum())}
+    languages = set(rows["language"])
+    if len(languages) > 1:
+        empty = {"value": None, "ci_low": None, "ci_high": None, "strict": None}
+        return record | empty | {"reason": "a corpus BLEU has one tokenizer: see zh and en"}
+    counts = np.stack([rows[name] for name in BLEU_COUNTS], axis=1)
+    low, high = metrics.statistic_interval(nlg.corpus_bleu, counts, rows["group_id"], **options)
+    value = _number(nlg.corpus_bleu(counts.sum(axis=0)))
+    signature = nlg.sacrebleu_signature(languages.pop())
+    return record | {
+        "value": value, "ci_low": _number(low), "ci_high": _number(high), "strict": value, "signature": signature,
+    }  # fmt: skip
 
 
 def _chance(rows: Rows, profile: str) -> float | None:
@@ -183,7 +227,7 @@ def _chance(rows: Rows, profile: str) -> float | None:
 
 def _difference(by_model: Mapping[str, Rows], model: str, metric: str, profile: str, options: dict) -> dict:
     names = ("difference", "difference_low", "difference_high")
-    if model != "tuned" or "base" not in by_model or metric in ("macro_f1", "fact_precision"):
+    if model != "tuned" or "base" not in by_model or metric in ("macro_f1", "fact_precision") or profile == "sacrebleu":
         return dict.fromkeys(names)
     base, tuned = (
         np.where(denominator > 0, numerator, np.nan)
@@ -210,7 +254,7 @@ def _number(value: float) -> float | None:
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# table and bars
+# looking records up
 
 
 def find(records: Iterable[Mapping], **wanted: str) -> dict | None:
@@ -221,77 +265,6 @@ def find(records: Iterable[Mapping], **wanted: str) -> dict | None:
 def stamp(run_profile: str) -> str:
     """What stands above every table and figure: which run profile made the numbers, and what they are worth."""
     return TINY_STAMP if run_profile in ("tiny", "smoke") else f"profile {run_profile}"
-
-
-def table_md(records: Sequence[Mapping]) -> str:
-    """`table.md`: a table a group; base and tuned side by side with interval and n, floor and chance beside them."""
-    lines = [f"# Benchmark\n\n**{stamp(records[0]['run_profile'])}**\n"]
-    for where, title in TITLES.items():
-        rows = [r for r in records if r["group"] == where]
-        if not rows:
-            continue
-        lines.append(f"## {title}\n")
-        lines.append("| task | metric @ profile | language | chance | sees nothing | base | tuned | tuned - base |")
-        lines.append("|---|---|---|---|---|---|---|---|")
-        keys = {(r["task"], r["metric"], r["profile"], r["language"]) for r in rows if _shown(r)}
-        lines += [_table_row(rows, *key) for key in sorted(keys, key=_place)]
-        lines.append("")
-    lines.append(
-        "`n` items; `failed`: no usable answer, counted as wrong or zero (left out by `swift_nlg`). Intervals: 95 %,"
-        " days resampled. `sees nothing`: the most common answer to each kind of question. BLEU, ROUGE: times 100."
-        " `strict` is shown where it differs from `swift_nlg`."
-    )
-    return "\n".join(lines) + "\n"
-
-
-def _shown(record: Mapping) -> bool:
-    """The table leaves to `metrics.json` what repeats itself."""
-    if record["profile"] == "strict":
-        return record["language"] == "all" and record["n_failed"] > 0
-    if record["metric"] == "parse_coverage":
-        return record["task"] in ("qa", "general") and record["language"] == "all"
-    return record["language"] == "all" or record["task"] in ("qa", "ocr", "description")
-
-
-def _place(key: tuple[str, str, str, str]) -> tuple:
-    """The paper's rows first, then the parts of each task; a measure's languages together."""
-    task, metric, profile, language = key
-    whole, _, part = task.partition(".")
-    order = ("interpretation_qa", "ocr", "overall", "qa", "description", "general").index(whole)
-    measures = [("judge_score", "judge"), *_measures(task)]
-    return order, part, measures.index((metric, profile)), ("all", "zh", "en").index(language)
-
-
-def _table_row(rows: Sequence[Mapping], task: str, metric: str, profile: str, language: str) -> str:
-    base, tuned = (
-        find(rows, task=task, metric=metric, profile=profile, language=language, model=m) or {} for m in MODELS
-    )
-    floor, chance = ((tuned or base)[name] for name in ("floor", "chance"))
-    digits = 1 if metric in metrics.NLG else 3
-    cells = [_cell(digits, chance), _cell(digits, floor), _model_cell(digits, base), _model_cell(digits, tuned)]
-    return "| " + " | ".join([task, f"{metric} @ {profile}", language, *cells, _difference_cell(digits, tuned)]) + " |"
-
-
-def _cell(digits: int, *values: float | None) -> str:
-    """A value, or a value with its interval; empty where there is none."""
-    shown = [f"{v:.{digits}f}" for v in values if v is not None]
-    return f"{shown[0]} [{shown[1]}, {shown[2]}]" if len(shown) == 3 else shown[0] if shown else ""
-
-
-def _model_cell(digits: int, record: Mapping) -> str:
-    if not record:
-        return "not asked"
-    if record["value"] is None:
-        return f"{record['reason']} (n={record['n']})"
-    failed = f", failed={record['n_failed']}" if record["n_failed"] else ""
-    return f"{_cell(digits, record['value'], record['ci_low'], record['ci_high'])} (n={record['n']}{failed})"
-
-
-def _difference_cell(digits: int, record: Mapping) -> str:
-    if record.get("difference") is None:
-        return ""
-    span = (record[name] for name in ("difference", "difference_low", "difference_high"))
-    return f"{'+' * (record['difference'] > 0)}{_cell(digits, *span)} (n={record['n']})"
 
 
 def bars(records: Sequence[Mapping]) -> dict[str, bool]:

@@ -1,151 +1,17 @@
-"""Metrics of the benchmark, as pure functions on strings and arrays. Reads and writes nothing.
+"""Metrics of the benchmark that are no BLEU and no ROUGE, and the intervals of all. Reads and writes nothing.
 
-A number is only comparable under its profile. `swift_nlg` is what ModelScope Swift, the toolkit of the JW-VL paper,
-computes as BLEU-4 and ROUGE (`swift/metrics/nlg.py`, the form that skips a pair with an empty side): jieba tokens,
-NLTK's `sentence_bleu` with smoothing method 3, the F of the `rouge` 1.0.1 package, the mean over the pairs kept,
-times 100. `strict` is the same with every pair that cannot be scored counted as zero. Other tools give 13.7 to 62.2
-on the same English strings, so never compare across profiles.
-
-The original is recursive and fails beyond some 500 tokens, and on a text without words ("."); this one does not.
+Pure functions on strings and arrays. BLEU and ROUGE under their profiles stand in `jwvl_lib.nlg`.
 """
 
 import functools
-import logging
 import math
-import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import jieba
 import numpy as np
 from numpy.typing import ArrayLike
 from rapidfuzz.distance import Levenshtein
-
-NLG = ("bleu_4", "rouge_1", "rouge_2", "rouge_l")
-_EPSILON = 1e-8  # of the `rouge` package, in the denominator of its F
-
-# --------------------------------------------------------------------------------------------------------------------
-# text against text: swift_nlg
-
-
-@functools.cache
-def _tokenizer() -> jieba.Tokenizer:
-    """A tokenizer of our own: no user dictionary of another caller, no cache shared in the temporary folder.
-
-    jieba unmarshals whatever file lies at <temporary folder>/jieba.cache, which any local user may have put there.
-    """
-    jieba.setLogLevel(logging.WARNING)
-    tokenizer = jieba.Tokenizer()
-    with tempfile.TemporaryDirectory(prefix="jwvl-jieba-") as private:
-        tokenizer.tmp_dir = private
-        tokenizer.initialize()
-    return tokenizer
-
-
-def tokens(text: str) -> list[str]:
-    """jieba tokens without blanks. Newlines stay tokens, as in the original: BLEU counts them, ROUGE does not."""
-    return [word for raw in _tokenizer().cut(text) if (word := raw.strip(" "))]
-
-
-def _bleu_4(reference: list[str], hypothesis: list[str]) -> float:
-    """NLTK's sentence_bleu: uniform weights to 4-grams, smoothing method 3 (NIST), brevity penalty."""
-    log_precision, smoothing = 0.0, 1
-    for n in range(1, 5):
-        counts, known = (Counter(zip(*(s[i:] for i in range(n)), strict=False)) for s in (hypothesis, reference))
-        matched, total = (counts & known).total(), max(1, counts.total())
-        if not matched:
-            if n == 1:
-                return 0.0
-            matched, smoothing = 1 / 2**smoothing, smoothing + 1
-        log_precision += math.log(matched / total) / 4
-    return math.exp(log_precision + min(0.0, 1 - len(reference) / len(hypothesis)))
-
-
-def _sentences(words: list[str]) -> list[list[str]]:
-    """As `rouge` 1.0.1 cuts: at every full stop, even within 12.5; a blank piece is a sentence of one empty word."""
-    return [" ".join(piece.split()).split(" ") for piece in " ".join(words).split(".") if piece]
-
-
-def _f_measure(n_overlap: int, n_hypothesis: int, n_reference: int) -> float:
-    precision, recall = (n_overlap / n if n else 0.0 for n in (n_hypothesis, n_reference))
-    return 2 * precision * recall / (precision + recall + _EPSILON)
-
-
-def _rouge_n(reference: list[str], hypothesis: list[str], n: int) -> float:
-    """F over sets of n-grams, as `rouge` does by default (a repeated n-gram counts once)."""
-    ours, theirs = (set(zip(*(s[i:] for i in range(n)), strict=False)) for s in (hypothesis, reference))
-    return _f_measure(len(ours & theirs), len(ours), len(theirs))
-
-
-def _lcs_words(reference: list[str], hypothesis: list[str]) -> set[str]:
-    """Words of the longest common subsequence that the `rouge` package's backtracking finds.
-
-    There are several such subsequences and the union over sentences depends on which is taken: so the table is filled
-    row by row in numpy and one bit a cell is kept (is the cell above larger than the one to the left), n*m/8 bytes.
-    """
-    code = {word: i for i, word in enumerate(dict.fromkeys([*reference, *hypothesis]))}
-    columns = np.array([code[word] for word in hypothesis])
-    above, go_up = np.zeros(len(columns) + 1, dtype=np.int32), []
-    for word in reference:
-        best = np.where(columns == code[word], above[:-1] + 1, above[1:])
-        row = np.concatenate(([0], np.maximum.accumulate(best)))
-        go_up.append(np.packbits(above[1:] > row[:-1]))
-        above = row
-    found, i, j = set(), len(reference), len(hypothesis)
-    while i and j:
-        if reference[i - 1] == hypothesis[j - 1]:
-            i, j = i - 1, j - 1
-            found.add(reference[i])
-        elif go_up[i - 1][(j - 1) >> 3] >> (7 - ((j - 1) & 7)) & 1:
-            i -= 1
-        else:
-            j -= 1
-    return found
-
-
-def _rouge_l(reference: list[list[str]], hypothesis: list[list[str]]) -> float:
-    """Summary level: the union over sentences of the words of their common subsequences."""
-    union = set().union(*(_lcs_words(r, h) for r in reference for h in hypothesis))
-    n_reference, n_hypothesis = (len(set().union(*sentences)) for sentences in (reference, hypothesis))
-    return _f_measure(len(union), n_hypothesis, n_reference)
-
-
-@functools.lru_cache(maxsize=50_000)
-def _nlg_pair(prediction: str, reference: str) -> tuple[float, ...]:
-    """The four scores times 100, NaN where either side has no word to score."""
-    ours, theirs = tokens(prediction), tokens(reference)
-    our_sentences, their_sentences = _sentences(ours), _sentences(theirs)
-    if not our_sentences or not their_sentences:
-        return (math.nan,) * 4
-    our_words, their_words = (sum(s, []) for s in (our_sentences, their_sentences))
-    scores = (
-        _bleu_4(theirs, ours),
-        _rouge_n(their_words, our_words, 1),
-        _rouge_n(their_words, our_words, 2),
-        _rouge_l(their_sentences, our_sentences),
-    )
-    return tuple(100 * score for score in scores)
-
-
-def nlg_pairs(predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:
-    """(n, 4) array of BLEU-4, ROUGE-1, ROUGE-2 and ROUGE-L times 100, a row a pair; NaN where it cannot be scored."""
-    pairs = [_nlg_pair(p, r) for p, r in zip(predictions, references, strict=True)]
-    return np.array(pairs, dtype=float).reshape(-1, 4)
-
-
-def swift_nlg(predictions: Sequence[str], references: Sequence[str], *, strict: bool = False) -> dict[str, float]:
-    """Mean BLEU-4 and ROUGE-1/2/L times 100, with `n` and `n_failed`; see the module's head for the definition.
-
-    Pairs with an empty side are left out of the mean and counted in `n_failed`; with `strict` they count as zero.
-    Where no pair is left the four values are NaN.
-    """
-    pairs = nlg_pairs(predictions, references)
-    failed = np.isnan(pairs[:, 0])
-    kept = np.where(failed[:, None], 0.0, pairs) if strict else pairs[~failed]
-    means = kept.mean(axis=0) if len(kept) else np.full(4, np.nan)
-    return dict(zip(NLG, means.tolist(), strict=True)) | {"n": len(kept), "n_failed": int(failed.sum())}
-
 
 # --------------------------------------------------------------------------------------------------------------------
 # text against text: exact and by character
@@ -218,13 +84,13 @@ def overall(values: ArrayLike, n: ArrayLike) -> float:
 
 
 @functools.lru_cache(maxsize=32)
-def _weights(n_groups: int, n_resamples: int, seed: int) -> np.ndarray:
+def resample_counts(n_groups: int, n_resamples: int, seed: int) -> np.ndarray:
     """(n_resamples, n_groups): how often a resample drew each group."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)
 
 
-def _interval(samples: np.ndarray, level: float) -> tuple[float, float]:
+def percentile_interval(samples: np.ndarray, level: float) -> tuple[float, float]:
     samples = samples[np.isfinite(samples)]
     if not len(samples):
         return math.nan, math.nan
@@ -252,9 +118,29 @@ def interval(
     if len(names) < 2:
         return math.nan, math.nan
     sums = np.stack([np.bincount(index, column, len(names)) for column in (values, weights)], axis=1)
-    numerator, denominator = (_weights(len(names), n_resamples, seed) @ sums).T
+    numerator, denominator = (resample_counts(len(names), n_resamples, seed) @ sums).T
     with np.errstate(invalid="ignore", divide="ignore"):
-        return _interval(numerator / denominator, level)
+        return percentile_interval(numerator / denominator, level)
+
+
+def statistic_interval(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    counts: np.ndarray,
+    groups: Sequence[str],
+    *,
+    n_resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """`interval` of a statistic of summed counts, such as a corpus BLEU: (n, k) counts, whole groups resampled.
+
+    `statistic` takes (n_resamples, k) sums and gives one value a row.
+    """
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < 2:
+        return math.nan, math.nan
+    sums = np.stack([np.bincount(index, column, len(names)) for column in np.asarray(counts, dtype=float).T], axis=1)
+    return percentile_interval(statistic(resample_counts(len(names), n_resamples, seed) @ sums), level)
 
 
 def paired_difference(
@@ -281,5 +167,5 @@ def macro_f1_interval(
     names, index = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < 2:
         return math.nan, math.nan
-    drawn = _weights(len(names), n_resamples, seed)
-    return _interval(_f1(*(drawn @ counts for counts in _class_counts(predictions, targets, index))), level)
+    drawn = resample_counts(len(names), n_resamples, seed)
+    return percentile_interval(_f1(*(drawn @ counts for counts in _class_counts(predictions, targets, index))), level)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from jwvl_lib import artifacts, asking, bench, facts, metrics
+from jwvl_lib import artifacts, asking, bench, bench_table, facts, metrics
 from jwvl_lib.general_task import GeneralItem
 
 VIEWS = ("SDO/AIA 171", "SDO/HMI magnetogram", "GONG H-alpha")
@@ -296,7 +296,7 @@ def test_judge_rows_are_named_and_not_made_up(records):
 
 
 def test_table_is_stamped_and_no_number_stands_without_its_n(records):
-    table = bench.table_md(records)
+    table = bench_table.table_md(records)
     assert "TINY PROFILE, no result, never to be set beside the paper's" in table.splitlines()[2]
     rows = [[c.strip() for c in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("| ")]
     cells = [cell for row in rows if row[0] != "task" for cell in row[5:] if cell]
@@ -304,7 +304,7 @@ def test_table_is_stamped_and_no_number_stands_without_its_n(records):
     assert [c for c in cells if "(n=" not in c] == []
     assert "not run: no judge endpoint (n=0)" in table
     assert "bleu_4 @ swift_nlg" in table
-    assert "profile qwen7b" in bench.table_md([r | {"run_profile": "qwen7b"} for r in records])
+    assert "profile qwen7b" in bench_table.table_md([r | {"run_profile": "qwen7b"} for r in records])
 
 
 def test_bars_hold_for_what_deserves_them_only(records, world, items, general):
@@ -324,6 +324,6 @@ def test_one_model_alone_and_one_task_alone_are_reported(world, items, general):
     tuned = asking.ask(items[items.task == "ocr"], asking.image_opener(world[0], items), *oracle(items), "tuned")
     records = bench.metrics_records(bench.score(tuned, {}), run_profile="tiny", n_bootstrap=50)
     assert {r["model"] for r in records if r["value"] is not None} == {"tuned"}
-    assert "not asked" in bench.table_md(records)
+    assert "not asked" in bench_table.table_md(records)
     assert all(r["floor"] is None for r in records)
     assert not math.isnan(records[0]["value"])
