@@ -309,7 +309,9 @@ def train(archive: str | Path, unseen_archive: str | Path | None = None) -> dict
         years = f"{later.days['fold'].min()}-{later.days['fold'].max()}"
         records.append(verify(later, *unseen(s, model, later), f"years never seen, {years}"))
         provenance["unseen"] = more.provenance
-    head = {"recipe": RECIPE, "years": [int(first), int(last)], "n_region_days": len(s.cases), "n_days": len(s.days)}
+    name = f"flare model: ridge logistic regressions, trained on {len(s.cases)} region-days of {first}-{last}"
+    head = {"name": name, "recipe": RECIPE, "years": [int(first), int(last)]}
+    head |= {"n_region_days": len(s.cases), "n_days": len(s.days)}
     climatology = {k: float(s.cases[k].mean()) for k in LEVELS}
     verification = {k: [row for r in records for row in r[k]] for k in records[0]}
     return {**head, "climatology": climatology, "provenance": provenance, "verification": verification, **model}

@@ -161,10 +161,18 @@ def _chance(report: dict) -> dict | None:
         return None
     r = max(rated, key=lambda r: (r["p_m"]["value"], r["noaa_ar"]))
     p, (first, last) = r["p_m"], report["rates"]["years"]
+    interval = f"{percent(p['value'])} (90% interval {percent(p['low'])} to {percent(p['high'])})"
+    if report["rates"].get("method") == "flare_model":
+        interval_zh = f"{percent(p['value'])}（90%区间{percent(p['low'])}至{percent(p['high'])}）"
+        return {
+            "en": f"By this project's flare model the likeliest to flare is {r['noaa_ar']}: its chance of an M-class "
+            f"or stronger flare within a day is {interval}.",
+            "zh": f"按本项目的耀斑模型，{r['noaa_ar']}爆发的可能性最高：一天内出现M级或更强耀斑的概率为{interval_zh}。",
+            "evidence": r["evidence"],
+        }
     return {
         "en": f"By the record of {first}-{last} the likeliest to flare is {r['noaa_ar']}: a region of class "
-        f"{r['mcintosh_class']} has a chance of {percent(p['value'])} (90% interval {percent(p['low'])} to "
-        f"{percent(p['high'])}) of an M-class or stronger flare within a day.",
+        f"{r['mcintosh_class']} has a chance of {interval} of an M-class or stronger flare within a day.",
         "zh": f"按{first}—{last}年的记录，{r['noaa_ar']}爆发的可能性最高：{r['mcintosh_class']}类活动区一天内出现M级或"
         f"更强耀斑的概率为{percent(p['value'])}（90%区间{percent(p['low'])}至{percent(p['high'])}）。",
         "evidence": [*r["evidence"], *report["rates"]["evidence"]],

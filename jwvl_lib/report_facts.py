@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from jwvl_lib import rates, report_flares, report_products, report_watch, swpc
+from jwvl_lib import rates, report_chances, report_flares, report_products, report_watch, swpc
 from jwvl_lib.report_flares import activity_level, goes_flux
 from jwvl_lib.report_products import Products, Summary, evidence
 from jwvl_lib.report_sources import DAYS_BACK, STALE_DAYS, Source, parse_date
@@ -58,6 +58,7 @@ def read_day(sources: Iterable[Source], report_date: str, convention: str = "swp
     regions = [_region(r, found, current, table, rate_source, flares) for r in summary.spotted] if summary else []
     past = {d: report_flares.xray_flares(e.rows) for d, e in found.events.items() if _recent(d, current)}
     regions = [_with_background(r, found, current, past) for r in regions]
+    regions, chances = report_chances.with_model(regions, found, current, day, sources)
     warnings = [*found.warnings, *report_products.gaps(found, day, current)]
     warnings += [w for r in regions for w in _class_warning(r)]
     facts = {
@@ -82,6 +83,7 @@ def read_day(sources: Iterable[Source], report_date: str, convention: str = "swp
         "rates": {
             **{k: table[k] for k in ("years", "n_region_days", "k", "climatology")},
             "evidence": _rate_heads(rate_source),
+            **chances,
         },
     }
     return Day(facts, warnings)

@@ -95,7 +95,7 @@ class _Known:
             return "probability"
         if value is not None and value == int(value) and 0 <= value <= len(cited):
             return "count"
-        if value is not None and len(texts) <= 4 and _is_difference(value, texts):
+        if value is not None and _is_difference(value, texts[:4]):
             return "difference"
         if value in {line for _, line in cited}:
             return "line number"
@@ -105,7 +105,11 @@ class _Known:
 def _chances(report: dict) -> set[str]:
     """Every probability as text, in the roundings of the page."""
     values = [v for r in report["regions"] for k in ("p_c", "p_m", "p_x") if r[k] for v in r[k].values()]
-    values += report["rates"]["climatology"].values()
+    rated = report["rates"]
+    tables = [rated, *filter(None, [rated["model"]])]
+    values += [v for table in tables for v in table["climatology"].values()]
+    values += [v for p in (rated["model"] or {}).get("disk", {}).values() for v in p.values()]
+    values += [v for r in report["regions"] for p in r.get("mcintosh_chances", {}).values() for v in p.values()]
     values = [v for v in values if isinstance(v, int | float)]
     return {"0.1%"} | {f"{100 * v:.{d}f}%" for v in values for d in (0, 1)}
 

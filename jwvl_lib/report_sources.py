@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from jwvl_lib import rates, swpc_products
+from jwvl_lib import flare_model, rates, swpc_products
 from jwvl_lib.swpc import SwpcFormatError
 
 DAYS_BACK = 7  # how far back a region's history is looked for
@@ -89,7 +89,7 @@ def _locate(folder: Path, name: str) -> Path | None:
 
 
 def gather(report_date: str, swpc_dir: str | Path, origins: dict[str, dict] | None = None) -> list[Source]:
-    """The sources of a report: the bytes of `find_texts`, the lines of each JSON product, the table of flare rates.
+    """The sources of a report: the bytes of `find_texts`, the lines of each JSON product, flare rates and model.
 
     `origins` maps a file name to its `url` and `fetched_utc` (written by `swpc_web`).
     """
@@ -97,7 +97,8 @@ def gather(report_date: str, swpc_dir: str | Path, origins: dict[str, dict] | No
     for path in find_texts(report_date, swpc_dir):
         origin = (origins or {}).get(path.name, {})
         sources += from_bytes(path.name, path.read_bytes(), origin.get("url", ""), origin.get("fetched_utc"))
-    return [*sources, Source("flare_rates", rates.TABLE_FILE.name, rates.TABLE_FILE.read_bytes())]
+    shipped = {"flare_rates": rates.TABLE_FILE, "flare_model": flare_model.MODEL_FILE}
+    return [*sources, *(Source(name, path.name, path.read_bytes()) for name, path in shipped.items())]
 
 
 def from_bytes(name: str, raw: bytes, url: str = "", fetched_utc: str | None = None) -> list[Source]:
