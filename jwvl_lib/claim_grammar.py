@@ -60,12 +60,12 @@ _EN_VALUE |= {"a": 1, "dozen": 12, "couple": 2, "pair": 2, "single": 1, "lone": 
 _ONE, _TEEN, _TEN = ("|".join(words) for words in (_ONES, _TEENS, _TENS))
 _EN_SMALL = rf"(?:(?:{_TEN})(?:[-\s](?:{_ONE})\b)?|{_TEEN}|{_ONE})"
 EN_WORDS = rf"(?:(?:(?:{_ONE}|a)\s+thousand(?:,?\s+(?:and\s+)?)?)?(?:{_ONE}|a)\s+hundred(?:\s+(?:and\s+)?{_EN_SMALL})?"
-EN_WORDS += rf"|{_EN_SMALL})(?![a-z])"
+EN_WORDS += rf"|{_EN_SMALL}|(?:(?:half\s+)?a\s+)?dozen|a\s+(?:couple|pair)\s+of)(?![a-z])"
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?!\d)"
-EN_NUMBER = rf"(?:(?<![\d.,:/+-])(?:{DIGITS})|\b{EN_WORDS})"
+EN_NUMBER = rf"(?:(?<![\d.,/+-])(?<!\d:)(?:{DIGITS})|\b{EN_WORDS})"
 ZH_WORDS = r"[零〇一二两三四五六七八九十百千]+"
 ZH_NEIGHBOURS = "一[二两]|[二两]三|三四|四五|五六|六七|七八|八九"  # "四五个" is four or five
-ZH_NUMBER = rf"(?:(?<![\d.,:/+-]){DIGITS}|{ZH_WORDS})"
+ZH_NUMBER = rf"(?:(?<![\d.,/+-])(?<!\d:){DIGITS}|{ZH_WORDS})"
 
 _ZH_VALUE = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _ZH_UNIT = {"十": 10, "百": 100, "千": 1000}
@@ -84,6 +84,8 @@ def _en_number(text: str) -> int:
     for word in re.findall(r"[a-z]+", text.lower()):
         if word == "hundred":
             current *= 100
+        elif word == "dozen":
+            current = 6 if "half" in text.lower() else 12
         elif word == "thousand":
             total, current = 1000 * current, 0
         else:

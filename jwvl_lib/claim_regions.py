@@ -31,7 +31,9 @@ def _numbers(match: re.Match) -> Found:
         return []
     at = match.start()
     digits = re.finditer(r"(?<!\d)\d{3,5}(?!\d)", match.group())
-    return [("noaa_ar", int(d.group()), (at + d.start() * (i > 0), at + d.end())) for i, d in enumerate(digits)]
+    # "three active regions 1, 2, 3": the noun is left to the count
+    plural = _PLURAL.match(match.group()) is not None or match.string[at - 1 : at] in tuple("个处群块")
+    return [("noaa_ar", int(d.group()), (at + d.start() * (plural or i > 0), at + d.end())) for i, d in enumerate(digits)]
 
 
 _REMEMBERED = re.compile(
@@ -39,6 +41,8 @@ _REMEMBERED = re.compile(
     r"(?:(?:early|late|mid)[-\s]?)?(?:(?:19|20)\d\d|January|February|March|April|June|July|August|September|October|November|December)"
     r"|(?:号|活动区)?(?:当年|当时|那样|那时|在(?:19|20)\d\d年)", re.I,
 )  # fmt: skip
+
+_PLURAL = re.compile(r"(?:[a-z]+\s+)*(?:regions|groups)\b", re.I)
 
 NUMBERS: list[Pattern] = [
     pattern("en", rf"\b(?:{_REGION_WORD}|number){_NO}\d{{4,5}}(?!\d|\.\d|:\d|-\d|\s*(?:Å|Angstrom|nm|spots|is\s+a\s+(?:wave|channel))){_LIST}", _numbers),
@@ -85,10 +89,10 @@ PLACES: list[Pattern] = [
     pattern("en", rf"{_EN_LON}{_DEG}(?P<ew>east|west)(?:\s+(?:of|from)\s+(?:the\s+)?(?:central\s+)?meridian)?\s*(?:,|and|,\s*and)?\s*{_EN_LAT}{_DEG}"
             r"(?P<ns>north|south)\b", _location),
     pattern("zh", rf"(?P<ew>[东西])经\s*(?P<lon>{ZH_NUMBER}){_DEG}[,，、和]?\s*(?P<ns>[南北])纬\s*(?P<lat>{ZH_NUMBER}){_DEG}", _location),
-    pattern("zh", rf"(?P<ns>[南北])纬?\s*(?P<lat>{ZH_NUMBER}){_DEG}[,，、和]?\s*(?P<ew>[东西])经?\s*(?P<lon>{ZH_NUMBER}){_DEG}", _location),
+    pattern("zh", rf"(?:以|偏)?(?P<ns>[南北])纬?\s*(?P<lat>{ZH_NUMBER}){_DEG}[,，、和/]?\s*(?:以|偏)?(?P<ew>[东西])经?\s*(?P<lon>{ZH_NUMBER}){_DEG}", _location),
     pattern("", r"(?-i:(?<![A-Za-z])([NS])([EW]))(?![A-Za-z\d])", _quadrant),
     pattern("en", r"(?<![A-Za-z])([NS])([EW])\s+(?:quadrant|quarter)", _quadrant),
-    pattern("en", r"\b(north|south)[-\s]?(east|west)(?:ern)?\b|\b(upper|lower)[-\s](left|right)\b", lambda m: _seen(m)),
+    pattern("en", r"\b(north|south)[-\s]?(east|west)(?:ern)?\b(?!\s+of\s+(?!(?:the\s+)?(?:dis[ck]|sun|solar|cent(?:re|er)|central)))|\b(upper|lower)[-\s](left|right)\b", lambda m: _seen(m)),
     pattern("zh", r"([东西])([南北])", _east_first),
     pattern("zh", r"([左右])([上下])|([上下])([左右])", lambda m: _seen(m)),
 ]  # fmt: skip
@@ -119,16 +123,23 @@ def _hale(match: re.Match) -> Found:
 
 
 _HEMISPHERE = r"(?:\s+of\s+(?:the|a|one)\s+(?:(?:visible|solar|sun's)\s+)*(?:hemisphere|disk|disc))?"
-_MILLIONTHS = rf"(?:MSH\b|[μµ]\s?Hem\b|micro-?hem(?:isphere)?s?\b|millionths?\b{_HEMISPHERE}|ppm\b{_HEMISPHERE})"
+_MILLIONTHS = rf"(?:MSH\b|[μµ]\s?H(?:em)?\b|micro-?hem(?:isphere)?s?\b|millionths?\b{_HEMISPHERE}|ppm\b{_HEMISPHERE})"
 _ZH_MILLIONTHS = (
     r"(?:MSH|[μµ]Hem|(?:个)?(?:太阳|日面|可见)*半球(?:面积)?的?百万分之一|(?:个)?百万分之一(?:个)?(?:太阳|日面|可见)*半球(?:面积)?"
     r"|(?:个)?百万分之一|(?:个)?微半球)"
 )
-_HALE_EN = r"(?<![A-Za-z])(?:alpha|beta|gamma|delta)(?:\s*[-/]?\s*(?:gamma|delta)){0,2}(?![A-Za-z])"
+_HALE_EN = r"(?<![A-Za-z])(?<!plasma\s)(?:alpha|beta|gamma(?=\s*[-/]?\s*delta))(?:\s*[-/]?\s*(?:gamma|delta)){0,2}(?![A-Za-z])"
 
 CLASSES: list[Pattern] = [
+    pattern("en", rf"(?P<n>{EN_NUMBER})\s+and\s+(?P<m>{EN_NUMBER})\s*{_MILLIONTHS}(?=[^.;]*\brespectively)",
+            lambda m: [("area_msh", number(m[g]), m.span(g)) for g in "nm"]),
+    # what it grew or shrank to is what it is
+    pattern("en", rf"\bfrom\s+(?:{EN_NUMBER})(?:\s*{_MILLIONTHS})?\s+to\s+(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _area),
     pattern("en", rf"(?:{COMPARISON}\s+)?(?P<n>{EN_NUMBER})(?:\s*(?:-|to)\s*(?P<m>{EN_NUMBER}))?\s*{_MILLIONTHS}", _area),
     pattern("zh", rf"(?:{COMPARISON}\s*)?(?P<n>{ZH_NUMBER})\s*{_ZH_MILLIONTHS}", _area),
+    pattern("zh", rf"(?:从|由)\s*(?:{ZH_NUMBER})\s*(?:{_ZH_MILLIONTHS})?(?:[增扩减缩降长大小了]{{1,4}})[到至]了?\s*(?P<n>{ZH_NUMBER})(?:\s*{_ZH_MILLIONTHS})?", _area),
+    pattern("en", r"(?<![\d.])(?P<f>0\.\d+)\s+of\s+(?:the\s+|a\s+)?(?:(?:visible|solar|sun's)\s+)*hemisphere", lambda m: _fraction(m, 1e6)),
+    pattern("", r"(?<![\d.])(?P<n>\d{1,4})\s*[×x]\s*10(?:\^?-6|⁻⁶)", _area),
     pattern("en", r"(?<![\d.])(?P<f>\d*\.?\d+)\s*(?:%|per\s?cent)\s+of\s+(?:the\s+|a\s+|one\s+)?(?:(?:visible|solar|sun's)\s+)*hemisphere",
             lambda m: _fraction(m, 1e4)),
     pattern("zh", r"半球(?:总?面积)?的?\s*(?:约)?(?P<f>\d*\.?\d+)\s*%", lambda m: _fraction(m, 1e4)),
@@ -147,9 +158,9 @@ CLASSES: list[Pattern] = [
     pattern("", rf"(?<![A-Za-z])(?:class|type|McIntosh|classified\s+as)\s+({_MCINTOSH_ANY})(?![A-Za-z])", lambda m: [("mcintosh_class", m[1].capitalize())]),
     pattern("", r"(?:class(?:ified)?(?:\s+as)?|McIntosh|分类为?|分型为?|级为?|类型为?)\s*(Fri)(?![A-Za-z])", [("mcintosh_class", "Fri")]),
     pattern("", _HALE_EN, _hale),
-    pattern("", r"(?<![A-Za-zα-ω])[αβγ](?:\s*[-/]?\s*[γδ]){0,2}(?![A-Za-zα-ω])", _hale),
+    pattern("", r"(?<![A-Za-zα-ω体])(?:[αβ]|γ(?=\s*[-/]?\s*δ))(?:\s*[-/]?\s*[γδ]){0,2}(?![A-Za-zα-ω])", _hale),
     pattern("", r"\bunipolar\b|单极(?=群|黑子|型|区|的|性|，|。|$)", [("hale_class", "Alpha")]),
-    pattern("zh", r"(?:阿尔法|贝塔|贝它|伽[马玛])(?:\s*[-/]?\s*(?:伽[马玛]|德[尔耳]塔)){0,2}", _hale),
+    pattern("zh", r"(?:阿尔法|贝塔|贝它|伽[马玛](?=\s*-?\s*德))(?:\s*[-/]?\s*(?:伽[马玛]|德[尔耳]塔)){0,2}", _hale),
 ]  # fmt: skip
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -157,19 +168,22 @@ CLASSES: list[Pattern] = [
 
 
 def _polarity(match: re.Match) -> Found:
-    sign = next(g for g in match.groups() if g)
-    return [("leading_polarity", "positive" if sign.lower() in ("positive", "north", "正", "北", "n") else "negative")]
+    group = next(i for i, g in enumerate(match.groups(), start=1) if g)
+    value = "positive" if match[group].lower() in ("positive", "north", "正", "北", "n") else "negative"
+    start, end = match.span(group)
+    denied = start > match.start() and re.search(r"\bnot\b|n't\b|不|非", match.string[match.start() : start])
+    return [("leading_polarity", value, (start, end) if denied else match.span())]
 
 
 _LEAD = r"(?:lead(?:ing|er)|preceding|westward|western)"
 _PART = r"(?:polarit(?:y|ies)|part|portion|(?:sun)?spots?|flux|patch|field|side|half|umbrae?|feature|element|component|group|one)"
 _OF = r"(?:\s+(?:of|in|for)\s+(?:(?:the|this|that|its|NOAA|ARs?|active|largest|biggest|numbered|big|small)\s+)*(?:(?:region|group|it)\b\s*)?(?:(?:AR\s*)?#?\d+)?)?"
-_IS = r"\s*(?:,?\s*which\b)?\s*(?:\b(?:is|was|are|were|has|have|shows?|carries|carry|bears?|being|appears?|seems|remains)\b|:|=)?\s*(?:to\s+be\s+)?(?:(?:of|a|the|in|clearly|probably|predominantly|mainly|likely)\s+)*"
+_IS = r"\s*(?:,?\s*which\b)?\s*(?:\b(?:is|was|are|were|has|have|shows?|carries|carry|bears?|being|appears?|seems|remains)(?:\s+not\b|n't\b)?|:|=)?\s*(?:to\s+be\s+)?(?:(?:of|a|the|in|clearly|probably|predominantly|mainly|likely)\s+)*"
 _SIGN = r"(positive|negative)"
 _FLUX = r"(?:magnetic|polarity|flux|field|(?:sun)?spots?|patch|umbra|side|part|end)"
 _ZH_SIGN = r"([正负南北NS])"
 _ZH_SPOT = r"(?:的?(?:黑子|部分|磁极|磁?极性|磁场|磁通|区|端|一侧|侧|极))*"
-_ZH_IS = r"\s*(?:应该?|大概|可能|明显)*(?:是|为|呈现?|属于?|具有|带有?|表现为|显示为|:)?\s*"
+_ZH_IS = r"\s*(?:应该?|大概|可能|明显|并)*(?:不?是|不?为|非|呈现?|属于?|具有|带有?|表现为|显示为|:)?\s*"
 
 # a region may be named between the words and the sign, so the sign is only looked at
 POLARITY: list[Pattern] = [
@@ -182,9 +196,12 @@ POLARITY: list[Pattern] = [
     pattern("en", rf"\b(?:led|headed|preceded)\s+by\s+(?:a\s+|the\s+|its\s+)?(?:\w+\s+)?{_SIGN}\b", _polarity),
     pattern("en", rf"\b{_SIGN}\s+(?:polarity|flux|field)\s+(?:in\s+front|ahead|to\s+the\s+west)", _polarity),
     pattern("zh", rf"(?:后随|尾随|跟随){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?:极|磁)?", []),
+    pattern("zh", rf"(?:前导|领头|先导){_ZH_SPOT}\s*(?:并?不是|并非|不为)([正负])极?性?[,，]?\s*而?(?:是|为)([正负])",
+            lambda m: [("leading_polarity", "positive" if m[g] == "正" else "negative", m.span(g)) for g in (1, 2)]),
     pattern("zh", rf"(?:前导|领头|先导){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、)]|$)", _polarity),
     pattern("zh", rf"(?:前导|领头|先导){_ZH_SPOT}(?=[^，。,；]{{0,12}}?(?:是|为|呈)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]|$))", _polarity),
     pattern("zh", r"([正负])(?:磁)?极性?的?(?:磁场|黑子|磁通|部分)?(?:在前|前导|领先|居前|位于前|先导)|由([正负])(?:磁)?极性?的?(?:黑子|磁场|部分)?(?:前导|领头|引领|领先)", _polarity),
+    pattern("zh", r"以([正负])(?:磁)?极性?(?:黑子|磁场|磁通)?(?:为|作为)(?:前导|先导)", _polarity),
     pattern("zh", r"(?<=前导)(?:者|一方)(?:是|为)([正负])", _polarity),
     # the second of two: "11968 leads negative, 11967 positive"
     pattern("zh", r"(?:则|却|也|亦)(?:为|是|呈)([正负])(?=极|磁|[\s,，。;；、)]|$)", lambda m: _polarity(m) if "前导" in m.string else None),

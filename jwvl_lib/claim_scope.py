@@ -20,13 +20,13 @@ CLAUSE_END = re.compile(
 
 _NEGATOR = (
     r"\b(?:no|not|never|nor|neither|without|hardly)\b|\b(?:is|are|was|were|does|did|do|has|have|had|can|could)n'?t\b|\bcannot\b"
-    r"|\brather\s+than\b|\binstead\s+of\b|\bno\s+longer\b|\bfails?\s+to\b"
+    r"|\brather\s+than\b|\b(?:instead|as\s+opposed)\s+(?:of|to)\b|\bno\s+longer\b|\bfails?\s+to\b"
     r"|而?并?不(?:再)?(?:是|为|在|属于|属|位于|来自|显示|呈现?|具有|对应|处于|含|由|应(?:是|为)?|能|会|可能)|并?非(?!常)|[并也]?(?:没有|没|未曾?|无(?!论|关))|绝非|而非|排除"
 )
 # words that may stand between a denial and what it denies
 _BETWEEN = (
     r"(?:\s|-|'|any|a|an|the|in|on|at|from|by|of|to|as|be|been|being|it|this|that|one|simple|single|simply|actually|really|yet|clearly|other"
-    r"|shows?|shown|showing|lie|lies|lying|located|sit|sits|situated|classed|classified|class|type|belong|taken|acquired|observed|obtained"
+    r"|shows?|shown|showing|lie|lies|lying|located|sit|sits|situated|classed|classified|class|type|belongs?|comes?|stem|originate|taken|acquired|observed|obtained"
     r"|produced?|producing|recorded|detected|reported|seen|observe|have|had|host|hosted|emit|emitted|fire|fired|release|released|unleash|display"
     r"|image|picture|frame|map|data|its|with|further|additional|new|strong|major|significant|large|image\s+of|region|group|was|were|there"
     r"|是|为|在|于|属于|属|位于|来自|出自|由|任何|一个|一幅|一张|的|单纯|简单|产生|发生|出现|爆发|记录到|观测到|探测到|监测到|报告|达到|达|到|有|处于|过|能"
@@ -38,7 +38,7 @@ _CARRIES_ON = re.compile(r"[\s/'-]*(?:(?:or|nor|and|and/or|a|an|the|in|image|of|
 # said after what is denied: "X-class flares were not observed"
 DENIED_AFTER = re.compile(
     r"(?:[-\s]*(?:class|solar|flares?|events?|flaring))*\s*(?:(?:is|are|was|were|has|have)\s*(?:not|n't)\b|(?:is|are|was|were)\s+(?:absent|missing|ruled\s+out))"
-    r"|(?:[以及的之上]|太阳|大|强|耀斑|爆发)*(?:并|也|均|都)?(?:未|没有)(?:能)?(?:发生|出现|观测到|记录到|被|爆发|见)",
+    r"|(?:[级以及的之上]|太阳|大|强|耀斑|爆发)*(?:并|也|均|都)?(?:未|没有)(?:能)?(?:发生|出现|观测到|记录到|被|爆发|见)",
     re.I,
 )
 
@@ -47,11 +47,12 @@ DENIED_AFTER = re.compile(
 
 NOT_ASSERTED = re.compile(
     r"\?|？"
-    r"|\b(?:chance|probabilit\w+|forecasts?|expected\s+(?:to|over|in|within|during)|likelihood|odds|will|would|if|whether|should|could\s+(?:produce|trigger|develop|become|argue))\b"
+    r"|\b(?:chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|will|would|if|whether|should|could\s+(?:produce|trigger|develop|become|argue))\b"
     r"|\b(?:means?|denotes?|represents?|called|known\s+as|by\s+definition|always|usually|often|generally|typically|in\s+general|normally|needed|required|requires?|depends?)\b"
     r"|概率|几率|预计|预报|预测|预期|有望|将会|是否|如果|假如|若是|倘若|需要|代表|表示|取决于|称为|叫做|叫作|定义|常常|往往|通常|一般|总是|有人|据说|受.{1,6}影响|吗[。？?]?$|呢[。？?]?$",
     re.I,
 )
+_CONTRAST = re.compile(r"\b(?:unlike|compared\s+(?:to|with)|in\s+contrast\s+to|(?<!rather\s)than)\s+(?:in\s+|an?\s+|the\s+|for\s+|those\s+of\s+)*$|(?:不同于|有别于|相比于?|相较于?)\s*$", re.I)
 _ASSERTED = re.compile(r"\bwill\s+be\s+seen\b|一般的|通常被", re.I)
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -74,8 +75,9 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 def asserted(text: str, found: Sequence[tuple], start: int, end: int) -> list[tuple]:
     """The finds of a sentence that it asserts; a region that is named exists, whatever is asked about it."""
+    found = [f for f in found if f[1] == "noaa_ar" or not _CONTRAST.search(text[max(start, f[0][0] - 30) : f[0][0]])]
     if not NOT_ASSERTED.search(text, start, end):
-        return list(found)
+        return found
     question = text[start:end].rstrip().endswith(("?", "？"))
     return [f for f in found if f[1] == "noaa_ar" or not (question or _doubted(text, f[0][0], start, end))]
 
@@ -187,7 +189,7 @@ def flare_times(text: str, found: Sequence[tuple], start: int, end: int) -> list
         part = text[slice(*clause(text, span[0], start, end, re.compile(r"[,，;；]")))]
         if _PICTURE.search(part) and not _EVENT.search(part):
             continue
-        nearest = min(flares, key=lambda k: abs(found[k][0][0] - span[0]))
+        nearest = max((k for k in flares if k < i), default=flares[0])
         if "@" not in str(out[nearest][2]):
             where, flare_kind, flare = out[nearest]
             out[nearest] = (where, flare_kind, f"{flare}@{value}")

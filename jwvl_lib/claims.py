@@ -69,8 +69,10 @@ def _finds(text: str, language: str | None) -> list[tuple]:
             start, end = match.span()
             values = None if any(taken[start:end]) else pattern.values(match)
             if values is not None:
-                taken[start:end] = b"\1" * (end - start)
-                found += [(v[2] if len(v) > 2 else (start, end), v[0], v[1]) for v in values]
+                placed = [(v[2] if len(v) > 2 else (start, end), v[0], v[1]) for v in values]
+                for low, high in [span for span, _, _ in placed] or [(start, end)]:
+                    taken[low:high] = b"\1" * (high - low)
+                found += placed
     return sorted(found, key=lambda find: find[0])
 
 
