@@ -8,21 +8,19 @@ a region belongs with all its days to the year in which it was first listed.
 import argparse
 import json
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from jwvl_lib import artifacts, flare_features, flare_model, flare_scores, rates
+from jwvl_lib import artifacts, flare_model, flare_scores, rates
+from jwvl_lib.flare_baselines import CLASS_DAYS, METHODS, fill_in, verify
 from jwvl_lib.flare_model import LEVELS
+from jwvl_lib.flare_sample import Sample, by_class, sample
 
 log = logging.getLogger(__name__)
-THRESHOLDS = {"C": flare_features.C1, "M": flare_features.M1, "X": flare_features.X1}
 PENALTY_C = 0.01  # inverse strength of the ridge penalty; 0.003-0.03 give the same skill to 0.005
-CLASS_DAYS = 20  # a class's frequency is pulled towards climatology as if by so many days
 N_MEMBERS = 40
-METHODS = ("model", "mcintosh_smoothed", "mcintosh_poisson", "persistence")
 RECIPE = (
     "A case is a region with spots and a McIntosh class in the SRS issued on day d (00 UT) for which an Edited Events "
     "list of d exists; for the disk, a day with both texts. The event: an X-ray flare (XRA) of the level or stronger "
@@ -32,44 +30,6 @@ RECIPE = (
     "resampled regions. Verification: a region with all its days belongs to the year of its first day; skill is "
     "against the climatology of the training years; intervals resample regions (disk: blocks of 27 days)."
 )
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Cases of an archive: a frame a region-day (with features as a list of the same order) and a frame a day."""
-
-    cases: pd.DataFrame  # day, noaa_ar, fold, mcintosh_class, C, M, X (event), n_C … (flares), before_C … (day before)
-    features: list[dict]
-    days: pd.DataFrame  # day, fold, C, M, X, before_C …
-
-
-def sample(archive: rates.Archive) -> Sample:
-    """All cases of the archive in order of day and region (see `RECIPE`)."""
-    past = flare_features.history(archive.srs, archive.events, archive.event_days)
-    cases, features, days = [], [], []
-    for day in sorted(archive.srs_days & archive.event_days):
-        days.append({"day": day, **_outcome(past, day, None)})
-        for number, values in sorted(flare_features.day_features(past, day).items()):
-            head = {"day": day, "noaa_ar": number, "mcintosh_class": values["mcintosh_class"]}
-            cases.append({**head, **_outcome(past, day, number)})
-            features.append(values)
-    cases, days = pd.DataFrame(cases), pd.DataFrame(days)
-    cases["fold"] = cases.groupby("noaa_ar")["day"].transform("min").dt.year
-    days["fold"] = days["day"].dt.year
-    return Sample(cases, features, days)
-
-
-def _outcome(past: flare_features.History, day: pd.Timestamp, number: int | None) -> dict:
-    def fluxes(when: pd.Timestamp) -> list[float]:
-        return [f.flux_wm2 for f in past.flares.get(when, ()) if number in (None, f.noaa_ar)]
-
-    today, before = fluxes(day), fluxes(day - flare_features.ONE_DAY)
-    counts = {f"n_{k}": sum(f >= limit for f in today) for k, limit in THRESHOLDS.items()}
-    return {
-        **{k: counts[f"n_{k}"] > 0 for k in LEVELS},
-        **counts,
-        **{f"before_{k}": any(f >= limit for f in before) for k, limit in THRESHOLDS.items()},
-    }
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -105,13 +65,8 @@ def _ridge(z: np.ndarray, event: np.ndarray, weights: np.ndarray, penalty_c: flo
 
 
 def _class_log_odds(cases: pd.DataFrame, level: str) -> dict[str, float]:
-    table = {k: _log_odds(n, len_, cases[level].mean()) for k, n, len_ in _by_class(cases, level)}
+    table = {k: _log_odds(n, len_, cases[level].mean()) for k, n, len_ in by_class(cases, level)}
     return {**table, "other": _log_odds(0, 0, cases[level].mean())}
-
-
-def _by_class(cases: pd.DataFrame, column: str) -> list[tuple[str, int, int]]:
-    grouped = cases.groupby("mcintosh_class")[column].agg(["sum", "size"])
-    return [(str(k), int(n), int(size)) for k, n, size in grouped.itertuples()]
 
 
 def _own_left_out(cases: pd.DataFrame, level: str) -> np.ndarray:
@@ -193,7 +148,7 @@ def leave_one_year_out(s: Sample) -> tuple[dict[str, np.ndarray], dict[str, np.n
         logits = _three(held_out, parts["x_from_m"][0])
         regions["model"][:, test] = _sigmoid(logits)[:, test]
         disk["model"][:, test_day] = _disk_chances(parts, _joint(s, logits)[0])[:, test_day]
-        _baselines(s, ~test, ~test_day, test, test_day, regions, disk)
+        fill_in(s, ~test, ~test_day, test, test_day, regions, disk)
     return regions, disk, held_out
 
 
@@ -209,7 +164,7 @@ def unseen(s: Sample, model: dict, later: Sample) -> tuple[dict[str, np.ndarray]
     )
     test, test_day = np.arange(len(both.cases)) >= len(s.cases), np.arange(len(both.days)) >= len(s.days)
     wide = {k: np.empty((3, len(both.cases))) for k in regions}, {k: np.empty((3, len(both.days))) for k in disk}
-    _baselines(both, ~test, ~test_day, test, test_day, *wide)
+    fill_in(both, ~test, ~test_day, test, test_day, *wide)
     for name in (*METHODS[1:], "climatology"):
         regions[name], disk[name] = wide[0][name][:, test], wide[1][name][:, test_day]
     return regions, disk
@@ -228,70 +183,12 @@ def _disk_chances(model: dict, joint: np.ndarray) -> np.ndarray:
     return _sigmoid(np.minimum.accumulate(calibration[:, :1] + calibration[:, 1:] * joint, axis=0))
 
 
-def _baselines(
-    s: Sample,
-    train: np.ndarray,
-    train_day: np.ndarray,
-    test: np.ndarray,
-    test_day: np.ndarray,
-    regions: dict[str, np.ndarray],
-    disk: dict[str, np.ndarray],
-) -> None:
-    """Fill in what the simple methods, counted on the training cases only, say of the test cases."""
-    cases, known, days = s.cases[test], s.cases[train], s.days[test_day]
-    for i, level in enumerate(LEVELS):
-        climatology = known[level].mean()
-        smoothed = {k: (n + CLASS_DAYS * climatology) / (size + CLASS_DAYS) for k, n, size in _by_class(known, level)}
-        mean_rate = known[f"n_{level}"].mean()
-        rate = {k: n / size for k, n, size in _by_class(known, f"n_{level}")}
-        regions["climatology"][i, test] = climatology
-        regions["mcintosh_smoothed"][i, test] = cases["mcintosh_class"].map(smoothed).fillna(climatology)
-        regions["mcintosh_poisson"][i, test] = 1 - np.exp(-cases["mcintosh_class"].map(rate).fillna(mean_rate))
-        regions["persistence"][i, test] = _persisting(known, cases, level)
-        disk["climatology"][i, test_day] = s.days.loc[train_day, level].mean()
-        disk["persistence"][i, test_day] = _persisting(s.days[train_day], days, level)
-        for name in ("mcintosh_smoothed", "mcintosh_poisson"):
-            none = pd.Series(1 - regions[name][i], index=s.cases["day"]).groupby(level=0).prod()
-            disk[name][i, test_day] = 1 - days["day"].map(none).fillna(1.0)
-
-
-def _persisting(known: pd.DataFrame, cases: pd.DataFrame, level: str) -> pd.Series:
-    """Frequency after a day with such a flare, and after one without."""
-    after = known.groupby(f"before_{level}")[level].mean()
-    return cases[f"before_{level}"].map(after).fillna(known[level].mean())
-
-
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-logits))
 
 
 # --------------------------------------------------------------------------------------------------------------------
 # the record
-
-
-def verify(s: Sample, regions: dict[str, np.ndarray], disk: dict[str, np.ndarray], name: str) -> dict:
-    """`{scores, reliability, roc}` of all methods on the same cases of a sample called `name`."""
-    out = {"scores": [], "reliability": [], "roc": []}
-    blocks = (s.days["day"] - pd.Timestamp("1990-01-01")).dt.days.to_numpy() // 27
-    for scope, frame, chances, units in (
-        ("region", s.cases, regions, s.cases["noaa_ar"].to_numpy()),
-        ("disk", s.days, disk, blocks),
-    ):
-        draws = flare_scores.resample(units)
-        for i, level in enumerate(LEVELS):
-            event, head = frame[level].to_numpy(), {"sample": name, "scope": scope, "level": level}
-            if not event.any():
-                continue
-            reference = chances["climatology"][i]
-            for method in METHODS:
-                found = flare_scores.score(chances[method][i], event, reference, draws)
-                out["scores"].append({**head, "method": method, **found})
-                x, y = flare_scores.roc_points(chances[method][i], event)
-                keep = np.unique(np.linspace(0, len(x) - 1, 60).astype(int))
-                out["roc"].append({**head, "method": method, "x": x[keep].tolist(), "y": y[keep].tolist()})
-            bins = flare_scores.reliability(chances["model"][i], event, draws)
-            out["reliability"].append({**head, "bins": bins})
-    return out
 
 
 def train(archive: str | Path, unseen_archive: str | Path | None = None) -> dict:

@@ -204,3 +204,75 @@ def plot_general_task(ax: Axes, scores: pd.DataFrame, profile: str) -> Axes:
     ax.set_title(f"Tiny base on held-out items ({profile} profile, no result)", fontsize=10)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return ax
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# flare chances
+
+METHOD_STYLES = {
+    "model": ("this project's model", "#b45309", "-", 1.8),
+    "mcintosh_smoothed": ("McIntosh, smoothed frequency", "#1f6f8b", "-", 1.1),
+    "mcintosh_poisson": ("McIntosh, Poisson", "#1f6f8b", "--", 1.1),
+    "persistence": ("persistence", "0.45", ":", 1.3),
+}
+
+
+def plot_reliability(ax: Axes, bins: Sequence[Mapping], title: str = "") -> Axes:
+    """Observed share against mean forecast for each bin of `flare_scores.reliability`, with 90 % bars and its n.
+
+    Both axes are square roots, since most forecasts are small; a point on the diagonal is reliable.
+    """
+    x, y = (np.sqrt([b[k] for b in bins]) for k in ("forecast", "observed"))
+    low, high = (np.sqrt([b[k] for b in bins]) for k in ("low", "high"))
+    ax.plot([0, 1], [0, 1], color="0.7", lw=0.8, zorder=0)
+    ax.vlines(x, low, high, color="#b45309", lw=1.2)
+    ax.plot(x, y, "o", color="#b45309", ms=4)
+    for bin_, at, top in zip(bins, x, high, strict=True):
+        ax.text(at, min(top + 0.02, 0.98), f"{bin_['n']:,}", ha="center", va="bottom", fontsize=6, color="0.35")
+    ticks = [0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1]
+    ax.set_xticks(np.sqrt(ticks), [f"{t:g}" for t in ticks], fontsize=7)
+    ax.set_yticks(np.sqrt(ticks), [f"{t:g}" for t in ticks], fontsize=7)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1.05)
+    ax.set_xlabel("forecast chance")
+    ax.set_ylabel("observed share")
+    ax.set_title(title, fontsize=9)
+    ax.set_aspect("equal")
+    return ax
+
+
+def plot_roc(
+    ax: Axes, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], areas: Mapping[str, float]
+) -> Axes:
+    """ROC curves {method: (false alarm rate, hit rate)} with their areas in the legend; the diagonal has no skill."""
+    ax.plot([0, 1], [0, 1], color="0.7", lw=0.8, zorder=0)
+    for method, (x, y) in curves.items():
+        name, colour, dashes, width = METHOD_STYLES[method]
+        ax.plot(x, y, color=colour, ls=dashes, lw=width, label=f"{name} {areas[method]:.2f}")
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1.01)
+    ax.set_xlabel("false alarm rate")
+    ax.set_ylabel("hit rate")
+    ax.set_aspect("equal")
+    ax.legend(loc="lower right", fontsize=7, frameon=False, title="area under the curve", title_fontsize=7)
+    return ax
+
+
+def flare_verification(
+    verification: Mapping, scope: str = "region", level: str = "M", sample: str | None = None
+) -> Figure:
+    """Reliability and ROC side by side from the `verification` of the flare model; the first sample unless named."""
+    sample = sample or verification["scores"][0]["sample"]
+    wanted = {"sample": sample, "scope": scope, "level": level}
+    chosen = {k: [r for r in rows if wanted.items() <= r.items()] for k, rows in verification.items()}
+    scores = {r["method"]: r for r in chosen["scores"]}
+    own, place = scores["model"], {"region": "per region", "disk": "whole disk"}[scope]
+    fig = Figure(figsize=(8.6, 4.3), layout="constrained")
+    left, right = fig.subplots(1, 2)
+    plot_reliability(left, chosen["reliability"][0]["bins"], "reliability, with the number of cases")
+    plot_roc(right, {r["method"]: (r["x"], r["y"]) for r in chosen["roc"]}, {k: r["auc"] for k, r in scores.items()})
+    right.set_title(f"Brier skill {own['bss']:.3f} (90%: {own['bss_low']:.2f} to {own['bss_high']:.2f})", fontsize=9)
+    fig.suptitle(
+        f"{level}-class or stronger, {place}, 24 h: {sample}; n = {own['n']:,}, {own['n_events']} events", fontsize=10
+    )
+    return fig

@@ -1,0 +1,59 @@
+"""The cases on which flare forecasts are trained and scored: region-days and days of an archive, with what followed.
+
+Takes the records of `rates.read_archive`; reads and writes nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+
+from jwvl_lib import flare_features, rates
+from jwvl_lib.flare_features import C1, M1, X1
+from jwvl_lib.flare_model import LEVELS
+
+THRESHOLDS = {"C": C1, "M": M1, "X": X1}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Cases of an archive: a frame a region-day (with features as a list of the same order) and a frame a day."""
+
+    cases: pd.DataFrame  # day, noaa_ar, fold, mcintosh_class, C, M, X (event), n_C … (flares), before_C … (day before)
+    features: list[dict]
+    days: pd.DataFrame  # day, fold, C, M, X, before_C …
+
+
+def sample(archive: rates.Archive) -> Sample:
+    """All cases of the archive in order of day and region (see `RECIPE`)."""
+    past = flare_features.history(archive.srs, archive.events, archive.event_days)
+    cases, features, days = [], [], []
+    for day in sorted(archive.srs_days & archive.event_days):
+        days.append({"day": day, **_outcome(past, day, None)})
+        for number, values in sorted(flare_features.day_features(past, day).items()):
+            head = {"day": day, "noaa_ar": number, "mcintosh_class": values["mcintosh_class"]}
+            cases.append({**head, **_outcome(past, day, number)})
+            features.append(values)
+    cases, days = pd.DataFrame(cases), pd.DataFrame(days)
+    cases["fold"] = cases.groupby("noaa_ar")["day"].transform("min").dt.year
+    days["fold"] = days["day"].dt.year
+    return Sample(cases, features, days)
+
+
+def _outcome(past: flare_features.History, day: datetime, number: int | None) -> dict:
+    def fluxes(when: datetime) -> list[float]:
+        return [f.flux_wm2 for f in past.flares.get(when, ()) if number in (None, f.noaa_ar)]
+
+    today, before = fluxes(day), fluxes(day - flare_features.ONE_DAY)
+    counts = {f"n_{k}": sum(f >= limit for f in today) for k, limit in THRESHOLDS.items()}
+    return {
+        **{k: counts[f"n_{k}"] > 0 for k in LEVELS},
+        **counts,
+        **{f"before_{k}": any(f >= limit for f in before) for k, limit in THRESHOLDS.items()},
+    }
+
+
+def by_class(cases: pd.DataFrame, column: str) -> list[tuple[str, int, int]]:
+    """(class, sum of the column, number of cases) for each McIntosh class."""
+    grouped = cases.groupby("mcintosh_class")[column].agg(["sum", "size"])
+    return [(str(k), int(n), int(size)) for k, n, size in grouped.itertuples()]

@@ -1,0 +1,226 @@
+"""Flare features, model and scores: nothing from the future, known answers, the shipped file and its record."""
+
+import json
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jwvl_lib import flare_features, flare_model, flare_scores, plots, swpc
+
+DAY = datetime(2014, 10, 24)
+
+
+@pytest.fixture(scope="module")
+def october(shared_data):
+    """(srs, events, event days) of the passage of region 12192."""
+    folder = shared_data / "swpc_text_runs" / "ar12192_2014oct"
+    srs = [r for p in sorted(folder.glob("srs/*SRS.txt")) for r in swpc.parse_srs(p.read_bytes(), p.name)]
+    lists = sorted(folder.glob("events/*events.txt"))
+    events = [r for p in lists for r in swpc.parse_events(p.read_bytes(), p.name)]
+    return srs, events, [datetime.strptime(p.name[:8], "%Y%m%d") for p in lists]
+
+
+def _flare(begin: datetime, goes_class: str, noaa_ar: int | None = 12192) -> dict:
+    return {"date": begin, "begin": begin, "peak": begin, "goes_class": goes_class, "noaa_ar": noaa_ar, "type": "XRA"}
+
+
+def _row(area: int = 500, mcintosh: str = "Ekc", valid: datetime = DAY, number: int = 12192) -> dict:
+    return {
+        "section": "I",
+        "valid": valid,
+        "noaa_ar": number,
+        "lat_deg": -14.0,
+        "lon_deg": 10.0,
+        "area_msh": area,
+        "mcintosh_class": mcintosh,
+        "extent_deg": 12,
+        "n_spots": 20,
+        "hale_class": "Beta-Gamma-Delta",
+    }
+
+
+def _chances(srs: list[dict], events: list[dict], days: int = 7) -> flare_model.Chances | None:
+    return flare_model.probabilities(srs, events, [DAY - timedelta(days=k) for k in range(1, days + 1)], DAY)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# features
+
+
+def test_nothing_of_the_day_or_later_is_used(october):
+    srs, events, days = october
+    known = flare_model.probabilities(
+        [r for r in srs if r["valid"] <= DAY], [e for e in events if e["begin"] and e["begin"] < DAY], days, DAY
+    )
+    assert flare_model.probabilities(srs, events, days, DAY) == known
+
+
+def test_the_label_is_the_largest_flare_that_begins_on_the_day(october):
+    past = flare_features.history(*october)
+    assert flare_features.largest_flare(past, DAY, 12192) == pytest.approx(3.1e-4)
+    assert flare_features.largest_flare(past, DAY, 12187) == 0.0
+    assert flare_features.largest_flare(past, DAY) == pytest.approx(3.1e-4)
+
+
+def test_windows_count_what_lies_in_them():
+    begins = [DAY - timedelta(hours=h) for h in (3, 30, 80)]
+    events = [_flare(b, c) for b, c in zip(begins, ("M2.0", "C5.0", "X1.0"), strict=True)]
+    past = flare_features.history([_row()], [*events, events[0]], [DAY - timedelta(days=k) for k in range(1, 8)])
+    found = flare_features.day_features(past, DAY)[12192]
+    assert found["n_m_1d"] == pytest.approx(np.log(2))
+    assert found["n_c_1d"] == 0
+    assert found["n_c_2d"] == pytest.approx(np.log(2))
+    assert found["n_x_7d"] == 1
+    assert found["largest_7d"] == pytest.approx(-4)
+    assert found["since_m_days"] == pytest.approx(0.125)
+
+
+def test_growth_is_against_the_same_region_and_emergence_counts():
+    before = DAY - timedelta(days=1)
+    other = _row(valid=before, number=12200)
+    grown = flare_features.history([_row(), _row(area=200, valid=before)], [], [before])
+    emerged = flare_features.history([_row(), other], [], [before])
+    assert flare_features.day_features(grown, DAY)[12192]["area_change_1d"] == 300
+    assert flare_features.day_features(emerged, DAY)[12192]["area_change_1d"] == 500
+    assert flare_features.day_features(emerged, DAY)[12192]["new"] == 1
+
+
+def test_blank_fields_are_no_obstacle():
+    row = {**_row(), **dict.fromkeys(("lon_deg", "area_msh", "extent_deg", "n_spots", "hale_class"))}
+    assert 0 < _chances([row], []).regions[12192]["M"]["value"] < 0.5
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# the model
+
+
+def test_the_great_region_of_october_2014(october):
+    chances = flare_model.probabilities(*october, DAY)
+    top = chances.regions[12192]
+    assert max(chances.regions, key=lambda n: chances.regions[n]["M"]["value"]) == 12192
+    assert top["M"]["value"] > 0.5
+    assert all(c["M"]["value"] < 0.1 for n, c in chances.regions.items() if n != 12192)
+    assert chances.disk["M"]["value"] >= top["M"]["value"] * 0.9
+
+
+def test_without_yesterdays_events_there_is_no_model():
+    assert flare_model.probabilities([_row()], [], [DAY - timedelta(days=2)], DAY) is None
+    assert _chances([_row()], [], days=1).n_event_days == 1
+
+
+def test_a_spotless_disk_has_small_chances():
+    chances = _chances([], [])
+    assert chances.regions == {}
+    assert chances.disk["M"]["value"] < 0.02
+
+
+def test_flares_of_the_day_before_raise_the_chance():
+    quiet = _chances([_row()], []).regions[12192]["M"]["value"]
+    events = [_flare(DAY - timedelta(hours=h), "M3.0") for h in (2, 8, 14)]
+    assert _chances([_row()], events).regions[12192]["M"]["value"] > 1.5 * quiet
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 3000), st.sampled_from(["Axx", "Cso", "Dai", "Fkc", "Hsx"]), st.integers(0, 12))
+def test_chances_are_ordered_and_within_their_interval(area, mcintosh, n_flares):
+    events = [_flare(DAY - timedelta(hours=2 * k + 1), "M1.5") for k in range(n_flares)]
+    chances = _chances([_row(area, mcintosh)], events)
+    for part in (chances.regions[12192], chances.disk):
+        assert 0 <= part["X"]["value"] <= part["M"]["value"] <= part["C"]["value"] <= 1
+        assert all(p["low"] <= p["value"] <= p["high"] for p in part.values())
+
+
+def test_an_unknown_class_gets_the_climatology_of_classes():
+    assert 0 < _chances([_row(mcintosh="Frc")], []).regions[12192]["M"]["value"] < 1
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# the shipped file
+
+
+def test_the_file_is_small_plain_and_carries_its_recipe():
+    model = json.loads(flare_model.MODEL_FILE.read_text())
+    assert flare_model.MODEL_FILE.stat().st_size <= 300_000
+    assert {"recipe", "provenance", "verification", "climatology"} <= set(model)
+    assert len(model["weights"]["M"]) == len(model["x_from_m"])
+    assert len(model["weights"]["M"]) >= 40
+    assert len(model["weights"]["M"][0]) == 1 + len(model["mean"]) == 3 + len(model["features"])
+
+
+@pytest.mark.parametrize("level", ["C", "M"])
+def test_the_record_beats_every_simple_method_on_the_same_cases(level):
+    rows = [r for r in flare_model.load()["verification"]["scores"] if r["level"] == level]
+    for sample in {r["sample"] for r in rows}:
+        found = {r["method"]: r for r in rows if r["scope"] == "region" and r["sample"] == sample}
+        assert len({(r["n"], r["n_events"]) for r in found.values()}) == 1
+        assert all(found["model"]["bss"] > r["bss"] for k, r in found.items() if k != "model")
+
+
+def test_the_bar_of_m_flares_leaving_one_year_out():
+    rows = flare_model.load()["verification"]["scores"]
+    own = next(r for r in rows if (r["scope"], r["level"], r["method"]) == ("region", "M", "model"))
+    assert own["n"] == 10600
+    assert own["n_events"] == 383
+    assert own["bss"] >= 0.22
+    assert own["auc"] >= 0.905
+
+
+def test_m_flares_are_reliable_within_the_interval():
+    record = flare_model.load()["verification"]["reliability"]
+    bins = next(r["bins"] for r in record if (r["scope"], r["level"]) == ("region", "M"))
+    assert all(b["low"] <= b["forecast"] <= b["high"] for b in bins)
+    assert len(bins) >= 6
+
+
+def test_the_figure_draws_every_sample():
+    record = flare_model.load()["verification"]
+    for sample in {r["sample"] for r in record["scores"]}:
+        fig = plots.flare_verification(record, "region", "M", sample)
+        assert len(fig.axes) == 2
+        assert sample in fig.get_suptitle()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# scores
+
+
+def test_scores_of_a_case_worked_by_hand():
+    p, event = np.array([0.9, 0.6, 0.4, 0.1]), np.array([1, 0, 1, 0])
+    assert flare_scores.brier_skill(p, event, np.full(4, 0.5)) == pytest.approx(1 - 0.74 / 1.0)
+    assert flare_scores.auc(p, event) == 0.75
+    assert flare_scores.best_tss(p, event) == 0.5
+
+
+def test_auc_agrees_with_scikit_learn_with_ties():
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(1)
+    p, event, weights = rng.integers(0, 9, 300) / 9, rng.random(300) < 0.2, rng.integers(0, 3, 300)
+    assert flare_scores.auc(p, event) == pytest.approx(roc_auc_score(event, p))
+    assert flare_scores.auc(p, event, weights) == pytest.approx(roc_auc_score(event, p, sample_weight=weights))
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=2, max_size=40))
+def test_roc_rises_and_its_area_is_the_auc(cases):
+    p, event = np.array([c[0] for c in cases]), np.array([c[1] for c in cases])
+    x, y = flare_scores.roc_points(p, event)
+    assert all(a <= b for line in (x, y) for a, b in pairwise(line))
+    if event.any() and not event.all():
+        assert np.trapezoid(y, x) == pytest.approx(flare_scores.auc(p, event))
+
+
+def test_no_events_give_no_number_instead_of_a_wrong_one():
+    nothing = np.zeros(5)
+    assert np.isnan(flare_scores.auc(np.full(5, 0.1), nothing))
+    assert np.isnan(flare_scores.brier_skill(np.full(5, 0.1), nothing, nothing))
+
+
+def test_whole_units_are_drawn():
+    draws = flare_scores.resample(np.array([1, 1, 2, 3, 3, 3]), 50)
+    assert (draws[:, 0] == draws[:, 1]).all()
+    assert (draws[:, 3] == draws[:, 5]).all()
+    assert (draws[:, [0, 2, 3]].sum(axis=1) == 3).all()
