@@ -21,9 +21,9 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
-from jwvl_lib import artifacts, image_facts, instruments, observations, render, simulate, splits, swpc
+from jwvl_lib import artifacts, image_facts, instruments, measured_facts, observations, render, simulate, splits, swpc
 from jwvl_lib.facts import Fact, to_json
-from jwvl_lib.geometry import disk_geometry
+from jwvl_lib.geometry import DiskGeometry, disk_geometry, patch_geometry
 from jwvl_lib.sources import Job, list_jobs, summaries_by_day
 
 LOGGER = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ COLUMNS = (
 SMALLEST_DISK = 0.6  # of the picture's height above the banner: smaller, and it is a coronagraph's occulted disk
 LIBRARY = Path(__file__).parent
 WORKED_BY = (
-    "corpus facts geometry heliographic image_facts image_files instruments observations render "
+    "corpus facts geometry heliographic image_facts image_files instruments measured_facts observations render "
     "scene scene_views simulate sources swpc"
 ).split()
 
@@ -184,6 +184,8 @@ def _image_row(obs, source: str, summary: tuple[str, bytes], folder: Path, image
     (folder / "images" / f"{image_id}.png").write_bytes(png)
     found = [*image_facts.header_facts(obs, source)]
     found.append(Fact("banner_text", "\n".join(banner), origin="render", source=source))
+    if not obs.header.get("SIMULATED"):  # the simulator's own truth is better than any detector
+        found += measured_facts.measured_facts(measured_facts.measure(obs), source)
     about_regions, boxes, rejects = _region_facts(obs, source, summary, picture)
     row = {
         "image_id": image_id,
@@ -219,21 +221,29 @@ def _stretch_text(obs, picture: render.Rendered) -> str:
 
 
 def _region_facts(obs, source: str, summary: tuple[str, bytes], picture: render.Rendered) -> tuple[list, list, list]:
-    """Facts and boxes of the day's regions, where the whole disk is seen from the Earth; third: rejects."""
+    """Facts and boxes of the day's regions that the image shows, seen from the Earth; third: rejects."""
     srs_source, raw = summary
-    geometry = disk_geometry(obs)
-    if not srs_source or not picture.full_disk or not image_facts.seen_from_earth(obs.header):
+    geometry = patch_geometry(obs) or disk_geometry(obs)
+    if not srs_source or geometry is None or not image_facts.seen_from_earth(obs.header):
         return [], [], []
-    top, bottom = picture.to_png(geometry.to_pixel([(0, 1), (0, -1)]))[:, 1]
-    if bottom - top < SMALLEST_DISK * picture.image.height:
+    if picture.full_disk and _disk_height(geometry, picture) < SMALLEST_DISK * picture.image.height:
         return [], [], []
     try:
         seen = image_facts.regions_seen(swpc.parse_srs(raw, srs_source), obs.date_obs, geometry.b0_deg)
     except swpc.SwpcFormatError as error:
         return [], [], [{"path": srs_source, "reason": str(error)}]
-    found = image_facts.srs_facts(raw, seen, srs_source) + image_facts.polarity_facts(obs.header, seen, source)
+    if not picture.full_disk:
+        seen = image_facts.regions_in_field(seen, geometry, obs.data.shape)
+    found = image_facts.srs_facts(raw, seen, srs_source, picture.full_disk)
+    found += image_facts.polarity_facts(obs.header, seen, source)
     boxes = [{"noaa_ar": r.record["noaa_ar"], "box": image_facts.region_box(r, geometry, picture)} for r in seen]
     return found, boxes, []
+
+
+def _disk_height(geometry: DiskGeometry, picture: render.Rendered) -> float:
+    """Pixels from north to south limb in the picture."""
+    top, bottom = picture.to_png(geometry.to_pixel([(0, 1), (0, -1)]))[:, 1]
+    return float(bottom - top)
 
 
 # --------------------------------------------------------------------------------------------------------------------

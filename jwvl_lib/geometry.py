@@ -43,6 +43,36 @@ class DiskGeometry:
         return (np.asarray(pixels) - (self.x, self.y)) @ np.linalg.inv(self.matrix).T
 
 
+@dataclass(frozen=True)
+class PatchGeometry:
+    """A region mapped in cylindrical equal-area coordinates about its own centre, as HMI's SHARPs are.
+
+    `x`, `y` is the pixel of the centre, `lat_deg` and `lon_deg` its Stonyhurst place, `deg_px` the scale there;
+    `b0_deg` is the observer's latitude.
+    """
+
+    x: float
+    y: float
+    lat_deg: float
+    lon_deg: float
+    deg_px: float
+    b0_deg: float
+
+
+def patch_geometry(obs: Observation) -> PatchGeometry | None:
+    """The map of a patch (CRLN-CEA with CRLN_OBS, Sun 2013, arXiv:1309.2392), None for all else, whole charts too."""
+    header = obs.header
+    keys = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CDELT1", "CRLN_OBS")
+    values = [_get(header, key) for key in keys]
+    if str(header.get("CTYPE1", "")).upper() != "CRLN-CEA" or None in values or not values[4]:
+        return None
+    x, y, longitude, latitude, scale, centre = values
+    if obs.data.shape[1] * abs(scale) > 180:
+        return None
+    from_meridian = (longitude - centre + 180) % 360 - 180
+    return PatchGeometry(x - 1, y - 1, latitude, from_meridian, scale, _b0_deg(obs))
+
+
 def disk_geometry(obs: Observation) -> DiskGeometry | None:
     """The disk by the header, None where the header does not say (a plain picture, a Carrington chart).
 
@@ -109,16 +139,25 @@ def disk_of_picture(obs: Observation) -> DiskGeometry | None:
     return DiskGeometry(x, y, float(peak), 0.0, peak * np.eye(2), sun_from_earth(obs.date_obs)[1], 0.0, radius_arcsec)
 
 
-def heliographic_to_pixel(geometry: DiskGeometry, lat_deg, lon_deg) -> tuple[np.ndarray, np.ndarray]:
+def heliographic_to_pixel(geometry: DiskGeometry | PatchGeometry, lat_deg, lon_deg) -> tuple[np.ndarray, np.ndarray]:
     """Stonyhurst degrees at the time of the image -> pixels (..., 2) and whether the place is on the visible side.
 
     With the perspective of an observer at finite distance (half a per cent of the radius at most).
     """
+    if isinstance(geometry, PatchGeometry):
+        return _patch_pixels(geometry, lat_deg, lon_deg)
     vectors = unit_vectors(lat_deg, np.asarray(lon_deg) - geometry.lon_deg, geometry.b0_deg)
     distance = 1 / math.sin(math.radians(geometry.radius_arcsec / 3600))
     # tangent of the angle from the disk centre, in units of the apparent radius
     depth = (distance - vectors[..., 2:]) * math.tan(math.radians(geometry.radius_arcsec / 3600))
     return geometry.to_pixel(vectors[..., :2] / depth), vectors[..., 2] > 1 / distance
+
+
+def _patch_pixels(patch: PatchGeometry, lat_deg, lon_deg) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels on the patch, whose own centre is the origin of the projection, and whether the place faces the Earth."""
+    west, north, near = np.moveaxis(unit_vectors(lat_deg, np.asarray(lon_deg) - patch.lon_deg, patch.lat_deg), -1, 0)
+    pixels = np.stack([np.arctan2(west, near), north], axis=-1) * np.degrees(1) / patch.deg_px + (patch.x, patch.y)
+    return pixels, unit_vectors(lat_deg, lon_deg, patch.b0_deg)[..., 2] > 0
 
 
 def is_full_disk(geometry: DiskGeometry | None, shape: tuple[int, int], tolerance: float = 0.08) -> bool:

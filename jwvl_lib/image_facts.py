@@ -13,14 +13,14 @@ import numpy as np
 
 from jwvl_lib import swpc
 from jwvl_lib.facts import Fact
-from jwvl_lib.geometry import DiskGeometry, heliographic_to_pixel
+from jwvl_lib.geometry import DiskGeometry, PatchGeometry, heliographic_to_pixel
 from jwvl_lib.heliographic import rotation_deg, unit_vectors
 from jwvl_lib.observations import UNKNOWN, Observation
 from jwvl_lib.render import Rendered
 
 CLEAR_OF_AXES_DEG = 5.0  # nearer to meridian or equator a quadrant is a matter of opinion: no fact
 CLEAR_OF_AXES_RSUN = 0.05
-BOX_MARGIN_DEG, MIN_BOX_DEG, MIN_BOX_PX = 2.0, 3.0, 6.0
+BOX_MARGIN_DEG, MIN_BOX_DEG, MIN_BOX_PX = 3.0, 4.0, 6.0  # SRS places are rounded, and spots lead their field
 LARGEST_OBSERVER_LONGITUDE_DEG = 5.0  # SRS places are seen from the Earth
 IDENTIFYING_CARDS = ("TELESCOP", "INSTRUME", "DETECTOR", "WAVELNTH", "CONTENT", "IMTYPE", "ORIGIN")
 
@@ -80,11 +80,27 @@ def regions_seen(records: Sequence[Mapping], date_obs: str, b0_deg: float) -> li
     return sorted(seen, key=lambda r: (-(r.record["area_msh"] or 0), r.record["noaa_ar"]))
 
 
-def srs_facts(raw: bytes, seen: Sequence[RegionSeen], source: str) -> list[Fact]:
-    """Number of regions on the disk (0 is said too) and the facts of each, with the line of the SRS they stand in."""
+def regions_in_field(
+    seen: Sequence[RegionSeen], geometry: DiskGeometry | PatchGeometry, shape: tuple[int, int]
+) -> list[RegionSeen]:
+    """Those whose place lies in a cutout of that shape (rows, columns)."""
+    if not seen:
+        return []
+    pixels, near = heliographic_to_pixel(geometry, [r.lat_deg for r in seen], [r.lon_deg for r in seen])
+    inside = near & (pixels >= 0).all(axis=-1) & (pixels < np.array(shape[::-1])).all(axis=-1)
+    return [region for region, is_in in zip(seen, inside, strict=True) if is_in]
+
+
+def srs_facts(raw: bytes, seen: Sequence[RegionSeen], source: str, whole_disk: bool = True) -> list[Fact]:
+    """Number of regions on the disk (0 is said too) and the facts of each, with the line of the SRS they stand in.
+
+    A cutout (not `whole_disk`) shows neither how many regions there are nor in which quadrant one lies.
+    """
     lines = swpc.text_lines(raw)
     head = next(i for i, line in enumerate(lines, start=1) if line.upper().startswith(("I.", "1.")))
-    facts = [Fact("n_regions", len(seen), origin="srs", source=source, line=head, text=lines[head - 1])]
+    facts = []
+    if whole_disk:
+        facts.append(Fact("n_regions", len(seen), origin="srs", source=source, line=head, text=lines[head - 1]))
     for region in seen:
         evidence = {"origin": "srs", "source": source, "line": region.record["line"], "text": region.record["text"]}
         number = region.record["noaa_ar"]
@@ -92,7 +108,7 @@ def srs_facts(raw: bytes, seen: Sequence[RegionSeen], source: str) -> list[Fact]
         for kind in ("location", "area_msh", "mcintosh_class", "hale_class", "n_spots"):
             if region.record[kind] is not None:
                 facts.append(Fact(kind, region.record[kind], number, **evidence))
-        if quadrant := quadrant_of(region):
+        if whole_disk and (quadrant := quadrant_of(region)):
             facts.append(Fact("quadrant", quadrant, number, **evidence))
     return facts
 
@@ -116,10 +132,10 @@ def polarity_facts(header: Mapping, seen: Sequence[RegionSeen], source: str) -> 
     ]
 
 
-def region_box(region: RegionSeen, geometry: DiskGeometry, picture: Rendered) -> list[float]:
+def region_box(region: RegionSeen, geometry: DiskGeometry | PatchGeometry, picture: Rendered) -> list[float]:
     """[x0, y0, x1, y1] of a region in pixels of the picture, y down, at least MIN_BOX_PX wide and high.
 
-    A field of longitude and latitude laid over the sphere and projected: half the SRS extent plus 2 degrees in
+    A field of longitude and latitude laid over the sphere and projected: half the SRS extent plus 3 degrees in
     longitude, but never less than a disk of twice the area; in latitude two thirds of that, since groups lie along
     the parallels.
     """

@@ -28,8 +28,8 @@ KINDS = {
     ".png": "png", ".gif": "gif",
 }  # fmt: skip
 TEXT_CARDS = {  # what identifies and dates an image; no geometry, a picture may have been cut since
-    "TELESCOP", "INSTRUME", "DETECTOR", "OBSRVTRY", "ORIGIN", "WAVELNTH", "WAVE_LEN", "WAVE", "TWAVE1", "IMTYPE", "CONTENT",
-    "BUNIT", "OBS_TYPE", "DPC_OBSR", "DATE-OBS", "DATE_OBS", "TIME-OBS", "T_OBS", "DATE-BEG", "SIMULATED",
+    "TELESCOP", "INSTRUME", "DETECTOR", "OBSRVTRY", "ORIGIN", "WAVELNTH", "WAVE_LEN", "WAVE", "TWAVE1", "IMTYPE",
+    "CONTENT", "BUNIT", "OBS_TYPE", "DPC_OBSR", "DATE-OBS", "DATE_OBS", "TIME-OBS", "T_OBS", "DATE-BEG", "SIMULATED",
 }  # fmt: skip
 MAX_TEXT = 100_000
 EXIF_DESCRIPTION = 270

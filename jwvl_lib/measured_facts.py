@@ -85,7 +85,7 @@ def sunspots(obs: Observation) -> Measurement | None:
     found = stara(_plain_map(flat, disk, obs.date_obs), median_box=2.2 * disk.arcsec_px * _u().arcsec,
                   threshold=STARA_DEPTH)  # fmt: skip
     found &= disk.mu > LIMB_MU
-    return _measurement("sunspot", "sunkit-image stara, depth 0.10, flattened disk", found, disk, smallest_msh=3.0)
+    return _measurement("sunspot", "sunkit-image stara, depth 0.10, flattened disk", found, disk, 3.0, _no_line)
 
 
 def field_sunspots(obs: Observation) -> Measurement | None:
@@ -258,6 +258,11 @@ def _elongated(area_px: np.ndarray, spans: np.ndarray) -> np.ndarray:
     """Longer than three times their mean width: filaments, not spots."""
     length = np.hypot(spans[:, 0], spans[:, 1])
     return length**2 > 3 * area_px
+
+
+def _no_line(area_px: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """Not a bad row or column of the detector: spots, foreshortened too, are never six times as long as wide."""
+    return spans.max(axis=1) < 6 * spans.min(axis=1)
 
 
 def _measurement(kind: str, method: str, found: np.ndarray, disk: _Disk, smallest_msh: float, keep=None) -> Measurement:

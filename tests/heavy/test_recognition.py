@@ -73,7 +73,7 @@ def _dates(provenance) -> dict[str, str]:
 
 
 def test_every_real_image_has_its_instrument_and_date(shared_data):
-    """FITS and JPEG2000 that are images: at least 95 % right, what is not right is unknown with a reason, none wrong."""
+    """FITS and JPEG2000 that are images: at least 95 % right, the others unknown with a reason, none wrong."""
     dates = _dates(shared_data / "PROVENANCE.md")
     paths = [p for p in sorted(shared_data.rglob("*")) if re.search(r"\.(fits|fts|fz|jp2)(\.gz)?$", p.name)]
     paths = [p for p in paths if not NO_IMAGES.search(p.as_posix())]

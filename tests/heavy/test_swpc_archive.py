@@ -1,0 +1,119 @@
+"""The whole archive of daily texts: every file but two, sunpy's own reading wherever it succeeds, and its speed."""
+
+import tarfile
+import time
+import warnings
+
+import numpy as np
+import pytest
+from sunpy.io.special import srs
+
+from jwvl_lib import swpc
+
+pytestmark = pytest.mark.heavy
+UNUSABLE = {"20020614SRS.txt", "20040922SRS.txt"}  # an event list under an SRS name; 0 bytes
+ROUNDS = 5
+N_TIMED = 40
+
+
+def _files(tar, suffix: str) -> dict[str, bytes]:
+    with tarfile.open(tar) as archive:
+        members = [m for m in archive if m.name.endswith(suffix)]
+        return {m.name.rsplit("/", 1)[-1]: archive.extractfile(m).read() for m in members}
+
+
+@pytest.fixture(scope="module")
+def summaries(shared_data) -> dict[str, bytes]:
+    folder = shared_data / "swpc_text_archive"
+    return _files(folder / "srs_1998_2005.tar.gz", "SRS.txt") | _files(folder / "srs_2008_2015.tar.gz", "SRS.txt")
+
+
+def test_every_summary_but_the_empty_and_the_misfiled_one(summaries):
+    failed = {}
+    n_rows = 0
+    for name, raw in summaries.items():
+        try:
+            n_rows += len(swpc.parse_srs(raw, name))
+        except swpc.SwpcFormatError as error:
+            failed[name] = str(error)
+    print(f"\nSRS: {len(summaries) - len(failed)} of {len(summaries)} files, {n_rows} rows, refused {sorted(failed)}")
+    assert len(summaries) > 5800
+    assert set(failed) == UNUSABLE
+
+
+def _sunpy_rows(path) -> list[tuple] | None:
+    """Number, latitude, longitude, area and class of each row, None where sunpy fails."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = srs.read_srs(path)
+    except Exception:  # whatever sunpy raises: the file counts as not read by it
+        return None
+    columns = ("ID", "Number", "Latitude", "Longitude", "Area", "Z")
+    rows = [tuple(_plain(row[c]) if c in table.colnames else None for c in columns) for row in table]
+    return sorted(rows, key=repr)
+
+
+def _plain(value):
+    if np.ma.is_masked(value) or value is None:
+        return None
+    value = getattr(value, "value", value)
+    return value.strip().capitalize() if isinstance(value, str) else float(value)
+
+
+def _own_rows(path) -> list[tuple]:
+    rows = []
+    for r in swpc.parse_srs(path.read_bytes(), path.name):
+        key = (r["section"].capitalize(), float(r["noaa_ar"]), r["lat_deg"], r["lon_deg"], r["area_msh"])
+        rows.append((*key[:4], None if key[4] is None else float(key[4]), r["mcintosh_class"]))
+    return sorted(rows, key=repr)
+
+
+def _agree(own: list[tuple], theirs: list[tuple]) -> bool:
+    return len(own) == len(theirs) and all(
+        a == b or (b is None and i != 1) for x, y in zip(own, theirs, strict=True) for i, (a, b) in enumerate(zip(x, y, strict=True))
+    )  # fmt: skip
+
+
+def test_agrees_with_sunpy_and_is_fifty_times_as_fast(summaries, tmp_path):
+    """All files on a fresh disk, both readers from path to table rows; timed on the same files in turns, medians."""
+    paths = []
+    for name, raw in summaries.items():
+        if name not in UNUSABLE:
+            (tmp_path / name).write_bytes(raw)
+            paths.append(tmp_path / name)
+    step = max(1, len(paths) // 600)
+    compared, failed, different = 0, 0, []
+    for path in paths[::step]:
+        theirs = _sunpy_rows(path)
+        failed += theirs is None
+        if theirs is not None:
+            compared += 1
+            if not _agree(_own_rows(path), theirs):
+                different.append(path.name)
+    timed = paths[:: len(paths) // N_TIMED][:N_TIMED]
+    ours, sunpys = [], []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        swpc.srs_table(row for p in timed for row in swpc.parse_srs(p.read_bytes(), p.name))
+        ours.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        for path in timed:
+            _sunpy_rows(path)
+        sunpys.append(time.perf_counter() - started)
+    ratio = float(np.median(sunpys) / np.median(ours))
+    print(f"\nSRS: {compared} files compared, sunpy failed on {failed}, different {different}; {ratio:.0f} times as fast")
+    assert different == []
+    assert ratio >= 50
+
+
+def test_no_event_row_is_lost(shared_data):
+    days = _files(shared_data / "swpc_text_archive" / "events_2008_2015.tar.gz", "events.txt")
+    rows = {name: len(swpc.parse_events(raw, name)) for name, raw in days.items()}
+    wanted = {
+        name: sum(bool(li.strip()) and not li.startswith((":", "#", "NO EVENT")) for li in raw.decode("latin-1").splitlines())
+        for name, raw in days.items()
+    }  # fmt: skip
+    print(f"\nevents: {sum(rows.values())} rows of {len(days)} days, lost {sum(wanted.values()) - sum(rows.values())}")
+    assert len(days) > 2900
+    assert rows == wanted
