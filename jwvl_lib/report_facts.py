@@ -240,5 +240,8 @@ def _cross_checks(found: Products, summary: Summary | None) -> Iterable[dict]:
         "with": "solarmonitor",
         "only_there": sorted(there - here),
         "only_here": sorted(here - there),
-        "evidence": [evidence(m) for m in found.monitor],
+        "evidence": [
+            *(evidence(m) for m in found.monitor),
+            *(evidence(r) for r in summary.regions if r["noaa_ar"] in here - there),
+        ],
     }

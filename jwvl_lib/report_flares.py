@@ -125,6 +125,8 @@ def _radio(flares: list[dict], events: Events | None) -> dict:
         return _scale("not known", *NO_EVENTS, [])
     top = max(flares, key=lambda f: goes_flux(f["goes_class"]), default=None)
     grade = next((r for c, r in R_SCALE if top and goes_flux(top["goes_class"]) >= goes_flux(c)), "none")
+    if events.product == "sgas" and grade == "none":
+        return _scale(grade, "no M-class flare in the SGAS", "概要中无M级耀斑", [events.head])
     if top is None:
         return _scale(grade, "no X-ray flare", "无X射线耀斑", [events.head])
     return _scale(grade, f"largest flare {top['goes_class']}", f"最大耀斑{top['goes_class']}", top["evidence"][:1])

@@ -13,10 +13,15 @@ from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
 
-NUMBER = re.compile(r"(?<![\d.])\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?![\d])", re.IGNORECASE)
+# a place, a flare class, or a plain number
+NUMBER = re.compile(
+    r"\b[NS]\d\d[EW]\d\d\d?\b|\b[ABCMX]\d+\.\d\b|(?<![\d.])\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?![\d])", re.IGNORECASE
+)
 VOID = {"meta", "link", "br", "img", "input", "hr", "col", "path", "circle", "polyline"}
 SILENT = {"style", "script", "title", "summary"}  # <title> of page and SVG marks repeats what stands beside it
 HOW = ("quoted", "difference", "count", "probability", "date", "line number", "wording")
+# Values that a shipped table or model gives for the lines cited: `report.check` works them out again.
+MODELLED = re.compile(r"\.(p_[cmx]|mcintosh_chances|climatology|disk)\b")
 # Words of the templates that hold digits: names of scales, units and rules, none of them about the day.
 WORDING = re.compile(
     r"M5|\b1-8 Å|GOES 1-8|10分钟|10 minutes|24 h|24小时|90%|90 day|90天|171|131 Å|1600 Å|F10\.7"
@@ -124,7 +129,9 @@ def _value(text: str) -> float | None:
 
 def _quotes(text: str, value: float | None, line: str) -> bool:
     """Whether a raw line prints the number: as it stands, without leading zeros, as a clock time, as a NOAA number."""
-    if text in line or text.replace(":", "") in line:
+    if re.search(rf"(?<!\d)0*{re.escape(text.replace(':', ''))}(?!\d)", line) or re.search(
+        rf"(?<!\d){re.escape(text)}(?!\d)", line
+    ):
         return True
     if value is None:
         return False
@@ -179,14 +186,15 @@ def _walk(value: object, where: str, cited: list, known: _Known) -> Iterator[tup
         if "flux_w_m2" in value:
             own = [(known.report["xray_curve"]["source"], value["line"])]
         for key, child in value.items():
-            # evidence is what proves; p_* are made again and compared by report.check
-            if key not in ("evidence", "line", "source", "lines", "name") and not re.fullmatch(r"p_[cmx]", key):
+            if key not in ("evidence", "line", "source", "lines", "name"):
                 before = value["previous"]["evidence"] if key.startswith("area_change") and value["previous"] else []
                 also = [(e["source"], e["line"]) for e in before]
                 yield from _walk(child, f"{where}.{key}", [*own, *also] or cited, known)
     elif isinstance(value, list):
         for i, child in enumerate(value):
             yield from _walk(child, f"{where}[{i}]", cited, known)
+    elif isinstance(value, float) and MODELLED.search(where):
+        yield where, f"{value:g}", "probability" if cited else ""
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield where, f"{abs(value):g}", known.how(f"{abs(value):g}", cited, " d") or _exact(value, cited, known)
     elif isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d(T[\d:]+)?", value):

@@ -50,8 +50,8 @@ def _reasons(region: dict, flares: list[dict], climatology_m: float) -> Iterable
         p, prior = percent(region["p_m"]["value"]), percent(climatology_m)
         name = region["mcintosh_class"]
         yield (
-            f"class {name}: chance of an M-class or stronger flare {p} (all regions: {prior})",
-            f"{name}类：M级或更强耀斑概率{p}（全部活动区：{prior}）",
+            f"chance of an M-class or stronger flare {p} (class {name}; all regions: {prior})",
+            f"M级或更强耀斑概率{p}（{name}类；全部活动区：{prior}）",
         )
     if "delta" in region["flags"]:
         yield f"magnetic class {region['hale_class']}: a delta spot", f"磁分类{region['hale_class']}：含δ黑子"

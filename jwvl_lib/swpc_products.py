@@ -167,6 +167,8 @@ def parse_sgas(raw: bytes, name: str = "SGAS") -> dict:
     issued = issue_time(lines, name)
     if not any("Geophysical Activity Summary" in line for line in lines[:8]):
         raise SwpcFormatError(f"{name}: no Solar and Geophysical Activity Summary; fetch it again")
+    if missing := [c for c in "ABCE" if not any(line.startswith(f"{c}. ") for line in lines)]:
+        raise SwpcFormatError(f"{name}: section {', '.join(missing)} is missing; the file is cut, fetch it again")
     day = issued.replace(hour=0, minute=0) - timedelta(days=1)
     head = next({"line": n, "text": line} for n, line in enumerate(lines, start=1) if line.startswith(":Issued:"))
     found: dict = {"issued": issued, "head": head, "flares": [], "indices": {}, "kp": None, "protons": None}
@@ -202,7 +204,7 @@ def _sgas_flare(row: re.Match, day: datetime) -> dict:
 def parse_discussion(raw: bytes, name: str = "discussion") -> list[dict]:
     """Forecast Discussion -> paragraphs `{title, part, lines: [(line number, text)]}`; part is summary or forecast.
 
-    The words stay SWPC's: they are quoted, nothing is taken from them. SwpcFormatError where no part is found.
+    The words stay SWPC's: they are quoted, nothing is taken from them. SwpcFormatError where the last part is missing.
     """
     lines = text_lines(raw)
     issue_time(lines, name)
@@ -214,8 +216,8 @@ def parse_discussion(raw: bytes, name: str = "discussion") -> list[dict]:
             part = "summary" if head[1].startswith("24") else "forecast"
         elif part and line.strip() and not line.startswith((":", "#")):
             found.setdefault((title, part), []).append((at, line))
-    if not found:
-        raise SwpcFormatError(f"{name}: no part '.24 hr Summary' or '.Forecast'; the file is cut, fetch it again")
+    if not {("Geospace", "summary"), ("Geospace", "forecast")} <= set(found):
+        raise SwpcFormatError(f"{name}: its last part, the forecast of Geospace, is missing; it is cut, fetch it again")
     return [{"title": t, "part": p, "lines": rows} for (t, p), rows in found.items()]
 
 
