@@ -69,7 +69,7 @@ class ReviewPanel(anywidget.AnyWidget):
         self._on_image = annotations.groupby("image_id").indices
         self.reviewer = reviewer if review_ledger.is_person(reviewer) else ""
         self._queue, self._seen, self._position = deque(), [], -1
-        self._mine, self._pace, self._shown_at = {}, [], 0.0
+        self._mine, self._needed, self._pace, self._shown_at = {}, {}, [], 0.0
         self._allowed, self._n_total, self._agreement, self._sitting = None, 0, "", None
         self.filters = {"now": NO_FILTER, "choices": self._filter_choices()}
         self._say("")
@@ -155,7 +155,9 @@ class ReviewPanel(anywidget.AnyWidget):
         self._move(+1, saved=True)
 
     def _undo(self) -> None:
-        key = review_ledger.undo(self._ledger, self.reviewer)
+        key = review_ledger.last_decided(self._ledger, self.reviewer)
+        free = key in self._place and self._take(key)  # before it is undone: after that anybody might
+        review_ledger.undo(self._ledger, self.reviewer, key) if key else None
         if key is None or key not in self._place:
             self._say("Nothing to undo." if key is None else "Undone: a decision on an annotation not in this run.")
             return
@@ -163,6 +165,9 @@ class ReviewPanel(anywidget.AnyWidget):
         standing = review_ledger.standing(self._ledger, self.reviewer, key)
         if standing:
             self._mine[key] = standing
+        if not free:
+            self._say("Undone; another reviewer has that one now.", saved=True)
+            return
         if key not in self._seen:
             self._seen.insert(max(self._position, 0), key)
         self._position = self._seen.index(key)
@@ -177,12 +182,15 @@ class ReviewPanel(anywidget.AnyWidget):
 
     def _lease_next(self) -> list[str]:
         self._queue = self._queue or self._read_queue()  # at its end, what was passed over comes round again
-        key = review_leases.take_next(self._ledger, self._queue, self._row, self.reviewer)
-        return [key] if key else []
+        entry = review_leases.take_next(self._ledger, self._queue, self._row, self.reviewer)
+        self._needed |= dict([entry] if entry else [])
+        return [entry[0]] if entry else []
+
+    def _take(self, key: str) -> bool:
+        return review_leases.take(self._ledger, self._row(key), self.reviewer, self._needed.get(key, 1))
 
     def _renew_lease(self) -> None:
-        n_persons = 1 + (self.filters["now"]["flagged"] or self._overlap > 0)
-        free = review_leases.take(self._ledger, self._row(self.item["annotation_id"]), self.reviewer, n_persons)
+        free = self._take(self.item["annotation_id"])
         self._say("" if free else "Your reservation ran out and another reviewer has this one now; → goes on.")
 
     def _read_queue(self) -> deque[tuple[str, int]]:
@@ -197,8 +205,9 @@ class ReviewPanel(anywidget.AnyWidget):
     # filters
 
     def _filter_choices(self) -> dict[str, list[str]]:
-        choices = {name: sorted(map(str, self._table[name].unique())) for name in ("task", "language")}
-        return choices | {"instrument": sorted(map(str, self._corpus["instrument"].unique()))}
+        columns = {"task": self._table["task"], "language": self._table["language"]}
+        columns["instrument"] = self._corpus["instrument"]
+        return {name: sorted({_label(value) for value in column.unique()}) for name, column in columns.items()}
 
     def _matching(self) -> set[str] | None:
         now = self.filters["now"]
@@ -206,9 +215,10 @@ class ReviewPanel(anywidget.AnyWidget):
             return None
         keep = pd.Series(True, index=self._table.index)
         for name in ("task", "language"):
-            keep &= (self._table[name].astype(str) == now[name]) | (now[name] == "")
+            if now[name]:
+                keep &= _is(self._table[name], now[name])
         if now["instrument"]:
-            of_instrument = self._corpus.index[self._corpus["instrument"].astype(str) == now["instrument"]]
+            of_instrument = self._corpus.index[_is(self._corpus["instrument"], now["instrument"])]
             keep &= self._table["image_id"].isin(of_instrument)
         allowed = set(self._table.loc[keep, "annotation_id"])
         if now["flagged"]:
@@ -276,6 +286,14 @@ class ReviewPanel(anywidget.AnyWidget):
             status["seconds_each"] = median(self._pace) if self._pace else None
         status["saved"] = datetime.now().strftime("%H:%M:%S") if saved else self.status.get("saved", "")
         self.status = status
+
+
+def _label(value: object) -> str:
+    return review_item.clip(value, 60)
+
+
+def _is(column: pd.Series, label: str) -> pd.Series:
+    return column.isin([value for value in column.unique() if _label(value) == label])
 
 
 def _agreement_line(votes: dict[str, dict[str, str]], reviewer: str) -> str:

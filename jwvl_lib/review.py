@@ -64,7 +64,7 @@ def queue(ledger: Path, annotations: pd.DataFrame, reviewer: str, overlap: float
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# headless decisions: a policy, and the replay of a file
+# headless decisions: a policy, the replay of a file, the ledger itself out and in again
 
 
 def apply_policy(ledger: Path, annotations: pd.DataFrame, policy: str, seed: int) -> dict[str, int]:
@@ -182,6 +182,33 @@ def _seconds(value: object) -> float | None:
         return None if value in (None, "") else float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{value!r} seconds is no duration; leave it out where it is not known") from None
+
+
+def export_events(path: str | Path, target: str | Path) -> Path:
+    """Write every event, undos too, as one JSON object a line: the ledger in a form that outlives SQLite."""
+    with review_ledger.connection(Path(path)) as db:
+        rows = [dict(row) for row in db.execute("SELECT * FROM review_event ORDER BY id")]
+    Path(target).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return Path(target)
+
+
+def rebuild(source: str | Path, path: str | Path) -> int:
+    """Make a new ledger at `path` from the events of an export, numbers and times as they were. Returns how many.
+
+    ValueError where the new ledger has events already, or where a line is not an event.
+    """
+    rows = []
+    for line, text in enumerate(Path(source).read_text(encoding="utf-8").split("\n")[:-1], start=1):
+        try:
+            rows.append([json.loads(text)[name] for name in review_ledger.EVENT_COLUMNS])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{source}, line {line} is no event ({error}); export the ledger again") from error
+    with review_ledger.transaction(review_ledger.open_ledger(path)) as db:
+        if db.execute("SELECT 1 FROM review_event").fetchone():
+            raise ValueError(f"{path} has events already; rebuild into a new file")
+        marks = ", ".join("?" * len(review_ledger.EVENT_COLUMNS))
+        db.executemany(f"INSERT INTO review_event ({', '.join(review_ledger.EVENT_COLUMNS)}) VALUES ({marks})", rows)
+    return len(rows)
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -30,8 +30,8 @@ def take(path: str | Path, annotation: Mapping, reviewer: str, n_persons: int = 
 
 def take_next(
     path: str | Path, waiting: deque[tuple[str, int]], row_of: Callable[[str], Mapping], reviewer: str
-) -> str | None:
-    """Reserve the first annotation of a queue that is free, and return its id; None where none is.
+) -> tuple[str, int] | None:
+    """Reserve the first annotation of a queue that is free, and return its entry; None where none is.
 
     `waiting` holds pairs (annotation_id, n_persons) and loses those passed over; `row_of` gives the row of an id.
     """
@@ -40,7 +40,7 @@ def take_next(
             for _ in range(min(_BATCH, len(waiting))):
                 key, n_persons = waiting.popleft()
                 if _take(db, row_of(key), reviewer, n_persons, time.time()):
-                    return key
+                    return key, n_persons
     return None
 
 

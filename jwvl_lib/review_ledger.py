@@ -1,10 +1,9 @@
 """The review's ledger: `review.sqlite`, append-only events, safe for several writers and for a killed one.
 
-Reads and writes that one file, and exports its events as JSON lines from which it can be rebuilt. Every decision is an
-event and no event is ever changed: an undo is an event too, and the present state is a view (the latest decision not
-undone, per reviewer and annotation). A call returns when its events are durable (write-ahead log, `synchronous =
-FULL`). Reviewers whose name begins with `auto:` are programs. Who may look at what is in `jwvl_lib.review_leases`, what
-follows from the decisions in `jwvl_lib.review`.
+Reads and writes that one file. Every decision is an event and no event is ever changed: an undo is an event too, and
+the present state is a view (the latest decision not undone, per reviewer and annotation). A call returns when its
+events are durable (write-ahead log, `synchronous = FULL`). Reviewers whose name begins with `auto:` are programs. Who
+may look at what is in `jwvl_lib.review_leases`, what follows from the decisions in `jwvl_lib.review`.
 """
 
 import hashlib
@@ -305,6 +304,14 @@ def seen_by_programs(path: str | Path) -> set[str]:
         return {row[0] for row in db.execute(query)}
 
 
+def last_decided(path: str | Path, reviewer: str) -> str | None:
+    """The annotation of a reviewer's latest standing decision: what an undo would take back."""
+    with connection(Path(path)) as db:
+        query = "SELECT annotation_id FROM decision WHERE reviewer = ? ORDER BY id DESC LIMIT 1"
+        row = db.execute(query, (reviewer,)).fetchone()
+    return row["annotation_id"] if row else None
+
+
 def standing(path: str | Path, reviewer: str, annotation_id: str) -> str | None:
     """The verdict of one reviewer on one annotation as it stands, or None."""
     query = "SELECT verdict FROM decision WHERE reviewer = ? AND annotation_id = ? ORDER BY id DESC LIMIT 1"
@@ -322,34 +329,3 @@ def _frame(path: str | Path, query: str) -> pd.DataFrame:
 def is_person(reviewer: str) -> bool:
     """Whether a reviewer's name is a person's (a program's begins with `auto:`)."""
     return not reviewer.startswith("auto:")
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# out and in again
-
-
-def export_events(path: str | Path, target: str | Path) -> Path:
-    """Write every event, undos too, as one JSON object a line: the ledger in a form that outlives SQLite."""
-    with connection(Path(path)) as db:
-        rows = [dict(row) for row in db.execute("SELECT * FROM review_event ORDER BY id")]
-    Path(target).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return Path(target)
-
-
-def rebuild(source: str | Path, path: str | Path) -> int:
-    """Make a new ledger at `path` from the events of an export, numbers and times as they were. Returns how many.
-
-    ValueError where the new ledger has events already, or where a line is not an event.
-    """
-    rows = []
-    for line, text in enumerate(Path(source).read_text(encoding="utf-8").split("\n")[:-1], start=1):
-        try:
-            rows.append([json.loads(text)[name] for name in EVENT_COLUMNS])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{source}, line {line} is no event ({error}); export the ledger again") from error
-    with transaction(open_ledger(path)) as db:
-        if db.execute("SELECT 1 FROM review_event").fetchone():
-            raise ValueError(f"{path} has events already; rebuild into a new file")
-        marks = ", ".join("?" * len(EVENT_COLUMNS))
-        db.executemany(f"INSERT INTO review_event ({', '.join(EVENT_COLUMNS)}) VALUES ({marks})", rows)
-    return len(rows)

@@ -1,17 +1,10 @@
-"""The review panel: its controller without a browser, and once with chromium through Voilà."""
+"""The review panel's controller, without a browser; `test_panel_browser.py` has it in one."""
 
 import json
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,6 +19,10 @@ HOSTILE = '<img src=x onerror="document.title=\'owned\'"><script>document.title=
 
 @pytest.fixture
 def run(tmp_path):
+    return small_run(tmp_path)
+
+
+def small_run(tmp_path: Path) -> tuple:
     """A small run: ledger, annotations (zh and en, one of them hostile), corpus, pictures."""
     corpus, rows = [], []
     for i in range(3):
@@ -170,6 +167,31 @@ def test_two_people_are_not_shown_the_same_annotation(run):
         press(two, "a")
     assert len(states(run)) == 6
     assert one.phase == two.phase == "done"
+
+
+def test_what_is_undone_stays_with_its_reviewer(run):
+    one = open_panel(run, "li.wei")
+    key = one.item["annotation_id"]
+    press(one, "a", "z")
+    two = open_panel(run, "m.okafor")
+    shown = []
+    while two.phase == "review":
+        shown.append(two.item["annotation_id"])
+        press(two, "a")
+    assert key not in shown
+    press(one, "a")
+    assert states(run)[key] == "accept"
+
+
+def test_a_skip_undone_after_another_has_taken_it_is_not_shown_again(run):
+    one = open_panel(run, "li.wei")
+    key = one.item["annotation_id"]
+    press(one, " ")
+    two = open_panel(run, "m.okafor")
+    assert two.item["annotation_id"] == key
+    press(one, "z")
+    assert one.item["annotation_id"] != key
+    assert one.status["message"] == "Undone; another reviewer has that one now."
 
 
 def test_a_second_person_sees_no_trace_of_the_first_verdict(run):
@@ -328,120 +350,3 @@ def test_the_browser_code_parses_no_html():
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|https?://(?!www\.w3\.org/2000)", source
     )
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# a real browser
-
-
-@pytest.fixture
-def chromium():
-    """A chromium page; skipped with the reason where there is none, a failure where CI=true."""
-    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    missing = "chromium is not installed" if executable is None else ""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing = "playwright is not installed"
-    if missing and os.environ.get("CI") == "true":
-        pytest.fail(missing)
-    if missing:
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        yield page
-        browser.close()
-
-
-PANEL_CELL = """
-from pathlib import Path
-import pandas as pd
-from jwvl_lib.panel import SLOTS, ReviewPanel
-folder = Path({folder!r})
-ReviewPanel(folder / "review.sqlite", pd.read_parquet(folder / "annotations.parquet"),
-            pd.read_parquet(folder / "corpus.parquet"), folder)
-"""
-
-
-@pytest.fixture
-def voila(run):
-    """The address of a page that shows the panel over the small run."""
-    ledger, annotations, corpus, folder = run
-    artifacts.write_parquet(folder / "annotations.parquet", annotations)
-    artifacts.write_parquet(folder / "corpus.parquet", corpus)
-    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(PANEL_CELL.format(folder=str(folder)))])
-    page.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(page, folder / "panel.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "voila", str(folder / "panel.ipynb"), "--no-browser", f"--port={port}"]
-    environment = os.environ | {"PYTHONPATH": str(artifacts.REPO), "OMP_NUM_THREADS": "1"}
-    command += ["--Voila.ip=127.0.0.1"]
-    with (folder / "voila.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/voila/static/favicon.ico", server)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def wait_for(url: str, server: subprocess.Popen) -> None:
-    for _ in range(300):
-        assert server.poll() is None, "voila ended before it answered"
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-            return
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail("voila did not answer within a minute")
-
-
-@pytest.mark.browser
-@pytest.mark.slow
-def test_a_person_decides_by_keys_in_a_real_browser(run, voila, chromium):
-    problems = []
-    chromium.on("pageerror", lambda error: problems.append(str(error)))
-    chromium.goto(voila, timeout=90_000)
-    panel = chromium.locator(".jwvl-panel")
-    chromium.get_by_placeholder("your name").fill("li.wei", timeout=90_000)
-    chromium.keyboard.press("Enter")
-
-    def on(phase: str, other_than: str = "") -> str:
-        chromium.wait_for_selector(f'.jwvl-panel[data-phase="{phase}"]:not([data-annotation="{other_than}"])')
-        return panel.get_attribute("data-annotation")
-
-    first = on("review")
-    assert HOSTILE in panel.locator(".jwvl-text").first.inner_text()
-    assert panel.locator(".jwvl-text script, .jwvl-text img, .jwvl-claims img").count() == 0
-    assert chromium.evaluate("document.querySelector('.jwvl-frame img').naturalWidth") == 168
-    chromium.keyboard.press("a")
-    second = on("review", first)
-    chromium.keyboard.press("x")
-    on("reasons")
-    chromium.keyboard.press("1")
-    on("review", second)
-    assert states(run) == {first: "accept", second: "reject"}
-    assert panel.locator(".saved").inner_text().startswith("saved ")
-    chromium.keyboard.press("z")
-    chromium.wait_for_selector(f'.jwvl-panel[data-annotation="{second}"]')
-    assert states(run) == {first: "accept"}
-    assert review_ledger.events(run[0])["reviewer"].unique().tolist() == ["li.wei"]
-    chromium.keyboard.press("e")
-    on("edit")
-    panel.locator("textarea").fill(" ")  # cannot be saved, and must not be lost
-    chromium.keyboard.press("Control+Enter")
-    chromium.get_by_text("Not saved:").wait_for()
-    assert panel.locator("textarea").input_value() == " "
-    chromium.keyboard.type("Mended.")
-    chromium.keyboard.press("Control+Enter")
-    on("review", second)
-    assert review.accepted(run[0], run[1])["answer"].tolist()[-1] == " Mended."
-    assert panel.get_attribute("data-lm-suppress-shortcuts") == "true"
-    assert "owned" not in chromium.title()
-    assert problems == []

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -92,10 +93,19 @@ def check_against_model(ledger, acts):
             model[reviewer].append([key, act])
             n_events += 1
     expected = {(reviewer, key): verdict for reviewer, stack in model.items() for key, verdict in stack}
-    state = review_ledger.current(ledger, annotations)
-    found = dict(zip(zip(state["reviewer"], state["annotation_id"], strict=True), state["verdict"], strict=True))
-    assert found == expected
+    assert found_in(ledger, annotations) == expected
+    by_person = review_ledger.persons_verdicts(ledger, annotations)
+    assert {(name, key): v for key, votes in by_person.items() for name, v in votes.items()} == expected
     assert len(review_ledger.events(ledger)) == n_events
+    again = ledger.with_name("again.sqlite")
+    review.rebuild(review.export_events(ledger, ledger.with_suffix(".jsonl")), again)
+    assert review_ledger.events(again).equals(review_ledger.events(ledger))
+    assert found_in(again, annotations) == expected
+
+
+def found_in(ledger, annotations):
+    state = review_ledger.current(ledger, annotations)
+    return dict(zip(zip(state["reviewer"], state["annotation_id"], strict=True), state["verdict"], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -174,6 +184,37 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path):
         review_ledger.open_ledger(tmp_path / "review.sqlite")
 
 
+def test_a_ledger_replayed_gives_the_same_bytes_of_the_accepted_table(ledger, annotations, tmp_path):
+    review.apply_policy(ledger, annotations, "sample:25", seed=0)
+    decide(ledger, annotations, Decision("a00001", "li.wei", "accept", edit_text="Mended <b> \u202e\u2028 日面"))
+    decide(ledger, annotations, Decision("a00002", "李伟", "reject", ("ocr_error",), "line\nbreak"))
+    review_ledger.undo(ledger, "李伟")
+    again = tmp_path / "again.sqlite"
+    n = review.rebuild(review.export_events(ledger, tmp_path / "events.jsonl"), again)
+    assert n == len(review_ledger.events(ledger))
+    hashes = {
+        artifacts.sha256(artifacts.write_parquet(tmp_path / "accepted.parquet", review.accepted(source, annotations)))
+        for source in (ledger, again)
+    }
+    assert len(hashes) == 1
+    with pytest.raises(ValueError, match="has events already"):
+        review.rebuild(tmp_path / "events.jsonl", again)
+    (tmp_path / "events.jsonl").write_text('{"id": 1}\n')
+    with pytest.raises(ValueError, match="line 1 is no event"):
+        review.rebuild(tmp_path / "events.jsonl", tmp_path / "third.sqlite")
+
+
+def test_folding_brings_a_sitting_into_the_one_file(ledger, annotations):
+    sitting = review_ledger.hold_open(ledger)
+    before = artifacts.sha256(ledger)
+    decide(ledger, annotations, Decision("a00000", "li.wei", "accept"))
+    assert artifacts.sha256(ledger) == before  # so far in the log beside it
+    review_ledger.fold(ledger)
+    assert artifacts.sha256(ledger) != before
+    sitting.close()
+    assert len(review_ledger.events(ledger)) == 1
+
+
 WRITER = """
 import sys, pandas as pd
 from jwvl_lib import review_ledger
@@ -241,6 +282,20 @@ def test_leases_keep_two_people_apart_until_they_run_out(ledger, annotations):
     decide(ledger, annotations, Decision("a00000", "li.wei", "accept"))
     assert not review_leases.take(ledger, row, "m.okafor", now=9000)
     assert review_leases.take(ledger, row, "m.okafor", n_persons=2, now=9000)
+
+
+def test_a_killed_holders_lease_runs_out_and_others_are_counted_meanwhile(ledger, annotations):
+    rows = annotations.set_index("annotation_id", drop=False).to_dict("index")
+    waiting = deque((key, 1) for key in rows)
+    assert review_leases.take_next(ledger, waiting, rows.get, "li.wei") == ("a00000", 1)
+    again = deque((key, 1) for key in rows)
+    assert review_leases.take_next(ledger, again, rows.get, "m.okafor") == ("a00001", 1)
+    assert review_leases.n_with_others(ledger, "m.okafor") == 1
+    later = time.time() + review_leases.LEASE_S + 1
+    assert review_leases.n_with_others(ledger, "m.okafor", now=later) == 0
+    assert review_leases.take(ledger, rows["a00000"], "m.okafor", now=later)
+    only_hers = deque([("a00001", 1)])
+    assert review_leases.take_next(ledger, only_hers, rows.get, "t.mori") is None
 
 
 def test_the_queue_offers_the_undecided_first_and_second_opinions_last(ledger, annotations):
@@ -421,6 +476,28 @@ def test_kappa_misleads_where_ac1_does_not():
     assert found["raw_agreement"] == pytest.approx(0.8)
     assert found["cohen_kappa"] == pytest.approx(-1 / 9)
     assert found["gwet_ac1"] == pytest.approx((0.8 - 0.18) / 0.82)
+
+
+def test_kappa_is_scikit_learns():
+    from sklearn.metrics import cohen_kappa_score
+
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        votes = rng.random((40, 2)) < rng.uniform(0.2, 0.9, 2)
+        table = [[np.sum((votes[:, 0] == i) & (votes[:, 1] == j)) for j in (True, False)] for i in (True, False)]
+        expected = cohen_kappa_score(votes[:, 0], votes[:, 1])
+        assert agreement.coefficients(np.array(table))["cohen_kappa"] == pytest.approx(expected)
+
+
+def test_intervals_hold_the_true_value_about_as_often_as_they_say():
+    truth = np.array([[0.70, 0.10], [0.08, 0.12]])  # reviewers who accept four of five
+    wanted = agreement.coefficients(truth)
+    rng, held = np.random.default_rng(1), dict.fromkeys(agreement.METRICS, 0)
+    for _ in range(120):
+        table = rng.multinomial(150, truth.ravel()).reshape(2, 2)
+        for name, found in agreement._with_intervals(table, rng).items():
+            held[name] += found["ci_low"] <= wanted[name] <= found["ci_high"]
+    assert all(0.88 <= n / 120 <= 1 for n in held.values()), held
 
 
 def test_persons_pair_leads_and_its_interval_holds_the_value(ledger):
