@@ -2,7 +2,7 @@
 
 import re
 
-from jwvl_lib.claim_grammar import ZH_WORDS, Found, Pattern, number, pattern
+from jwvl_lib.claim_grammar import EN_WORDS, ZH_WORDS, Found, Pattern, number, pattern
 from jwvl_lib.instruments import Instrument, load_instruments
 
 # named in the paper, not (yet) in the instrument table
@@ -90,25 +90,32 @@ _CHANNELS = {row.name: _channel(row) for row in load_instruments()}
 _OBSERVATORIES = {row.observatory for row in load_instruments()} - {""} | set(MORE_OBSERVATORIES)
 _INSTRUMENTS = {row.instrument for row in load_instruments()} - {""} | set(MORE_INSTRUMENTS)
 _WAVE = r"(?<![\d.,])(\d{1,3}(?:,\d{3})|\d{2,5}(?:\.\d+)?)"
-_UNIT = r"(?:Å|A\u030a|Angstroms?\b|Ångstr[öo]ms?\b|埃|(?-i:A)(?![A-Za-z]))"
+_UNIT = r"(?:[Åå](?!ngst)|A\u030a|Angstroms?\b|Angstroem\b|[Åå]ngstr[öo]ms?\b|埃|(?-i:A)(?![A-Za-z]))"
 
 CHANNELS: list[Pattern] = [
     pattern("", rf"(?-i:(?<![A-Za-z])({_one_of(set(_CHANNELS))}))(?![\w.])", lambda m: _CHANNELS[m[1]]),
     pattern("", rf"(?-i:\b({_one_of(_INSTRUMENTS)}))(?:'s)?[\s/-]*(\d{{2,5}})(?!\d|[.:-]\d|\s*(?:nm|纳米))[\s-]*{_UNIT}?",
             lambda m: [("instrument", m[1]), _measured(m[1], m[2])]),
     pattern("", rf"{_WAVE}[\s-]*{_UNIT}", lambda m: _angstrom(m[1])),
+    pattern("", rf"{_WAVE}(?=\s*(?:,|/|and|or|&|、|和|与|及|或)\s*\d{{2,5}}(?:\.\d+)?[\s-]*{_UNIT})", lambda m: _angstrom(m[1])),
+    pattern("en", rf"\b({EN_WORDS})[\s-]+angstroms?\b", lambda m: [("wavelength_angstrom", float(number(m[1])))]),
     pattern("zh", rf"({ZH_WORDS})\s*埃", lambda m: _angstrom(m[1])),
     pattern("", r"(?<![\d.,])(\d{1,4}(?:\.\d+)?)[\s-]*(?:nm\b|nanomet(?:er|re)s?\b|纳米)", lambda m: _angstrom(m[1], 10)),
     pattern("", r"(?<![\d.,])(\d?\.\d+)[\s-]*(?:μm|microns?\b|micromet(?:er|re)s?\b|微米)", lambda m: _angstrom(m[1], 1e4)),
     pattern("", rf"(?:λ|wavelength\s+(?:of\s+|is\s+)?|波长为?)\s*=?\s*{_WAVE}(?!\d|\s*nm|\s*纳米)", lambda m: _angstrom(m[1])),
     pattern("", rf"(?<![\d.,])({'|'.join(_CHANNEL_NUMBERS)})(?!\d)[\s-]*(?:is\s+(?:a|the)\s+)?{_CHANNEL_WORD}",
             lambda m: _angstrom(m[1])),
+    pattern("", rf"(?:channel|pass-?band|filter|波段|通道)\s*:?\s*({'|'.join(_CHANNEL_NUMBERS)})(?!\d|\.\d)", lambda m: _angstrom(m[1])),
+    pattern("en", rf"\b(?:in|at)\s+(?:the\s+)?({'|'.join(_CHANNEL_NUMBERS)})(?=\s*(?:[,;)]|\.(?!\d)|$|images?\b|frames?\b|pictures?\b))", lambda m: _angstrom(m[1])),
     pattern("", rf"{_WAVE}\s+is\s+(?:a|the)\s+wavelength", lambda m: _angstrom(m[1])),
     pattern("", r"(?<![A-Za-z])H[-\s]?(?:alpha|α|阿尔法)(?![A-Za-z])|氢[-\s]?(?:alpha|α|阿尔法)", [("measurement", "H-alpha")]),
     pattern("", r"\b(?:Lyman|Ly)[-\s]?(?:alpha|α)|莱曼[-\s]?(?:α|阿尔法)", []),
 ]  # fmt: skip
 
 PICTURE: list[Pattern] = [
+    # names of phenomena and scales, and pictures in general
+    pattern("", r"(?-i:\bEIT\s*(?:waves?|波)|\bGOES(?:\s+(?:soft\s+)?(?:X-ray\s+)?)?(?:class\w*|flux|level|scale|级))", []),
+    pattern("", r"\b(?:magnetograms|Dopplergrams)\b(?!\s+(?:taken|from|of\s+this))|磁图的(?:噪声|精度|灵敏度|分辨率|零点|质量)", []),
     pattern("en", r"\bcoronal\s+(?:holes?|mass|loops?|rain|dimmings?|arcades?|streamers?|cavit)", []),
     pattern("zh", r"日冕物质|日冕雨|冕洞|日冕环|日冕洞|冕环|日冕暗化", []),
     pattern("en", r"\bphotospher(?:e|ic)\b|\bchromospher(?:e|ic)\b|\btransition\s+(?:region|layer)\b|\bcoron(?:a|al)\b", _layer),

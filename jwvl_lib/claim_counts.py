@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from jwvl_lib.claim_grammar import COMPARISON, EN_NUMBER, ZH_NUMBER, Found, Pattern, counted, pattern
+from jwvl_lib.claim_grammar import COMPARISON, EN_NUMBER, ZH_NUMBER, Found, Pattern, counted, number, pattern
 
 
 def _count(kind: str) -> Callable[[re.Match], Found]:
@@ -18,7 +18,15 @@ def _none_in_part(match: re.Match) -> Found:
 
 def _spots_before(match: re.Match) -> Found | None:
     """A number that leaves its noun out: "AR 12195 has 6 spots, AR 12193 just one"."""
-    return [("n_spots", counted(match))] if re.search(r"spots?\b", match.string[: match.start()]) else None
+    before = re.split(r"[.。](?!\d)", match.string[: match.start()])[-1]
+    return [("n_spots", counted(match))] if re.search(r"spots?\b(?!\s+group)|黑子(?!群)", before, re.I) else None
+
+
+def _spots_listed(match: re.Match) -> Found:
+    """ "黑子数依次为55、130、53": each number at its own place."""
+    at = match.start()
+    numbers = re.finditer(ZH_NUMBER, match.group())
+    return [("n_spots", number(n.group()), (at + n.start(), at + n.end())) for n in numbers]
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -29,13 +37,18 @@ _EVENT = r"(?:solar\s+|X-ray\s+|long-duration\s+|impulsive\s+)*(?:flares?|flarin
 _ZH_EVENT = r"(?:特?大|强|太阳|X射线|软X射线)*(?:耀斑|爆发|事件)"
 
 FLARES: list[Pattern] = [
-    # what M-class flares are in general
+    # what M-class flares are in general, and one of another year
+    pattern("en", rf"{_GOES}[\d.]*(?:[-\s]class)?(?:\s+(?:flare|event))?\s+(?:of|in|from)\s+(?:[A-Z][a-z]+\.?\s+)?(?:19|20)\d\d\b", []),
+    pattern("zh", rf"(?:19|20)\d\d年(?:\d{{1,2}}月)?(?:的|那次的?){_GOES}[\d.]*级?", []),
     pattern("en", rf"{_GOES}[-\s]class\s+flares?\s+(?:are|is|have|release|last)s?\b(?!\s+(?:been|not|n't|seen|recorded|observed|absent|reported|present))|\bthan\s+(?:an?\s+)?{_GOES}[-\s]class\s+flares?", []),
     pattern("zh", rf"{_GOES}级(?:耀斑)?的(?:峰值|流量|能量|强度|\S{{0,6}}倍)", []),
     pattern("", rf"{_GOES}\s?(\d{{1,2}}\.\d)(?!\d|\.\d)", lambda m: [("flare", m[1] + m[2])]),
     pattern("", rf"{_GOES}(\d{{1,2}})(?![\d.])(?=(?:[-\s]*(?:class|level))?\s*(?:{_EVENT}|级?的?{_ZH_EVENT}))",
             lambda m: [("flare", m[1] + m[2])]),
     pattern("", rf"{_GOES}(?:[-\s]*(?:class|level))\s*(?:{_EVENT})", lambda m: [("flare", m[1])]),
+    pattern("", r"(?<![A-Za-z\d])(?-i:([MX]))(\d{1,2})(?![\d.A-Za-z]\w|\.\d)(?!\d)",
+            lambda m: [("flare", m[1] + m[2])] if re.search("flare|耀斑", m.string, re.I) else None),
+    # one of another year is no flare of this day
     pattern("en", rf"{_GOES}[-\s]flares?\b", lambda m: [("flare", m[1])]),
     pattern("", rf"{_GOES}\s?(?:级|类)(?:及?以上|或更强)?(?:的)?{_ZH_EVENT}", lambda m: [("flare", m[1])]),
     # no flare at all, of whatever class
@@ -77,7 +90,9 @@ COUNTS: list[Pattern] = [
     pattern("en", rf"\b{_SOME}(?:{COMPARISON}\s+)?(?:between\s+)?{_RANGE}{_REGIONS}{_IN_PART}", _count("n_regions")),
     pattern("en", rf"\b(?P<n>{EN_NUMBER})\s+of\s+(?:them|which|these)\s+(?:are\s+|is\s+)?numbered", _count("n_regions")),
     pattern("en", rf"\bthe\s+(?:only|sole|single|lone){_REGIONS}", [("n_regions", 1)]),
-    pattern("en", rf"\b(?:has|with|shows|contains|holds|just|only)\s+(?P<n>{EN_NUMBER})(?=\s+of\s+them|\s*[.;,)]|$)", _spots_before),
+    pattern("en", rf"\b(?:has|had|have|with|shows?|contains|holds|just|only|counts|and|as\s+many\s+as|(?<=\d{{5}})|(?<=\d{{4}}))\s+(?:only\s+|just\s+|about\s+|a\s+mere\s+)?"
+            rf"(?P<n>{EN_NUMBER})(?=\s+of\s+them|\s*[;,)]|\.(?!\d)|$|\s+(?:and|but|while)\b)", _spots_before),
+    pattern("en", rf"\bneither\s+(?:sun)?spots\b(?!\s+group)", [("spots_visible", "no")]),
     pattern("en", rf"\b(?:a\s+single|only\s+one|a\s+lone|just\s+one|a\s+solitary){_REGIONS}{_IN_PART}", [("n_regions", 1)]),
     pattern("en", rf"\b(?:number|count)\s+of{_ADJECTIVES}\s+(?:regions|groups|ARs)(?:\s+on\s+the\s+dis[ck])?\s*(?:is|was|:|=|stands\s+at|equals)\s*(?:{COMPARISON}\s+)?(?P<n>{EN_NUMBER})",
             _count("n_regions")),
@@ -100,6 +115,8 @@ COUNTS: list[Pattern] = [
     pattern("zh", rf"{_ZH_COUNT}群\s*{_ZH_MORE}(?:太阳)?黑子", _count("n_regions")),
     pattern("zh", rf"(?:唯一|仅有)(?:的)?(?:一个)?{_ZH_KIND}", [("n_regions", 1)]),
     pattern("zh", rf"(?:活动区|黑子群)(?:的)?(?:数目?量?|个数|总数)?\s*(?:共|总共|一共|有|为|是|达|:|共有|计)\s*{_ZH_COUNT}(?:个|处|群|块)?(?=\s*(?:[，。,.;；、)]|$))", _count("n_regions")),
+    pattern("zh", rf"(?<=黑子)(?:的)?(?:数目?量?|个数)?(?:依次|分别|各)(?:为|是|有)\s*{ZH_NUMBER}[个颗]?(?:\s*[、,，和与]\s*{ZH_NUMBER}[个颗]?)+", _spots_listed),
+    pattern("zh", rf"(?P<n>{ZH_NUMBER})\s*[个颗](?=\s*(?:[，。,;；、)]|\.(?!\d)|$))", _spots_before),
     pattern("zh", rf"{_ZH_COUNT}{_MEASURE}\s*{_ZH_MORE}(?:可见的?|大小不一的?|独立的?)*\s*(?:太阳)?黑子(?!群)", _count("n_spots")),
     pattern("zh", rf"黑子(?:的)?(?:数目?量?|个数|总数)?\s*(?:共|总共|有|为|是|达|:|共有|约|计)*\s*{_ZH_COUNT}(?:个|颗)?(?![号年\d])", _count("n_spots")),
 ]  # fmt: skip

@@ -27,7 +27,7 @@ _NO_UNIT = r"(?!\s*(?:Å|Angstrom|A\b|埃|K\b|km|DN|%|nm|G\b|万|个|公里|千�
 
 def _numbers(match: re.Match) -> Found:
     """Every region number of a list, each at its own place; one that is only remembered is none of this picture."""
-    if _REMEMBERED.match(match.string, match.end()):
+    if _REMEMBERED.match(match.string, match.end()) or _FORMER.search(match.string[: match.start()]):
         return []
     at = match.start()
     digits = re.finditer(r"(?<!\d)\d{3,5}(?!\d)", match.group())
@@ -42,6 +42,7 @@ _REMEMBERED = re.compile(
     r"|(?:号|活动区)?(?:当年|当时|那样|那时|在(?:19|20)\d\d年)", re.I,
 )  # fmt: skip
 
+_FORMER = re.compile(r"(?:\bformer(?:ly)?|\bpreviously|\bonce|\bold|原(?:为|来的?|编号为?)?|前身(?:为|是)?|曾(?:经)?(?:为|是|编号为?))\s*(?:known\s+as\s+|numbered\s+)?$", re.I)
 _PLURAL = re.compile(r"(?:[a-z]+\s+)*(?:regions|groups)\b", re.I)
 
 NUMBERS: list[Pattern] = [
@@ -49,6 +50,10 @@ NUMBERS: list[Pattern] = [
     pattern("en", rf"\b(?:NOAA(?:\s+AR)?|AR|(?:active\s+)?region)\s*#?\d{{3}}(?!\d|\.\d|:\d|\s*(?:Å|Angstrom|nm|spots|MSH|millionths))", _numbers),
     pattern("zh", rf"{_ZH_REGION_WORD}{_NO}\d{{4,5}}(?!\d|\.\d|:\d|\s*(?:Å|埃|UT)){_LIST}", _numbers),
     pattern("", rf"(?<![\d.,:/+-])(?:\d{{5}}\s*[、,和与及]\s*)*\d{{4,5}}\s*(?:号|活动区|黑子群|区(?!间))", _numbers),
+    pattern("zh", r"(?<![\d.,/+-])(?<!\d:)\d{3}(?=区(?!间)|号(?:活动)?区)", _numbers),
+    # four digits at the head of a sentence, or in a list of such
+    pattern("en", r"(?:^|(?<=[.;]\s))\d{4}(?:,\s*\d{4,5})*(?:,?\s+(?:and|or)\s+\d{4,5})?(?=\s+(?:is|was|are|were|lies?|has|have|had|sits?|covers?|holds?)\b)", _numbers),
+    pattern("zh", r"(?:^|(?<=[，。；、]))\d{4}(?:[、和与及,，]\s*\d{4,5})*(?=(?:都|均)?(?:在|位于|为|是|有|属|则|的(?:面积|黑子|前导|磁)|面积|黑子|前导|磁))", _numbers),
     # five digits of today's numbers, and four with a leading zero, stand alone
     pattern("", rf"(?<![\d.,:/+A-Za-z-])0\d{{3}}(?![\dA-Za-z:/.-]){_NO_UNIT}", _numbers),
     pattern("", rf"(?<!\d:)(?<![\d./+A-Za-z-])1[0-4]\d{{3}}(?![\dA-Za-z:/-]|-\d){_NO_UNIT}{_LIST}", _numbers),
@@ -114,6 +119,13 @@ def _area(match: re.Match) -> Found:
     return [("area_msh", counted(match))]
 
 
+def _areas(match: re.Match) -> Found:
+    """A list of areas, each at its own place."""
+    at = match.start()
+    numbers = re.finditer(EN_NUMBER if match.group().isascii() else ZH_NUMBER, match.group(), re.I)
+    return [("area_msh", number(n.group()), (at + n.start(), at + n.end())) for n in numbers]
+
+
 def _fraction(match: re.Match, per_unit: float) -> Found:
     return [("area_msh", round(float(match["f"]) * per_unit))]
 
@@ -128,7 +140,7 @@ _ZH_MILLIONTHS = (
     r"(?:MSH|[μµ]Hem|(?:个)?(?:太阳|日面|可见)*半球(?:面积)?的?百万分之一|(?:个)?百万分之一(?:个)?(?:太阳|日面|可见)*半球(?:面积)?"
     r"|(?:个)?百万分之一|(?:个)?微半球)"
 )
-_HALE_EN = r"(?<![A-Za-z])(?<!plasma\s)(?:alpha|beta|gamma(?=\s*[-/]?\s*delta))(?:\s*[-/]?\s*(?:gamma|delta)){0,2}(?![A-Za-z])"
+_HALE_EN = r"(?<![A-Za-z])(?<!plasma\s)(?:alpha|beta|gamma(?=\s*[-/]?\s*delta|\s+(?:class|config|type|group|region|field|magnetic)))(?:\s*[-/]?\s*(?:gamma|delta)){0,2}(?![A-Za-z])"
 
 CLASSES: list[Pattern] = [
     pattern("en", rf"(?P<n>{EN_NUMBER})\s+and\s+(?P<m>{EN_NUMBER})\s*{_MILLIONTHS}(?=[^.;]*\brespectively)",
@@ -150,6 +162,9 @@ CLASSES: list[Pattern] = [
     # a bare number after "area" is in the usual unit
     pattern("en", rf"\b(?:area|size)\s*(?:is|was|of|:|=|at|about|around|given\s+as|now|has\s+grown\s+to|\s)*\s*(?:{COMPARISON}\s+)?(?P<n>\d[\d,]*\d|\d)"
             r"(?:\s+units)?(?=\s*(?:[,;)]|\.(?!\d)|$|and\b|with\b))", _area),
+    pattern("zh", rf"(?P<n>{ZH_NUMBER})\s*个?面积单位", _area),
+    pattern("zh", rf"(?<=面积)(?:依次|分别|各)(?:为|是|有)\s*{ZH_NUMBER}(?:\s*[、,，和与]\s*{ZH_NUMBER})+(?:\s*(?:个单位|{_ZH_MILLIONTHS}))?", _areas),
+    pattern("en", rf"\bareas?\s+(?:of|are|is|were)\s+{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER}(?:\s*{_MILLIONTHS})?", _areas),
     pattern("zh", r"\d+(?:\.\d+)?\s*平方(?:度|角秒|公里|千米)", []),
     pattern("zh", rf"(?:面积|大小)(?:已经?|仅|只有?|大?约|达到?|为|是|有|增至|增加到|增大到|增长到|减至|减小到|缩小到|高达|近|:|=|\s)*(?:{COMPARISON}\s*)?"
             rf"(?P<n>{ZH_NUMBER})(?:\s*(?:个)?单位)?(?=\s*(?:[,，。;；、)]|\.(?!\d)|$))", _area),
@@ -158,7 +173,7 @@ CLASSES: list[Pattern] = [
     pattern("", rf"(?<![A-Za-z])(?:class|type|McIntosh|classified\s+as)\s+({_MCINTOSH_ANY})(?![A-Za-z])", lambda m: [("mcintosh_class", m[1].capitalize())]),
     pattern("", r"(?:class(?:ified)?(?:\s+as)?|McIntosh|分类为?|分型为?|级为?|类型为?)\s*(Fri)(?![A-Za-z])", [("mcintosh_class", "Fri")]),
     pattern("", _HALE_EN, _hale),
-    pattern("", r"(?<![A-Za-zα-ω体])(?:[αβ]|γ(?=\s*[-/]?\s*δ))(?:\s*[-/]?\s*[γδ]){0,2}(?![A-Za-zα-ω])", _hale),
+    pattern("", r"(?<![A-Za-zα-ω体])(?:[αβ]|γ(?=\s*[-/]?\s*δ|\s*(?:型|类|构型|位形|class|config|type|group|region)))(?:\s*[-/]?\s*[γδ]){0,2}(?![A-Za-zα-ω])", _hale),
     pattern("", r"\bunipolar\b|单极(?=群|黑子|型|区|的|性|，|。|$)", [("hale_class", "Alpha")]),
     pattern("zh", r"(?:阿尔法|贝塔|贝它|伽[马玛](?=\s*-?\s*德))(?:\s*[-/]?\s*(?:伽[马玛]|德[尔耳]塔)){0,2}", _hale),
 ]  # fmt: skip
@@ -199,7 +214,7 @@ POLARITY: list[Pattern] = [
     pattern("zh", rf"(?:前导|领头|先导){_ZH_SPOT}\s*(?:并?不是|并非|不为)([正负])极?性?[,，]?\s*而?(?:是|为)([正负])",
             lambda m: [("leading_polarity", "positive" if m[g] == "正" else "negative", m.span(g)) for g in (1, 2)]),
     pattern("zh", rf"(?:前导|领头|先导){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、)]|$)", _polarity),
-    pattern("zh", rf"(?:前导|领头|先导){_ZH_SPOT}(?=[^，。,；]{{0,12}}?(?:是|为|呈)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]|$))", _polarity),
+    pattern("zh", rf"(?:前导|领头|先导){_ZH_SPOT}(?=[^。；]{{0,14}}?(?:是|为|呈)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]|$))", _polarity),
     pattern("zh", r"([正负])(?:磁)?极性?的?(?:磁场|黑子|磁通|部分)?(?:在前|前导|领先|居前|位于前|先导)|由([正负])(?:磁)?极性?的?(?:黑子|磁场|部分)?(?:前导|领头|引领|领先)", _polarity),
     pattern("zh", r"以([正负])(?:磁)?极性?(?:黑子|磁场|磁通)?(?:为|作为)(?:前导|先导)", _polarity),
     pattern("zh", r"(?<=前导)(?:者|一方)(?:是|为)([正负])", _polarity),

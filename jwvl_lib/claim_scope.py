@@ -19,7 +19,7 @@ CLAUSE_END = re.compile(
 # denial
 
 _NEGATOR = (
-    r"\b(?:no|not|never|nor|neither|without|hardly)\b|\b(?:is|are|was|were|does|did|do|has|have|had|can|could)n'?t\b|\bcannot\b"
+    r"\b(?:no|not|never|nor|neither|without|hardly)\b|\b(?:is|are|was|were|does|did|do|has|have|had|could|ca|would|need)n'?t\b|\bcannot\b"
     r"|\brather\s+than\b|\b(?:instead|as\s+opposed)\s+(?:of|to)\b|\bno\s+longer\b|\bfails?\s+to\b"
     r"|而?并?不(?:再)?(?:是|为|在|属于|属|位于|来自|显示|呈现?|具有|对应|处于|含|由|应(?:是|为)?|能|会|可能)|并?非(?!常)|[并也]?(?:没有|没|未曾?|无(?!论|关))|绝非|而非|排除"
 )
@@ -49,7 +49,7 @@ NOT_ASSERTED = re.compile(
     r"\?|？"
     r"|\b(?:chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|will|would|if|whether|should|could\s+(?:produce|trigger|develop|become|argue))\b"
     r"|\b(?:means?|denotes?|represents?|called|known\s+as|by\s+definition|always|usually|often|generally|typically|in\s+general|normally|needed|required|requires?|depends?)\b"
-    r"|概率|几率|预计|预报|预测|预期|有望|将会|是否|如果|假如|若是|倘若|需要|代表|表示|取决于|称为|叫做|叫作|定义|常常|往往|通常|一般|总是|有人|据说|受.{1,6}影响|吗[。？?]?$|呢[。？?]?$",
+    r"|概率|几率|预计|预报|预测|预期|有望|将会|是否|如果|假如|若是|倘若|需要|代表|表示|取决于|称为|叫做|叫作|定义|\btutorials?\b|\btextbooks?\b|教程|教科书|课本|无关|常常|往往|通常|一般|总是|有人|据说|受.{1,6}影响|吗[。？?]?$|呢[。？?]?$",
     re.I,
 )
 _CONTRAST = re.compile(r"\b(?:unlike|compared\s+(?:to|with)|in\s+contrast\s+to|(?<!rather\s)than)\s+(?:in\s+|an?\s+|the\s+|for\s+|those\s+of\s+)*$|(?:不同于|有别于|相比于?|相较于?)\s*$", re.I)
@@ -64,7 +64,8 @@ _COMPARED = re.compile(r"(?:\bthan|\bwhat|\bunlike|\blike|\bdwarfs|\bto|\bwith|�
 _COMPARING = re.compile(r"\b(?:than|unlike|compared|dwarfs|similar|what)\b|比|相比|类似", re.I)
 _ANOTHER = re.compile(r"\s*(?:another|a\s+second|other|the\s+(?:second|other|rest|remaining)|two|three|另|其他|其余|第二)", re.I)
 _EVERY = re.compile(r"\b(?:both|all|each)\b|都|均|皆|全部", re.I)
-EACH = re.compile(r"\brespectively\b|分别", re.I)
+EACH = re.compile(r"\brespectively\b|\bin\s+(?:that|this)\s+order\b|分别|依次", re.I)
+_LISTED = re.compile(r"(?:[\s,、/&#]|\band\b|\bor\b|\bAR|\bNOAA|\bregion|和|与|及|以及|号|活动区|区)*", re.I)
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
@@ -76,10 +77,25 @@ def sentences(text: str) -> list[tuple[int, int]]:
 def asserted(text: str, found: Sequence[tuple], start: int, end: int) -> list[tuple]:
     """The finds of a sentence that it asserts; a region that is named exists, whatever is asked about it."""
     found = [f for f in found if f[1] == "noaa_ar" or not _CONTRAST.search(text[max(start, f[0][0] - 30) : f[0][0]])]
+    found = _of_this_image(text, found, start, end)
     if not NOT_ASSERTED.search(text, start, end):
         return found
     question = text[start:end].rstrip().endswith(("?", "？"))
     return [f for f in found if f[1] == "noaa_ar" or not (question or _doubted(text, f[0][0], start, end))]
+
+
+def _of_this_image(text: str, found: list[tuple], start: int, end: int) -> list[tuple]:
+    """Without what is remembered ("the X5.7 of July 2000"), what is physics in general, and a time said twice."""
+    sentence = text[start:end]
+    months = [span for span, kind, value in found if kind == "date_obs" and len(str(value)) == len("2000-07")]
+    flares = [span for span, kind, _ in found if kind == "flare"]
+    if months and flares:
+        gone = {*months, *(f for f in flares for m in months if max(f[0] - m[1], m[0] - f[1]) < 12)}
+        found = [f for f in found if f[0] not in gone]
+    if _PHYSICS.search(sentence) and not (_PICTURE.search(sentence) or _CHANNEL.search(sentence)):
+        found = [f for f in found if f[1] != "layer"]
+    clocks = [str(value).partition("T")[2] for _, kind, value in found if kind == "date_obs" and value[0] != "T"]
+    return [f for f in found if not (f[1] == "date_obs" and f[2][0] == "T" and f[2][1:] in clocks)]
 
 
 def _doubted(text: str, at: int, start: int, end: int) -> bool:
@@ -99,6 +115,17 @@ def clause(text: str, at: int, start: int, end: int, cut: re.Pattern = CLAUSE_EN
     return low, high
 
 
+# a number that is not on the disk, or not this one
+_NOT_THERE = re.compile(
+    r"\b(?:no|without)(?:\s+(?:sign|trace|of|such|active|numbered|region|group|AR|NOAA|with|the|number))*\s*$"
+    r"|\b(?:is|was)\s*(?:not|n't)\s+(?:NOAA\s*|AR\s*|(?:active\s+)?region\s*)*$|(?:没有|未见|看不到|不见|不是|并非)(?:活动区|编号)?\s*$", re.I
+)
+_NOT_THERE_AFTER = re.compile(
+    r"\s*(?:is|was|has)\s*(?:not|n't)\s+(?:yet\s+)?(?:been\s+)?(?:on\s+the|visible|rotated|present|seen|appeared|listed|numbered\s+yet)"
+    r"|(?:区|号|号活动区|活动区)?(?:尚未|还没有?|还未|并未|没有|不)(?:转|出现|在(?:可见)?日面|可见|列)", re.I
+)
+
+
 def denied(text: str, found: Sequence[tuple], start: int, end: int) -> list[bool]:
     """For each find of a sentence, in order, whether the sentence denies it.
 
@@ -107,17 +134,21 @@ def denied(text: str, found: Sequence[tuple], start: int, end: int) -> list[bool
     marks, last = [], start
     for (low, high), kind, _ in found:
         before = text[max(start, low - 60) : low]
-        here = kind != "noaa_ar" and DENIED.search(before) is not None and not _NOT_DENIED.search(before)
+        if kind == "noaa_ar":
+            marks.append(bool(_NOT_THERE.search(before)) or _NOT_THERE_AFTER.match(text, high, end) is not None)
+            last = max(last, high)
+            continue
+        here = DENIED.search(before) is not None and not _NOT_DENIED.search(before)
         here = here or (kind == "flare" and DENIED_AFTER.match(text, high, end) is not None)
         joined = bool(marks) and marks[-1] and low >= last and _CARRIES_ON.fullmatch(text, last, low) is not None
-        marks.append(here or (joined and kind != "noaa_ar") or (bool(marks) and low < last and marks[-1]))
+        marks.append(here or joined or (bool(marks) and low < last and marks[-1]))
         last = max(last, high)
     return marks
 
 
 def subjects(
-    text: str, found: Sequence[tuple], start: int, end: int, opening: tuple, about_largest: bool
-) -> tuple[list[list[tuple]], tuple]:
+    text: str, found: Sequence[tuple], start: int, end: int, opening: list[tuple], about_largest: bool
+) -> tuple[list[list[tuple]], list[tuple]]:
     """For each find of a sentence (noaa_ar, of_largest) of each region it is about; and the sentence's last subject.
 
     In its clause the last region named before it, else the first named in the clause, else the last of the clauses
@@ -125,14 +156,14 @@ def subjects(
     """
     marks = _marks(text, found, start, end)
     if _ANOTHER.match(text, start, end) and not about_largest:
-        opening = (None, False)
+        opening = [(None, False)]
     numbers = [value for _, kind, value in found if kind == "noaa_ar"]
     spread = EACH.search(text, start, end) is not None and len(numbers) > 1
     out, seen = [], {}
     for span, kind, value in found:
         if kind == "noaa_ar":
             before = [who for at, who in marks if at < span[0]]
-            out.append([(value, bool(before) and before[-1] == (None, True))])
+            out.append([(value, bool(before) and before[-1] == [(None, True)])])
         elif kind not in REGION_KINDS:
             out.append([(None, False)])
         elif spread and sum(k == kind for _, k, _ in found) == len(numbers):
@@ -143,22 +174,32 @@ def subjects(
         ):
             out.append([(v, False) for _, v in named])
         else:
-            out.append([_subject(text, span[0], marks, start, end, opening)])
+            out.append(_subject(text, span[0], marks, start, end, opening))
     return out, (marks[-1][1] if marks else opening)
 
 
 def _marks(text: str, found: Sequence[tuple], start: int, end: int) -> list[tuple]:
-    """(position, (noaa_ar, of_largest)) of whatever a sentence names as its subject, in order."""
-    named = [(span, value) for span, kind, value in found if kind == "noaa_ar"]
+    """(position, [(noaa_ar, of_largest), ...]) of whatever a sentence names as its subject, in order.
+
+    Numbers in a list ("11967 and 11969") are one subject, at the place of the first.
+    """
     compares = _COMPARING.search(text, start, end) is not None
-    marks = [(s[0], (v, False)) for s, v in named if not (compares and _COMPARED.search(text[start : s[0]]))]
+    marks, last = [], None
+    for (low, high), kind, value in found:
+        if kind != "noaa_ar" or (compares and _COMPARED.search(text[start:low])):
+            continue
+        if last is not None and _LISTED.fullmatch(text, last, low):
+            marks[-1][1].append((value, False))
+        else:
+            marks.append((low, [(value, False)]))
+        last = high
     for m in SUBJECT.finditer(text, start, end):
         if not any(at < m.start() for at, _ in marks):  # "AR 12192 is the largest" still speaks of AR 12192
-            marks.append((m.start(), (None, True)))
+            marks.append((m.start(), [(None, True)]))
     return sorted(marks)
 
 
-def _subject(text: str, at: int, marks: list[tuple], start: int, end: int, opening: tuple) -> tuple:
+def _subject(text: str, at: int, marks: list[tuple], start: int, end: int, opening: list[tuple]) -> list[tuple]:
     low, high = clause(text, at, start, end)
     inside = [(p, who) for p, who in marks if low <= p < high]
     before = [who for p, who in inside if p <= at]
@@ -175,8 +216,12 @@ def _subject(text: str, at: int, marks: list[tuple], start: int, end: int, openi
 # --------------------------------------------------------------------------------------------------------------------
 # the time of a flare
 
-_PICTURE = re.compile(r"\b(?:image|picture|frame|taken|captured|obtained|acquired|shows?|snapshot|observation)\b|图像|拍摄|取得|此图|该图|这幅", re.I)
-_EVENT = re.compile(r"\b(?:peak\w*|maxim\w+|began|begin\w*|start\w*|onset|end\w*|erupt\w*)\b|峰值|极大|爆发|开始|达到|产生|发生", re.I)
+_PICTURE = re.compile(r"\b(?:image|picture|frame|taken|captured|obtained|acquired|shows?|snapshot|observation|caught)\b|图像|拍到|记录|拍摄|取得|此图|该图|这幅", re.I)
+_EVENT = re.compile(r"\b(?:peak\w*|maxim\w+|began|begin\w*|start\w*|onset|ended|erupt\w*|flared|fired|produced|released|unleashed|occurred)\b|峰值|极大|爆发|开始|达到|产生|发生", re.I)
+
+
+_PHYSICS = re.compile(r"\b(?:plasma|temperatures?|heat\w*|densit\w+|conduct\w*)\b|等离子体|加热|温度|密度", re.I)
+_CHANNEL = re.compile(r"\d\s*(?:Å|nm|angstrom|埃|纳米)|\bchannel|通道|波段|看到", re.I)
 
 
 def flare_times(text: str, found: Sequence[tuple], start: int, end: int) -> list[tuple]:
@@ -187,7 +232,10 @@ def flare_times(text: str, found: Sequence[tuple], start: int, end: int) -> list
         if not flares or kind != "date_obs" or "T" not in value:
             continue
         part = text[slice(*clause(text, span[0], start, end, re.compile(r"[,，;；]")))]
-        if _PICTURE.search(part) and not _EVENT.search(part):
+        named = any(k in ("instrument", "measurement", "wavelength_angstrom") for _, k, _ in found)
+        dated = not value.startswith("T")
+        pictured = named or _PICTURE.search(text, start, end) is not None
+        if not _EVENT.search(part) and (_PICTURE.search(part) or pictured or (dated and not _EVENT.search(text, start, end))):
             continue
         nearest = max((k for k in flares if k < i), default=flares[0])
         if "@" not in str(out[nearest][2]):

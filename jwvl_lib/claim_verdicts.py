@@ -42,6 +42,8 @@ def judge(claim: Claim, facts: Sequence[Fact]) -> tuple[str, Fact | None]:
     agreeing = next((f for value, f in candidates if _agrees(claim, value, f)), None)
     if agreeing is not None:
         verdict, fact = "supported", agreeing
+    elif claim.kind == "noaa_ar" and find(facts, "n_regions") is None:
+        return "unsupported", None  # the list of regions is not known to be complete
     elif candidates:
         verdict, fact = "contradicted", candidates[0][1]
     else:
@@ -135,7 +137,12 @@ def _same_flare(claimed: str, true: str) -> bool:
         return False
     if not at or not peak:
         return True
-    stated = datetime.fromisoformat(peak[:10] + at if at.startswith("T") else at)
+    date, _, clock = at.partition("T")
+    if not peak.startswith(date) and not (date.startswith("--") and peak[4:10] == date[1:]):
+        return False
+    if len(clock) < len("01:56"):
+        return peak[11:].startswith(clock)
+    stated = datetime.fromisoformat(f"{peak[:10]}T{clock}")
     return abs((stated - datetime.fromisoformat(peak)).total_seconds()) <= 60 * FLARE_TIME_TOLERANCE_MIN
 
 

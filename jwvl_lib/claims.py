@@ -79,11 +79,11 @@ def _finds(text: str, language: str | None) -> list[tuple]:
 def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Claim]:
     """Sentence by sentence: what is asserted, of which region, and what is denied."""
     claims = []
-    speaks_of = (None, about_largest)
+    speaks_of = [(None, about_largest)]
     for start, end in claim_scope.sentences(text):
         inside = [f for f in found if start <= f[0][0] < end]
         inside = claim_scope.flare_times(text, claim_scope.asserted(text, inside, start, end), start, end)
-        opening = speaks_of if claims or about_largest else (None, False)
+        opening = speaks_of if claims or about_largest else [(None, False)]
         who, speaks_of = claim_scope.subjects(text, inside, start, end, opening, about_largest)
         denied = claim_scope.denied(text, inside, start, end)
         for (span, kind, value), regions, negated in zip(inside, who, denied, strict=True):
