@@ -50,8 +50,8 @@ def make_run(folder: Path, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return annotations, corpus.assign(banner_text="SDO/AIA 171", facts=known, boxes="[]")
 
 
-def annotate(folder: Path, name: str, pause_s: float, seed: int) -> None:
-    """One annotator: decides until she has made `N_DECISIONS`, a line in her file for each answer she has seen."""
+def annotate(folder: Path, name: str, pause_s: float, n_decisions: int, seed: int) -> None:
+    """One annotator: decides until she has made `n_decisions`, a line in her file for each answer she has seen."""
     from jwvl_lib.panel import ReviewPanel
 
     rng, log = random.Random(seed), os.open(folder / f"{name}.log", os.O_APPEND | os.O_CREAT | os.O_WRONLY)
@@ -60,7 +60,7 @@ def annotate(folder: Path, name: str, pause_s: float, seed: int) -> None:
     panel = ReviewPanel(ledger, annotations, pd.read_parquet(folder / "corpus.parquet"), folder, reviewer=name)
     panel.begin(name)
     gc.freeze()  # the tables stay; a person's panel has her pauses for a full collection
-    while len(panel._mine) < N_DECISIONS:
+    while len(panel._mine) < n_decisions:
         time.sleep(rng.expovariate(1 / pause_s) if pause_s else 0)
         shown, keys, last = panel.item["annotation_id"], rng.choice(KEYS), review_ledger.last_decided(ledger, name)
         started, cpu = time.perf_counter(), time.process_time()
@@ -75,15 +75,17 @@ def annotate(folder: Path, name: str, pause_s: float, seed: int) -> None:
             os.write(log, f"{key} {verdict} {spent * 1e3 / len(keys):.3f} {cpu * 1e3 / len(keys):.3f}\n".encode())
 
 
-@pytest.mark.parametrize("pause_s", [0.25, 0.0], ids=["four_a_second_each", "as_fast_as_they_can"])
-def test_eight_annotators_lose_nothing_and_double_nothing_when_killed(tmp_path, pause_s):
+@pytest.mark.parametrize(
+    ("pause_s", "n_decisions"), [(0.25, N_DECISIONS), (0.0, 60)], ids=["four_a_second", "no_pause"]
+)
+def test_eight_annotators_lose_nothing_and_double_nothing_when_killed(tmp_path, pause_s, n_decisions):
     annotations, corpus = make_run(tmp_path, N_ANNOTATORS * N_DECISIONS + 1000)
     artifacts.write_parquet(tmp_path / "annotations.parquet", annotations)
     artifacts.write_parquet(tmp_path / "corpus.parquet", corpus)
     ledger = review_ledger.open_ledger(tmp_path / "review.sqlite")
-    kills = run_annotators(tmp_path, pause_s)
+    kills = run_annotators(tmp_path, pause_s, n_decisions)
     check_no_loss(tmp_path, ledger, kills)
-    check_no_doubling(ledger, annotations)
+    check_no_doubling(ledger, annotations, n_decisions)
     said = [line.split() for name in NAMES for line in (tmp_path / f"{name}.log").read_text().splitlines()]
     wall, cpu = (np.percentile([float(row[i]) for row in said], [50, 99, 100]) for i in (2, 3))
     print(f"\n{sum(kills.values())} processes killed, {len(said)} answers, load {os.getloadavg()[0]:.1f}")
@@ -92,7 +94,7 @@ def test_eight_annotators_lose_nothing_and_double_nothing_when_killed(tmp_path, 
         assert wall[1] <= 50
 
 
-def run_annotators(folder: Path, pause_s: float) -> collections.Counter:
+def run_annotators(folder: Path, pause_s: float, n_decisions: int) -> collections.Counter:
     """Start all, kill at random and start again under the same name until every one has her decisions."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["jwvl_lib.panel", "pandas", "pyarrow.parquet"])
@@ -104,7 +106,7 @@ def run_annotators(folder: Path, pause_s: float) -> collections.Counter:
             if process is None or process.exitcode not in (None, 0):
                 assert process is None or process.exitcode == -signal.SIGKILL, f"{name} ended with {process.exitcode}"
                 started += 1
-                running[name] = context.Process(target=annotate, args=(folder, name, pause_s, started))
+                running[name] = context.Process(target=annotate, args=(folder, name, pause_s, n_decisions, started))
                 running[name].start()
         time.sleep(rng.uniform(0.5, 6.0 if pause_s else 2.0))
         alive = [name for name, process in running.items() if process.exitcode is None]
@@ -130,13 +132,13 @@ def check_no_loss(folder: Path, ledger: Path, kills: collections.Counter) -> Non
         assert len(recorded) - len(said) <= kills[name]  # at most the one that was under way when she was killed
 
 
-def check_no_doubling(ledger: Path, annotations: pd.DataFrame) -> None:
+def check_no_doubling(ledger: Path, annotations: pd.DataFrame, n_decisions: int) -> None:
     standing = collections.Counter()
     for row in review_ledger.events(ledger).itertuples():
         standing[row.reviewer, row.annotation_id] += -1 if row.verdict == "undo" else 1
         assert standing[row.reviewer, row.annotation_id] in (0, 1)
     state = review_ledger.current(ledger, annotations)
-    assert state.groupby("reviewer").size().to_dict() == dict.fromkeys(NAMES, N_DECISIONS)
+    assert state.groupby("reviewer").size().to_dict() == dict.fromkeys(NAMES, n_decisions)
     by_annotation = state[state["verdict"] != "skip"].groupby("annotation_id")["verdict"].agg(list)
     assert by_annotation.map(lambda votes: len(votes) == 1 or (len(votes) == 2 and "flag" in votes)).all()
 
