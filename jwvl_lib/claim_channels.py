@@ -105,6 +105,7 @@ CHANNELS: list[Pattern] = [
     pattern("", rf"(?:λ|wavelength\s+(?:of\s+|is\s+)?|波长为?)\s*=?\s*{_WAVE}(?!\d|\s*nm|\s*纳米)", lambda m: _angstrom(m[1])),
     pattern("", rf"(?<![\d.,])({'|'.join(_CHANNEL_NUMBERS)})(?!\d)[\s-]*(?:is\s+(?:a|the)\s+)?{_CHANNEL_WORD}",
             lambda m: _angstrom(m[1])),
+    pattern("", rf"\b(?:He|Fe|C|Si)\s*[IVX]+\s+({'|'.join(_CHANNEL_NUMBERS)})(?!\d|\.\d)", lambda m: _angstrom(m[1])),
     pattern("", rf"(?:channel|pass-?band|filter|波段|通道)\s*:?\s*({'|'.join(_CHANNEL_NUMBERS)})(?!\d|\.\d)", lambda m: _angstrom(m[1])),
     pattern("en", rf"\b(?:in|at)\s+(?:the\s+)?({'|'.join(_CHANNEL_NUMBERS)})(?=\s*(?:[,;)]|\.(?!\d)|$|images?\b|frames?\b|pictures?\b))", lambda m: _angstrom(m[1])),
     pattern("", rf"{_WAVE}\s+is\s+(?:a|the)\s+wavelength", lambda m: _angstrom(m[1])),

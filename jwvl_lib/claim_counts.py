@@ -34,7 +34,7 @@ def _spots_listed(match: re.Match) -> Found:
 
 _GOES = r"(?<![A-Za-z\d])(?-i:([ABCMX]))"
 _EVENT = r"(?:solar\s+|X-ray\s+|long-duration\s+|impulsive\s+)*(?:flares?|flaring|events?|bursts?|eruptions?|activity)\b"
-_ZH_EVENT = r"(?:特?大|强|太阳|X射线|软X射线)*(?:耀斑|爆发|事件)"
+_ZH_EVENT = r"(?:特?大|小|中等|强|太阳|X射线|软X射线)*(?:耀斑|爆发|事件)"
 
 FLARES: list[Pattern] = [
     # what M-class flares are in general, and one of another year
@@ -100,7 +100,8 @@ COUNTS: list[Pattern] = [
     pattern("en", rf"(?:{COMPARISON}\s+)?(?:between\s+)?(?P<n>{EN_NUMBER})(?:\s*(?:-|to|or|and)\s*(?P<m>{EN_NUMBER}))?(?:\s+(?:visible|individual|separate|distinct|small|counted|dark))*\s+(?:sun)?spots\b(?!\s+groups?)",
             _count("n_spots")),
     pattern("en", r"\b(?:a\s+single|only\s+one|just\s+one|one|1)\s+(?:visible\s+|individual\s+)?(?:sun)?spot\b(?!\s+groups?)", [("n_spots", 1)]),
-    pattern("en", rf"\b(?:spot\s+count|number\s+of\s+(?:sun)?spots)(?:\s+in\s+\S+\s*\d*)?\s*(?:is|was|of|:|=|stands\s+at)\s*(?P<n>{EN_NUMBER})", _count("n_spots")),
+    pattern("en", rf"\b(?:spot\s+count|number\s+of\s+(?:sun)?spots)(?=(?:\s+(?:of|in|for)\s+[^,.;:]{{1,25}}?)?\s*(?:\bis|\bwas|\bof|:|=|stands\s+at|reaches)\s*(?P<n>{EN_NUMBER}))", _count("n_spots")),
+    pattern("en", rf"\b(?:a\s+(?:lone|solitary|single|small)|its\s+only)\s+(?:sun)?spot\b(?!\s+group)", [("n_spots", 1)]),
     pattern("en", r"\b(?:sun)?spots?\s+(?:is|are|can\s+be|cannot\s+be|can't\s+be)\s+(?P<no>not\s+)?(?:visible|seen)",
             lambda m: [("spots_visible", "no" if "not" in m.group() or "can't" in m.group() else "yes")]),
     pattern("zh", rf"第\s*{ZH_NUMBER}\s*{_MEASURE}", []),
@@ -117,6 +118,6 @@ COUNTS: list[Pattern] = [
     pattern("zh", rf"(?:活动区|黑子群)(?:的)?(?:数目?量?|个数|总数)?\s*(?:共|总共|一共|有|为|是|达|:|共有|计)\s*{_ZH_COUNT}(?:个|处|群|块)?(?=\s*(?:[，。,.;；、)]|$))", _count("n_regions")),
     pattern("zh", rf"(?<=黑子)(?:的)?(?:数目?量?|个数)?(?:依次|分别|各)(?:为|是|有)\s*{ZH_NUMBER}[个颗]?(?:\s*[、,，和与]\s*{ZH_NUMBER}[个颗]?)+", _spots_listed),
     pattern("zh", rf"(?P<n>{ZH_NUMBER})\s*[个颗](?=\s*(?:[，。,;；、)]|\.(?!\d)|$))", _spots_before),
-    pattern("zh", rf"{_ZH_COUNT}{_MEASURE}\s*{_ZH_MORE}(?:可见的?|大小不一的?|独立的?)*\s*(?:太阳)?黑子(?!群)", _count("n_spots")),
+    pattern("zh", rf"{_ZH_COUNT}{_MEASURE}\s*{_ZH_MORE}(?:可见的?|大小不一的?|大小|独立的?|大|小|左右的?)*\s*(?:太阳)?黑子(?!群)", _count("n_spots")),
     pattern("zh", rf"黑子(?:的)?(?:数目?量?|个数|总数)?\s*(?:共|总共|有|为|是|达|:|共有|约|计)*\s*{_ZH_COUNT}(?:个|颗)?(?![号年\d])", _count("n_spots")),
 ]  # fmt: skip

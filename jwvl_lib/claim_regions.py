@@ -20,9 +20,9 @@ _MCINTOSH_ANY = r"(?:axx|bx[oi]|c[rsahk][oi]|[def][rsahk][oic]|h[rsahk]x)"
 
 _NO = r"(?:\s*(?:\(?No\.|numbers?|№|编号为?|号)\s*)?[\s#:-]*"
 _LIST = r"(?:\s*(?:,\s*and|,|、|/|and|or|&|;|和|与|及|以及|或|至)\s*(?:(?:NOAA|AR|region|号|活动区)\s*)*#?\d{4,5}(?!\d|\.\d|:\d|-\d))*"
-_REGION_WORD = r"(?:NOAA[\s/-]*(?:ARs?|active\s+regions?|活动区)?|(?<![A-Za-z])ARs?|(?:active|sunspot|numbered|spotted)\s+(?:regions?|groups?)|regions?|groups?)"
+_REGION_WORD = r"(?:NOAA[\s/-]*(?:ARs?|active\s+regions?|活动区)?|(?<![A-Za-z])ARs?|(?:active|sunspot|numbered|spotted)\s+(?:regions?|groups?)|regions?|groups?|sunspots?)"
 _ZH_REGION_WORD = r"(?:NOAA\s*)?(?:AR|活动区|黑子群|NOAA|编号为?)"
-_NO_UNIT = r"(?!\s*(?:Å|Angstrom|A\b|埃|K\b|km|DN|%|nm|G\b|万|个|公里|千米|年|亿|,\d|\.\d|MSH|millionths|counts|kelvin|degrees|°|square|UTC?\b))"
+_NO_UNIT = r"(?!\s*(?:Å|Angstrom|(?-i:A|K|G)\b|埃|km|DN|%|nm|万|个|公里|千米|年|亿|,\d|\.\d|MSH|millionths|counts|kelvin|degrees|°|square|UTC?\b))"
 
 
 def _numbers(match: re.Match) -> Found:
@@ -43,9 +43,16 @@ _REMEMBERED = re.compile(
 )  # fmt: skip
 
 _FORMER = re.compile(r"(?:\bformer(?:ly)?|\bpreviously|\bonce|\bold|原(?:为|来的?|编号为?)?|前身(?:为|是)?|曾(?:经)?(?:为|是|编号为?))\s*(?:known\s+as\s+|numbered\s+)?$", re.I)
+def _range(match: re.Match) -> Found | None:
+    """Regions 11967 to 11969 are three."""
+    low, high = int(match["low"]), int(match["high"])
+    return [("noaa_ar", n, match.span()) for n in range(low, high + 1)] if 0 < high - low < 10 else None
+
+
 _PLURAL = re.compile(r"(?:[a-z]+\s+)*(?:regions|groups)\b", re.I)
 
 NUMBERS: list[Pattern] = [
+    pattern("", r"(?<![\d.,/+])(?P<low>1\d{4})\s*(?:-|to|through|至|到)\s*(?:AR\s*)?(?P<high>1\d{4})(?!\d)", _range),
     pattern("en", rf"\b(?:{_REGION_WORD}|number){_NO}\d{{4,5}}(?!\d|\.\d|:\d|-\d|\s*(?:Å|Angstrom|nm|spots|is\s+a\s+(?:wave|channel))){_LIST}", _numbers),
     pattern("en", rf"\b(?:NOAA(?:\s+AR)?|AR|(?:active\s+)?region)\s*#?\d{{3}}(?!\d|\.\d|:\d|\s*(?:Å|Angstrom|nm|spots|MSH|millionths))", _numbers),
     pattern("zh", rf"{_ZH_REGION_WORD}{_NO}\d{{4,5}}(?!\d|\.\d|:\d|\s*(?:Å|埃|UT)){_LIST}", _numbers),
@@ -119,6 +126,13 @@ def _area(match: re.Match) -> Found:
     return [("area_msh", counted(match))]
 
 
+def _area_before(match: re.Match) -> Found | None:
+    """A number that leaves its noun and unit out: "AR 11968 holds 150 millionths, AR 11969 only sixty"."""
+    before = re.split(r"[.。](?!\d)", match.string[: match.start()])[-1]
+    named = re.findall(r"millionths|MSH|\bareas?\b|面积|spots?\b|黑子(?!群)", before, re.I)
+    return _area(match) if named and "spot" not in named[-1].lower() and named[-1] != "黑子" else None
+
+
 def _areas(match: re.Match) -> Found:
     """A list of areas, each at its own place."""
     at = match.start()
@@ -137,14 +151,13 @@ def _hale(match: re.Match) -> Found:
 _HEMISPHERE = r"(?:\s+of\s+(?:the|a|one)\s+(?:(?:visible|solar|sun's)\s+)*(?:hemisphere|disk|disc))?"
 _MILLIONTHS = rf"(?:MSH\b|[μµ]\s?H(?:em)?\b|micro-?hem(?:isphere)?s?\b|millionths?\b{_HEMISPHERE}|ppm\b{_HEMISPHERE})"
 _ZH_MILLIONTHS = (
-    r"(?:MSH|[μµ]Hem|(?:个)?(?:太阳|日面|可见)*半球(?:面积)?的?百万分之一|(?:个)?百万分之一(?:个)?(?:太阳|日面|可见)*半球(?:面积)?"
+    r"(?:个?MSH|[μµ]Hem|(?:个)?(?:太阳|日面|可见)*半球(?:面积)?的?百万分之一|(?:个)?百万分之一(?:个)?(?:太阳|日面|可见)*半球(?:面积)?"
     r"|(?:个)?百万分之一|(?:个)?微半球)"
 )
 _HALE_EN = r"(?<![A-Za-z])(?<!plasma\s)(?:alpha|beta|gamma(?=\s*[-/]?\s*delta|\s+(?:class|config|type|group|region|field|magnetic)))(?:\s*[-/]?\s*(?:gamma|delta)){0,2}(?![A-Za-z])"
 
 CLASSES: list[Pattern] = [
-    pattern("en", rf"(?P<n>{EN_NUMBER})\s+and\s+(?P<m>{EN_NUMBER})\s*{_MILLIONTHS}(?=[^.;]*\brespectively)",
-            lambda m: [("area_msh", number(m[g]), m.span(g)) for g in "nm"]),
+    pattern("en", rf"{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER}\s*{_MILLIONTHS}", _areas),
     # what it grew or shrank to is what it is
     pattern("en", rf"\bfrom\s+(?:{EN_NUMBER})(?:\s*{_MILLIONTHS})?\s+to\s+(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _area),
     pattern("en", rf"(?:{COMPARISON}\s+)?(?P<n>{EN_NUMBER})(?:\s*(?:-|to)\s*(?P<m>{EN_NUMBER}))?\s*{_MILLIONTHS}", _area),
@@ -166,9 +179,10 @@ CLASSES: list[Pattern] = [
     pattern("zh", rf"(?<=面积)(?:依次|分别|各)(?:为|是|有)\s*{ZH_NUMBER}(?:\s*[、,，和与]\s*{ZH_NUMBER})+(?:\s*(?:个单位|{_ZH_MILLIONTHS}))?", _areas),
     pattern("en", rf"\bareas?\s+(?:of|are|is|were)\s+{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER}(?:\s*{_MILLIONTHS})?", _areas),
     pattern("zh", r"\d+(?:\.\d+)?\s*平方(?:度|角秒|公里|千米)", []),
-    pattern("zh", rf"(?:面积|大小)(?:已经?|仅|只有?|大?约|达到?|为|是|有|增至|增加到|增大到|增长到|减至|减小到|缩小到|高达|近|:|=|\s)*(?:{COMPARISON}\s*)?"
-            rf"(?P<n>{ZH_NUMBER})(?:\s*(?:个)?单位)?(?=\s*(?:[,，。;；、)]|\.(?!\d)|$))", _area),
-    pattern("en", rf"(?<=millionths, AR \d{{5}})\s+(?:only|just)?\s*(?P<n>{EN_NUMBER})(?=[.,;])", _area),
+    pattern("zh", rf"(?:面积|大小)(?:大概|在|已经?|仅|只有?|大?约|达到?|为|是|有|增至|增加到|增大到|增长到|减至|减小到|缩小到|高达|近|:|=|\s)*(?:{COMPARISON}\s*)?"
+            rf"(?P<n>{ZH_NUMBER})(?:\s*(?:个)?单位)?(?:左右|上下|以上|多)?(?=\s*(?:[,，。;；、)]|\.(?!\d)|$))", _area),
+    pattern("en", rf"\b(?:only|just|a\s+mere)\s+(?P<n>{EN_NUMBER})(?=\s*[,;)]|\.(?!\d)|$)", _area_before),
+    pattern("zh", rf"(?:仅|只有|才|为)(?:有|为)?(?P<n>{ZH_NUMBER})(?=[，。；]|$)", _area_before),
     pattern("", rf"(?<![A-Za-z])(?!Fri\b(?!\)))({_MCINTOSH})(?![A-Za-z])", lambda m: [("mcintosh_class", m[1].capitalize())]),
     pattern("", rf"(?<![A-Za-z])(?:class|type|McIntosh|classified\s+as)\s+({_MCINTOSH_ANY})(?![A-Za-z])", lambda m: [("mcintosh_class", m[1].capitalize())]),
     pattern("", r"(?:class(?:ified)?(?:\s+as)?|McIntosh|分类为?|分型为?|级为?|类型为?)\s*(Fri)(?![A-Za-z])", [("mcintosh_class", "Fri")]),
@@ -216,7 +230,7 @@ POLARITY: list[Pattern] = [
     pattern("zh", rf"(?:前导|领头|先导){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、)]|$)", _polarity),
     pattern("zh", rf"(?:前导|领头|先导){_ZH_SPOT}(?=[^。；]{{0,14}}?(?:是|为|呈)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]|$))", _polarity),
     pattern("zh", r"([正负])(?:磁)?极性?的?(?:磁场|黑子|磁通|部分)?(?:在前|前导|领先|居前|位于前|先导)|由([正负])(?:磁)?极性?的?(?:黑子|磁场|部分)?(?:前导|领头|引领|领先)", _polarity),
-    pattern("zh", r"以([正负])(?:磁)?极性?(?:黑子|磁场|磁通)?(?:为|作为)(?:前导|先导)", _polarity),
+    pattern("zh", r"以([正负])(?:磁)?极性?(?:黑子|磁场|磁通)?(?:(?:为|作为)(?:前导|先导)|领头|引领)", _polarity),
     pattern("zh", r"(?<=前导)(?:者|一方)(?:是|为)([正负])", _polarity),
     # the second of two: "11968 leads negative, 11967 positive"
     pattern("zh", r"(?:则|却|也|亦)(?:为|是|呈)([正负])(?=极|磁|[\s,，。;；、)]|$)", lambda m: _polarity(m) if "前导" in m.string else None),

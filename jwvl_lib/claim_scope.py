@@ -158,7 +158,7 @@ def subjects(
     if _ANOTHER.match(text, start, end) and not about_largest:
         opening = [(None, False)]
     numbers = [value for _, kind, value in found if kind == "noaa_ar"]
-    spread = EACH.search(text, start, end) is not None and len(numbers) > 1
+    spread = len(numbers) > 1 and (len(marks) == 1 or EACH.search(text, start, end) is not None)
     out, seen = [], {}
     for span, kind, value in found:
         if kind == "noaa_ar":
