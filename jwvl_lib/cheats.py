@@ -1,0 +1,104 @@
+"""Is the score earned? Rows that expose leaked answers, permuted labels, constant answers and silence.
+
+Reads predictions and annotations in memory; writes nothing. Each row stands in `metrics.json` (section `checks`) with
+a `reading` in words; the table prints it beside the number.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from jwvl_lib import metrics
+
+MODELS = ("base", "tuned")
+N_PERMUTATIONS = 999
+ALPHA = 0.01
+
+
+def records(scores: pd.DataFrame, trained: pd.DataFrame, *, seed: int = 0) -> list[dict]:
+    """Four checks a task with one right answer (qa, ocr) and model, simulated and real apart.
+
+    `scores` are those of `bench.score`; `trained` has image_id, group_id and, where known, sha256 of what was learned
+    from. leaked_share: questions about an image or a day also trained on; accuracy_permuted: the score after the right
+    answers were dealt out anew among questions of one kind, with p (`p_value`) of a score as high as the true one;
+    commonest_share: share of the most frequent answer, beside that of the targets; unusable_share: answers that are
+    empty or none of the choices.
+    """
+    rows = []
+    part = scores[scores.task.isin(("qa", "ocr")) & scores.model.isin(MODELS)]
+    for (where, task, model), rest in part.groupby(["where", "task", "model"]):
+        head = {"task": task, "language": "all", "group": where, "profile": "check", "model": model}
+        for check in (_leaked(rest, trained), _permuted(rest, seed), _commonest(rest), _unusable(rest)):
+            rows.append(head | {"section": "checks"} | check)
+    return rows
+
+
+def _record(metric: str, value: float, n: int, reading: str, n_failed: int = 0, **more: float) -> dict:
+    empty = dict.fromkeys(("ci_low", "ci_high", "floor", "chance", "difference", "difference_low", "difference_high"))
+    numbers = {"value": round(float(value), 6), "n": int(n), "n_failed": int(n_failed)}
+    return {"metric": metric} | empty | numbers | {"reading": reading} | more
+
+
+def _leaked(rows: pd.DataFrame, trained: pd.DataFrame) -> dict:
+    leaked = rows.image_id.isin(trained.image_id) | rows.group_id.isin(trained.group_id)
+    if "sha256" in rows and "sha256" in trained:  # the same picture under another name
+        leaked |= rows.sha256.isin(trained.sha256)
+    if not leaked.any():
+        return _record("leaked_share", 0.0, len(rows), "nothing asked was trained on")
+    seen, unseen = (_mean(rows.correct[mask]) for mask in (leaked, ~leaked))
+    reading = f"LEAKED: {leaked.sum()} of {len(rows)} asked were trained on; correct {seen:.3f}, else {unseen:.3f}"
+    return _record("leaked_share", leaked.mean(), len(rows), reading)
+
+
+def _mean(values: pd.Series) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _permuted(rows: pd.DataFrame, seed: int) -> dict:
+    """Permutation test within kinds of question: does the score hang on which image was asked about?"""
+    kinds = rows.groupby(["prompt_id", "language"]).ngroup().to_numpy()
+    said, true = (_codes(side, kinds) for side in (rows.prediction, rows.target))
+    codes = {text: k for k, text in enumerate(dict.fromkeys([*said, *true]))}
+    said, true = (np.array([codes[text] for text in side]) for side in (said, true))
+    rng = np.random.default_rng(seed)
+    score = (said == true).mean()
+    dealt = np.array([(said == true[_shuffled(kinds, rng)]).mean() for _ in range(N_PERMUTATIONS)])
+    p = (1 + (dealt >= score - 1e-12).sum()) / (1 + N_PERMUTATIONS)
+    earned = f"score {score:.3f}, p={p:.3f}: "
+    earned += "hangs on the image" if p <= ALPHA else "NOT EARNED: as good with the answers dealt out anew"
+    return _record("accuracy_permuted", dealt.mean(), len(rows), earned, p_value=round(float(p), 6))
+
+
+def _codes(texts: Sequence[str], kinds: np.ndarray) -> list[tuple]:
+    return [(k, metrics.normalize(t)) for k, t in zip(kinds, texts, strict=True)]
+
+
+def _shuffled(kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A permutation of all rows that leaves each in its kind."""
+    order = np.argsort(kinds, kind="stable")
+    dealt = np.empty(len(kinds), dtype=int)
+    dealt[order] = np.lexsort((rng.random(len(kinds)), kinds))
+    return dealt
+
+
+def _commonest(rows: pd.DataFrame) -> dict:
+    """Mean over kinds with at least two right answers of the share of the most frequent answer."""
+    kinds = [g for _, g in rows.groupby(["prompt_id", "language"]) if g.target.nunique() > 1]
+    if not kinds:
+        return _record("commonest_share", 1.0, 0, "every kind of question has one right answer only")
+    n = sum(map(len, kinds))
+    said, true = (
+        sum(g[c].map(metrics.normalize).value_counts().iloc[0] for g in kinds) / n for c in ("prediction", "target")
+    )
+    constant = all(g.prediction.nunique() == 1 for g in kinds)
+    reading = f"targets {true:.3f}" + ("; CONSTANT: one answer to each kind of question, whatever the image" * constant)
+    return _record("commonest_share", said, n, reading)
+
+
+def _unusable(rows: pd.DataFrame) -> dict:
+    nothing = rows.blank | rows.prediction.map(metrics.normalize).str.casefold().isin(("none", "无", "n/a", "null"))
+    failed = nothing.astype(bool) | (rows.parsed == 0)
+    reading = f"{int(nothing.sum())} say nothing" + (": NO ANSWERS" if nothing.mean() > 0.5 else "")
+    return _record("unusable_share", failed.mean(), len(rows), reading, int(failed.sum()))

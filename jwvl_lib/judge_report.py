@@ -1,0 +1,164 @@
+"""What judges said, as records of `metrics.json`, and whether they can be believed. Reads and writes nothing.
+
+A judge is only as good as what exposes it: order flipped, repeated, put to answers whose worth is known, set beside
+another judge and beside people. The limits are this project's assumptions.
+"""
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from jwvl_lib import metrics
+
+TASKS = {"interpretation_qa": ("qa", "description"), "ocr": ("ocr",), "overall": ("qa", "description", "ocr")}
+MODELS = ("base", "tuned")
+# measure: (worst value still believed, whether more is better)
+LIMITS = {
+    "flip_rate": (0.2, False),
+    "repeat_change": (0.2, False),
+    "malformed_rate": (0.1, False),
+    "control_other": (0.9, True),
+    "control_padded": (0.9, True),
+    "control_mark_gap": (20.0, True),
+}
+
+
+def quality(judged: pd.DataFrame) -> pd.DataFrame:
+    """A row a judge: `LIMITS`' measures, `first_rate`, `n_pairs` (base against tuned, both orders), `exposed` (text).
+
+    flip_rate: duels whose winner changes with the order; first_rate: share of decided verdicts for the answer shown
+    first (0.5 without bias); repeat_change: duels whose winner changes on repetition; malformed_rate: trials never
+    answered as asked; control_*: controls won by the reference in both orders; control_mark_gap: its mark less the
+    other's, 0..100. `exposed` names the measures beyond their limit, empty where none is; NaN (nothing to measure) is
+    beyond it too.
+    """
+    rows = [{"judge": judge} | _measures(part) for judge, part in judged.groupby("judge")]
+    for row in rows:
+        row["exposed"] = ", ".join(name for name in LIMITS if not _within(name, row[name]))
+    return pd.DataFrame(rows)
+
+
+def _within(name: str, value: float) -> bool:
+    limit, more = LIMITS[name]
+    return value >= limit if more else value <= limit
+
+
+def _measures(part: pd.DataFrame) -> dict:
+    pairs, marks = part[part.kind == "pair"], part[part.kind == "mark"]
+    both = pairs.pivot_table(
+        index=["item_id", "candidate", "rival", "repeat"], columns="first", values="better", aggfunc="first"
+    ).reindex(columns=[True, False])
+    both = both.dropna().reset_index()
+    told = pairs[pairs.better.notna() & (pairs.better != "tie")]
+    shown_first = np.where(told["first"], told.candidate, told.rival)
+    again = pairs[pairs.better.notna()].groupby(["item_id", "candidate", "rival", "first"]).better
+    repeated = again.nunique()[again.size() > 1]
+    mean = marks.groupby("candidate").score.mean()
+    own = both[both.candidate == "base"]
+    return {
+        "n_pairs": len(own),
+        "flip_rate": float((own[True] != own[False]).mean()) if len(own) else math.nan,
+        "first_rate": float((told.better == shown_first).mean()) if len(told) else math.nan,
+        "repeat_change": float((repeated > 1).mean()) if len(repeated) else 0.0,
+        "malformed_rate": float((part.score.isna() & part.better.isna()).mean()),
+        "control_other": _won(both, "other"),
+        "control_padded": _won(both, "padded"),
+        "control_mark_gap": float(mean.get("reference", math.nan) - mean.get("other", math.nan)),
+    }
+
+
+def _won(both: pd.DataFrame, rival: str) -> float:
+    controls = both[(both.candidate == "reference") & (both.rival == rival)]
+    won = (controls[True] == "reference") & (controls[False] == "reference")
+    return float(won.mean()) if len(won) else math.nan
+
+
+def item_marks(judged: pd.DataFrame) -> pd.DataFrame:
+    """Mean mark of each answer over judges and repeats: item_id, group_id, task, candidate, score (NaN: none given)."""
+    marks = judged[(judged.kind == "mark") & judged.candidate.isin(MODELS)]
+    keys = ["item_id", "group_id", "task", "candidate"]
+    return marks.astype({"score": float}).groupby(keys, as_index=False).score.mean()
+
+
+def records(judged: pd.DataFrame, *, group: str, human: pd.DataFrame | None = None, **options: float) -> list[dict]:
+    """Records of the judge: the paper's rows, who wins, and the judges' own quality (section `judge`).
+
+    Items without any valid mark are left out of the mean and counted in `n_failed`; `strict` counts them as zero. The
+    `reason` of a score names what its judges are exposed for. `human` has item_id, candidate, mark.
+    """
+    found = quality(judged)
+    exposed = "; ".join(f"{r.judge}: {r.exposed}" for r in found.itertuples() if r.exposed)
+    head = {"language": "all", "group": group, "profile": "judge"}
+    rows = []
+    for task, parts in TASKS.items():
+        marks = item_marks(judged[judged.task.isin(parts)])
+        for model in MODELS:
+            rows.append({"task": task, "metric": "judge_score", **head, "model": model} | _score(marks, model, options))
+            if exposed:
+                rows[-1]["reading"] = f"not to be believed: {exposed}"
+    for row in rows[1::2]:
+        row |= _paired(item_marks(judged[judged.task.isin(TASKS[row["task"]])]), options)
+    return rows + _quality_records(found, judged, head, human)
+
+
+def _record(value: float, n: int, n_failed: int = 0, low: float = math.nan, high: float = math.nan) -> dict:
+    numbers = {"value": value, "ci_low": low, "ci_high": high}
+    shown = {k: round(float(v), 6) if math.isfinite(v) else None for k, v in numbers.items()}
+    empty = dict.fromkeys(("floor", "chance", "difference", "difference_low", "difference_high"))
+    return shown | {"n": int(n), "n_failed": int(n_failed)} | empty
+
+
+def _score(marks: pd.DataFrame, model: str, options: dict) -> dict:
+    scores = marks[marks.candidate == model]
+    kept = scores[scores.score.notna()]
+    if kept.empty:
+        return _record(math.nan, 0, len(scores)) | {"reason": "no valid mark" if len(scores) else "nothing to judge"}
+    low, high = metrics.interval(kept.score, kept.group_id, **options)
+    found = _record(kept.score.mean(), len(kept), len(scores) - len(kept), low, high)
+    return found | {"strict": round(float(scores.score.fillna(0).mean()), 6)}
+
+
+def _paired(marks: pd.DataFrame, options: dict) -> dict:
+    wide = marks.pivot_table(index=["item_id", "group_id"], columns="candidate", values="score", dropna=False)
+    wide = wide.reindex(columns=list(MODELS)).reset_index()
+    values = metrics.paired_difference(wide.base, wide.tuned, wide.group_id, **options)
+    names = ("difference", "difference_low", "difference_high")
+    return {k: round(v, 6) if math.isfinite(v) else None for k, v in zip(names, values, strict=True)}
+
+
+def _quality_records(found: pd.DataFrame, judged: pd.DataFrame, head: dict, human: pd.DataFrame | None) -> list[dict]:
+    base = {"task": "judge", **head, "model": "tuned", "section": "judge"}
+    rows = []
+    for judge in found.to_dict("records"):
+        for name in (*LIMITS, "first_rate"):
+            n = judge["n_pairs"] if name == "flip_rate" else int((judged.judge == judge["judge"]).sum())
+            row = base | {"metric": name, "profile": judge["judge"]} | _record(judge[name], n)
+            beyond = name in LIMITS and not _within(name, judge[name])
+            rows.append(row | {"reading": "exposed" if beyond else "within its limit" if name in LIMITS else ""})
+    marks = judged[(judged.kind == "mark") & judged.candidate.isin(MODELS)].astype({"score": float})
+    wide = marks.pivot_table(index=["item_id", "candidate"], columns="judge", values="score")
+    for a, b in itertools.combinations(wide.columns, 2):
+        rows.append(base | {"metric": "spearman", "profile": f"{a} | {b}"} | _rank_agreement(wide[a], wide[b]))
+    if len(wide.columns) < 2:
+        reason = {"reason": "one judge model: agreement not measured"}
+        rows.append(base | {"metric": "spearman"} | _record(math.nan, 0) | reason)
+    if human is not None:
+        given = human.set_index(["item_id", "candidate"]).mark
+        for judge in wide.columns:
+            both = wide[judge].to_frame("ours").join(given.rename("theirs"))
+            found_here = _rank_agreement(both.ours, both.theirs)
+            rows.append(base | {"metric": "spearman_with_people", "profile": judge} | found_here)
+    for row in rows:
+        if row["value"] is None:
+            row.setdefault("reason", "nothing to measure")
+    return rows
+
+
+def _rank_agreement(ours: pd.Series, theirs: pd.Series) -> dict:
+    kept = ours.notna() & theirs.notna()
+    if kept.sum() < 3 or ours[kept].nunique() < 2 or theirs[kept].nunique() < 2:
+        return _record(math.nan, int(kept.sum())) | {"reason": "fewer than three answers, or all marks the same"}
+    return _record(float(spearmanr(ours[kept], theirs[kept]).statistic), int(kept.sum()))
