@@ -35,9 +35,7 @@ def truth(prompt: Prompt, facts: Sequence[Fact]) -> str | None:
     if scope == "largest":
         return _of_largest(facts, kind)
     if scope == "untold":
-        value = _of_largest(facts, kind) if measurement is not None else None
-        shown = kind == "leading_polarity" and value is not None and measurement.value == "magnetogram"
-        return value if shown or value is None else UNTOLD
+        return _if_shown(facts, kind)
     if kind == "spots_visible":
         seen = spots_visible(facts)
         return seen[0] if seen else None
@@ -58,6 +56,16 @@ def _of_largest(facts: Sequence[Fact], kind: str) -> str | None:
     largest = largest_region(facts)
     fact = find(facts, kind, largest) if largest is not None else None
     return str(fact.value) if fact else None
+
+
+def _if_shown(facts: Sequence[Fact], kind: str) -> str | None:
+    """A polarity on a magnetogram; "untold" for what another picture, or none, shows of a largest region."""
+    measurement, value = find(facts, "measurement"), _of_largest(facts, kind)
+    if measurement is None or largest_region(facts) is None:
+        return None
+    if kind == "leading_polarity":
+        return value if measurement.value == "magnetogram" else UNTOLD
+    return UNTOLD if value is not None else None
 
 
 def _display(facts: Sequence[Fact]) -> str | None:

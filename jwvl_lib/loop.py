@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 
 from jwvl_lib.artifacts import resolve, write_text
-from jwvl_lib.prompts import LOCK, Prompt, load_prompts, renew_lock
+from jwvl_lib.prompts import LOCK, load_prompts, renew_lock
 
 ACCEPTABLE = 0.95
 # what a reason for rejection asks of a prompt: a criterion to add
@@ -105,14 +105,15 @@ def draft_revisions(prompts_dir: str | Path, proposals: pd.DataFrame, into: str 
     stay known. It is a draft that can be run as it stands; the expert edits it before.
     """
     prompts, target = load_prompts(prompts_dir), resolve(into)
-    reasons = {r.prompt_id: r.reasons for r in proposals[proposals["proposal"] == "revise"].itertuples()}
+    to_revise = proposals[proposals["proposal"] == "revise"]
+    reasons = {(r.prompt_id, r.prompt_version): r.reasons for r in to_revise.itertuples()}
     for stale in target.glob("*.yaml"):
         stale.unlink()
     for prompt_id, prompt in prompts.items():
         entry = copy.deepcopy(dict(prompt.text))
         version = prompt.version
-        if prompt_id in reasons:
-            version, entry = version + 1, _with_remedies(entry, reasons[prompt_id])
+        if (prompt_id, version) in reasons:
+            version, entry = version + 1, _with_remedies(entry, reasons[prompt_id, version])
         text = yaml.safe_dump({prompt_id: {"version": version, **entry}}, allow_unicode=True, sort_keys=False)
         write_text(target / f"{list(prompts).index(prompt_id):02d}_{prompt_id}.yaml", text)
     write_text(target / LOCK, (resolve(prompts_dir) / LOCK).read_text("utf-8"))
@@ -126,7 +127,13 @@ def _with_remedies(entry: dict, reasons: Mapping[str, int]) -> dict:
     return entry
 
 
-def revised_text(old: Prompt, new: Prompt) -> list[str]:
-    """The criteria that a revision added, English and Chinese, for a reader to judge."""
-    pairs = ((old.text["criteria"][language], new.text["criteria"][language]) for language in ("en", "zh"))
-    return [line for before, after in pairs for line in after if line not in before]
+def what_changed(before: str | Path, after: str | Path) -> list[str]:
+    """A line for each criterion that a folder of prompts has more than another, for a reader to judge."""
+    old, new = load_prompts(before), load_prompts(after)
+    return [
+        f"{prompt_id} {old[prompt_id].version} to {prompt.version}, {language}: {line}"
+        for prompt_id, prompt in new.items()
+        for language in ("en", "zh")
+        for line in prompt.text["criteria"][language]
+        if prompt_id in old and line not in old[prompt_id].text["criteria"][language]
+    ]

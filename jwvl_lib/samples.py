@@ -20,6 +20,9 @@ from jwvl_lib import shared_image, tuning
 from jwvl_lib.general_task import GeneralItem
 from jwvl_lib.shared_image import Branch, SharedSequence
 
+# a sequence holds one image and single exchanges with it: what needs a second image or earlier turns is left out
+LEFT_OUT_TASKS = ("multi_image", "multi_turn")
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -83,8 +86,8 @@ class RowDataset(Dataset):
 def load_annotations(corpus_dir: Path, review_dir: Path, split: str) -> pd.DataFrame:
     """Accepted annotations of one split, with the corpus columns of their image and its absolute `path`.
 
-    Sorted by image and annotation. Raises ValueError for the test split, which training never reads, and where
-    nothing of the split was accepted.
+    Sorted by image and annotation, without `LEFT_OUT_TASKS`, whose number stands in `attrs["n_left_out"]`. Raises
+    ValueError for the test split, which training never reads, and where nothing of the split was accepted.
     """
     if split not in ("train", "val"):
         raise ValueError(f"split {split!r}: training reads 'train' and 'val' only; the test split is the benchmark's")
@@ -93,10 +96,13 @@ def load_annotations(corpus_dir: Path, review_dir: Path, split: str) -> pd.DataF
     if "split" in accepted:
         accepted = accepted.drop(columns="split")
     table = accepted.merge(corpus, on="image_id", validate="many_to_one")
+    n_accepted, table = len(table), table[~table["task"].isin(LEFT_OUT_TASKS)]
     if table.empty:
         raise ValueError(f"split {split!r}: 0 accepted annotations; accept some in 03_review or enlarge the corpus")
-    table["path"] = [str(corpus_dir / path) for path in table["path"]]
-    return table.sort_values(["image_id", "annotation_id"], ignore_index=True)
+    table = table.assign(path=[str(corpus_dir / path) for path in table["path"]])
+    table = table.sort_values(["image_id", "annotation_id"], ignore_index=True)
+    table.attrs["n_left_out"] = n_accepted - len(table)
+    return table
 
 
 @torch.no_grad()

@@ -86,10 +86,21 @@ def plan(
     """
     views = views_of(corpus)
     questions = [q for view in views.values() for q in _plan_image(view, prompts, seed, qa_per_image)]
-    for day, of_day in grounded_more.by_day(views.values()).items():
+    for day, (of_day, of_next) in _days(corpus, views).items() if extras_per_day else ():
         for turn in range(extras_per_day):
-            questions += _extras(of_day, prompts, np.random.default_rng(_integer(seed, day, turn)))
+            questions += _extras(of_day, of_next, prompts, np.random.default_rng(_integer(seed, day, turn)))
     return questions
+
+
+def _days(corpus: pd.DataFrame, views: Mapping[str, View]) -> dict[str, tuple[list[View], list[View]]]:
+    """The images of each day, and those of the next day of the same split: a question never straddles two splits."""
+    splits = corpus["split"] if "split" in corpus else pd.Series("", index=corpus.index)
+    days = {}
+    for _, ids in corpus["image_id"].groupby(splits):
+        of_split = sorted(grounded_more.by_day(views[i] for i in ids).items())
+        after = [v for _, v in of_split[1:]] + [[]]
+        days |= {day: (of_day, of_next) for (day, of_day), of_next in zip(of_split, after, strict=True)}
+    return dict(sorted(days.items()))
 
 
 def _plan_image(view: View, prompts: Mapping[str, Prompt], seed: int, n_qa: int) -> list[Question]:
@@ -99,6 +110,7 @@ def _plan_image(view: View, prompts: Mapping[str, Prompt], seed: int, n_qa: int)
         if prompt.task == "description" or (prompt.task == "ocr" and grounded.truth(prompt, view.facts)):
             questions += [_question((view,), prompt, language, rng) for language in LANGUAGES]
     families = [p for p in prompts.values() if p.task == "qa" and grounded.truth(p, view.facts) is not None]
+    families = [p for p in families if rng.integers(p.text.get("one_in", 1)) == 0]
     order, first = rng.permutation(len(families)), int(rng.integers(2))
     for i in range(min(n_qa, 2 * len(families))):
         # languages alternate; once every family has been asked, the other language of each follows
@@ -108,7 +120,9 @@ def _plan_image(view: View, prompts: Mapping[str, Prompt], seed: int, n_qa: int)
     return questions
 
 
-def _extras(of_day: Sequence[View], prompts: Mapping[str, Prompt], rng: np.random.Generator) -> Iterator[Question]:
+def _extras(
+    of_day: Sequence[View], of_next: Sequence[View], prompts: Mapping[str, Prompt], rng: np.random.Generator
+) -> Iterator[Question]:
     """One set of extras of a day; what its facts do not decide is left out."""
     shuffled = [of_day[i] for i in rng.permutation(len(of_day))]
     boxable = [(v, p) for v in shuffled for p in prompts.values() if grounded_more.boxes_asked(p, v) is not None]
@@ -120,12 +134,17 @@ def _extras(of_day: Sequence[View], prompts: Mapping[str, Prompt], rng: np.rando
             offered = [p for v, p in free if v is view]
             seen.add(view.image_id)
             yield _question((view,), offered[rng.integers(len(offered))], str(language), rng)
-    several = [p for p in prompts.values() if p.task == "multi_image"]
-    pairs = [(p, pair) for p in several for pair in zip(shuffled, shuffled[1:], strict=False)]
-    pairs = [(p, pair) for p, pair in pairs if grounded_more.compared(p, pair) is not None]
-    if pairs:
-        prompt, pair = pairs[rng.integers(len(pairs))]
-        yield from (_question(pair, prompt, language, rng) for language in LANGUAGES)
+    pairs = [*zip(shuffled, shuffled[1:], strict=False), *((shuffled[0], later) for later in of_next)]
+    by_answer: dict[tuple[str, str], list] = {}
+    for prompt in (p for p in prompts.values() if p.task == "multi_image"):
+        for pair in pairs:
+            value = grounded_more.compared(prompt, pair)
+            if value:
+                by_answer.setdefault((prompt.prompt_id, value), []).append(pair)
+    if by_answer:  # every answer alike often, or the question alone would give it away
+        prompt_id, value = sorted(by_answer)[rng.integers(len(by_answer))]
+        pair = by_answer[prompt_id, value][rng.integers(len(by_answer[prompt_id, value]))]
+        yield from (_question(pair, prompts[prompt_id], language, rng) for language in LANGUAGES)
     for prompt in (p for p in prompts.values() if p.task == "multi_turn"):
         for language in LANGUAGES if shuffled else ():
             yield from _conversation(shuffled[0], prompt, prompts, language, rng)

@@ -61,7 +61,7 @@ def test_corpus_and_annotations_have_the_public_columns(smoke_outputs):
     public = "annotation_id image_id task language question answer steps prompt_id prompt_version teacher round claims"
     assert list(annotations)[:12] == public.split()
     assert set(annotations.language) == {"zh", "en"}
-    assert set(annotations.task) == {"description", "qa", "ocr"}
+    assert set(annotations.task) == {"description", "qa", "ocr", "grounding", "multi_image", "multi_turn"}
     assert set(annotations.image_id) <= set(corpus.image_id)
 
 

@@ -1,6 +1,7 @@
 """Teachers: grounded answers follow from the facts; the server's are paid for once."""
 
 import asyncio
+import base64
 import hashlib
 import json
 import threading
@@ -255,6 +256,10 @@ class Server:
             "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12},
         }  # fmt: skip
+
+
+def data_url(path):
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 @pytest.fixture
