@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import socket
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import urllib.request
 import openai
 import pytest
 
-from jwvl_lib import artifacts, general_task
+from jwvl_lib import artifacts, general_task, teacher, teacher_ledger
+from jwvl_lib.teacher_client import Limits, ask_all
+from jwvl_lib.teacher_ledger import Request
 
 MODEL = "models/tiny_base"
 
@@ -66,3 +69,29 @@ def test_openai_client_lists_the_model_and_gets_an_answer(base_url):
         ],
     )
     assert reply.choices[0].message.content == item.answer
+
+
+@pytest.mark.slow
+def test_the_teachers_client_speaks_its_wire_format(base_url, tmp_path):
+    """The tiny model writes no JSON, so its answers are invalid; that they come as HTTP 200 with text is the point."""
+    (tmp_path / "sun.png").write_bytes(_png(general_task.make_items(1, 5)[0].image))
+    parameters = json.dumps(teacher.OPENAI_PARAMETERS | {"max_tokens": 8})
+    asked = ("description", 1, "en", MODEL, parameters, "Answer in JSON.")
+    ask_all(
+        [Request("sun", "sha", *asked, "Describe the image.")],
+        tmp_path / "teacher.sqlite",
+        images_of=lambda request: [tmp_path / "sun.png"],
+        choices_of=lambda request: (),
+        base_url=base_url,
+        limits=Limits(requests_per_minute=6000),
+    )
+    assert teacher_ledger.counts(tmp_path / "teacher.sqlite") == {"requests": 1, "attempts": 4, "invalid": 4}
+    letter = teacher_ledger.dead_letters(tmp_path / "teacher.sqlite").iloc[0]
+    assert (letter["http_status"], letter["outcome"]) == (200, "invalid")
+    assert letter["raw"]
+
+
+def _png(image):
+    png = io.BytesIO()
+    image.save(png, "PNG")
+    return png.getvalue()
