@@ -100,8 +100,13 @@ def _has_chinese(text: str) -> bool:
 
 def _matches(reference: Words, hypothesis: Words, n: int) -> tuple[int, int]:
     """Clipped n-gram matches, and how many n-grams the hypothesis has."""
-    ours, theirs = (Counter(zip(*(s[i:] for i in range(n)), strict=False)) for s in (hypothesis, reference))
-    return sum(min(count, theirs[gram]) for gram, count in ours.items() if gram in theirs), ours.total()
+    ours, theirs = (list(zip(*(s[i:] for i in range(n)), strict=False)) for s in (hypothesis, reference))
+    said, known = set(ours), set(theirs)
+    common = said & known
+    if len(said) == len(ours) or len(known) == len(theirs):  # one side repeats nothing: clipping leaves one of each
+        return len(common), len(ours)
+    counts, limits = (Counter(filter(common.__contains__, grams)) for grams in (ours, theirs))
+    return sum(min(counts[gram], limits[gram]) for gram in common), len(ours)
 
 
 def _bleu_4(reference: Words, hypothesis: Words) -> float:

@@ -47,14 +47,14 @@ PHRASES = {
 EDGES = ["", " ", ".", "。", "\n", "...", "yes", "是", "SDO/AIA 171\n2014-02-03 00:00 UT", "1.5", "a\n \nb"]
 
 
-def bilingual_pairs(n=240, seed=7):
+def bilingual_pairs(n=240, seed=7, length=(1, 7)):
     """(prediction, reference, language): near copies, other sentences, other order, and every edge beside a text."""
     rng = np.random.default_rng(seed)
     made = []
     for k in range(n):
         language = ("en", "zh")[k % 2]
         joint, pool = {"en": " ", "zh": ""}[language], PHRASES[language]
-        reference = list(rng.choice(pool, rng.integers(1, 7)))
+        reference = list(rng.choice(pool, rng.integers(*length)))
         kept = [p for p in reference if rng.random() < 0.75]
         prediction = [*kept, *rng.choice(pool, rng.integers(0, 3))]
         if k % 5 == 0:

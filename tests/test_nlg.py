@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import golden_nlg
 from jwvl_lib import nlg
+from jwvl_lib.artifacts import REPO
 
 EN = "The image shows a magnetogram. The leading spot of AR 12192 is positive, 12.5 degrees south of the equator."
 EN_NEAR = "The picture shows a magnetogram of the Sun. The leading spot of AR 12192 is negative. It lies south."
@@ -193,3 +194,24 @@ def test_strict_counts_every_failed_pair_as_zero(profile):
     strict = nlg.corpus([EN, "", "---"], [EN] * 3, profile, strict=True)
     assert lenient["n_failed"] == strict["n_failed"] == 2
     assert strict["rouge_1"] == pytest.approx(100 / 3, abs=1e-4)
+
+
+@pytest.mark.parametrize("profile", [*nlg.PAIR_PROFILES, "sacrebleu_en"])
+def test_the_evaluate_module_loads_offline_and_gives_the_same(profile, tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError("offline")
+
+    monkeypatch.setenv("HF_EVALUATE_OFFLINE", "1")
+    monkeypatch.setattr("socket.create_connection", refuse)
+    import evaluate
+    import evaluate.loading
+
+    monkeypatch.setattr(evaluate.loading, "increase_load_count", lambda *a, **k: None, raising=False)
+    folder = str(REPO / "evaluate_modules" / "jwvl_nlg")
+    module = evaluate.load(folder, profile, cache_dir=str(tmp_path), experiment_id=tmp_path.name)
+    found = module.compute(predictions=[EN_NEAR, ""], references=[EN, EN])
+    if profile == "sacrebleu_en":
+        assert found["signature"] == nlg.sacrebleu_signature("en")
+        assert 0 < found["bleu_4"] < 100
+    else:
+        assert found == nlg.corpus([EN_NEAR, ""], [EN, EN], profile)
