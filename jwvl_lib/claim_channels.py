@@ -1,4 +1,4 @@
-"""Claims of what a picture is: instrument, observatory, channel, wavelength, layer. Reads the instrument table, no more."""
+"""Claims of what a picture is: instrument, observatory, channel, wavelength, layer. Reads the instrument table."""
 
 import re
 
@@ -17,7 +17,8 @@ FULL_NAMES = {
     r"STEREO[\s-]*(?:B\b|Behind)": ("observatory", "STEREO-B"),
     r"PROBA[\s-]?2": ("observatory", "PROBA2"),
     r"日出卫星": ("observatory", "Hinode"),
-    r"Global\s+Oscillation\s+Network\s+Group|全球(?:太阳)?(?:振荡|日震)(?:观测)?(?:监测)?网(?:络)?": ("observatory", "GONG"),
+    r"Global\s+Oscillation\s+Network\s+Group": ("observatory", "GONG"),
+    r"全球(?:太阳)?(?:振荡|日震)(?:观测)?(?:监测)?网(?:络)?": ("observatory", "GONG"),
     r"Big\s+Bear(?:\s+Solar\s+Observatory)?|大熊湖(?:太阳)?(?:天文台)?": ("observatory", "BBSO"),
     r"夸父一号|先进天基太阳天文台": ("observatory", "ASO-S"),
     r"羲和号": ("observatory", "CHASE"),
@@ -33,7 +34,8 @@ LAYER_WORDS = {
     "光球": "photosphere", "色球": "chromosphere", "过渡": "transition region", "日冕": "corona",
 }  # fmt: skip
 MEASUREMENT_WORDS = {
-    r"(?:magnetograms?|magnetic(?:[-\s]field)?\s+maps?|磁场?(?:强度)?(?:分布)?(?:图|像)|磁像图|磁力图|(?<![A-Za-z])mag\s+(?:image|map))": "magnetogram",
+    r"(?:magnetograms?|magnetic(?:[-\s]field)?\s+maps?|磁场?(?:强度)?(?:分布)?(?:图|像)|磁像图|磁力图|(?<!"
+    r"[A-Za-z])mag\s+(?:image|map))": "magnetogram",
     r"(?:continuum|white[-\s]light|连续(?:光)?谱|白光|连续辐射)": "continuum",
     r"(?:Dopplergrams?|多普勒(?:速度)?图)": "Dopplergram",
 }  # fmt: skip
@@ -44,8 +46,10 @@ _CHANNEL_WORD = r"(?:channel|pass-?band|band|filter|line|wavelength|EUV|波段|�
 
 _SMALL = set("aia hmi eit mdi sdo soho bbso".split())
 _LAUNCH = (
-    r"(?-i:[A-Z]{3,})(?:\s+(?:was|had\s+been|is|has\s+been|were))?(?:\s+(?:not|only|yet|even))*\s+(?:been\s+)?(?:launched|in\s+orbit)"
-    r"|(?-i:[A-Z]{3,})\s*(?:卫星)?(?:还|尚)?(?:没有|未)?(?:在)?(?:\d{4}年)?(?:才)?(?:发射|升空|上天)|\blaunch\s+of\s+(?-i:[A-Z]{3,})"
+    r"(?-i:[A-Z]{3,})(?:\s+(?:was|had\s+been|is|has\s+been|were))?(?:\s+(?:not|only|yet|even))*\s+(?:been\s+)?"
+    r"(?:launched|in\s+orbit)"
+    r"|(?-i:[A-Z]{3,})\s*(?:卫星)?(?:还|尚)?(?:没有|未)?(?:在)?(?:\d{4}年)?(?:才)?(?:发射|升空|上天)|\blaunch"
+    r"\s+of\s+(?-i:[A-Z]{3,})"
 )
 
 
@@ -59,7 +63,8 @@ def _channel(row: Instrument) -> Found:
 
 
 def _named(kind: str, names: set[str]) -> Pattern:
-    """Names are codes, written in capitals ("Swap" and "chase" are words); a few can be nothing else in small letters."""
+    """Names are codes, written in capitals "
+    "("Swap" and "chase" are words); a few can be nothing else in small letters."""
     known = {name.casefold(): name for name in names}
     small = _one_of({name.lower() for name in names} & _SMALL)
     either = rf"(?<![A-Za-z])(?:(?-i:{_one_of(names)}){'|' + small if small else ''})(?![A-Za-z\d])"
@@ -94,32 +99,51 @@ _UNIT = r"(?:[Åå](?!ngst)|A\u030a|Angstroms?\b|Angstroem\b|[Åå]ngstr[öo]ms?
 
 CHANNELS: list[Pattern] = [
     pattern("", rf"(?-i:(?<![A-Za-z])({_one_of(set(_CHANNELS))}))(?![\w.])", lambda m: _CHANNELS[m[1]]),
-    pattern("", rf"(?-i:\b({_one_of(_INSTRUMENTS)}))(?:'s)?[\s/-]*(\d{{2,5}})(?!\d|[.:-]\d|\s*(?:nm|纳米))[\s-]*{_UNIT}?",
+    pattern("",
+            rf"(?-i:\b({_one_of(_INSTRUMENTS)}))(?:'s)?[\s/-]*(\d{{2,5}})(?!\d|[.:-]\d|\s*(?:nm|纳米))"
+            rf"[\s-]*{_UNIT}?",
             lambda m: [("instrument", m[1]), _measured(m[1], m[2])]),
     pattern("", rf"{_WAVE}[\s-]*{_UNIT}", lambda m: _angstrom(m[1])),
-    pattern("", rf"{_WAVE}(?=\s*(?:,|/|and|or|&|、|和|与|及|或)\s*\d{{2,5}}(?:\.\d+)?[\s-]*{_UNIT})", lambda m: _angstrom(m[1])),
+    pattern("",
+            rf"{_WAVE}(?=\s*(?:,|/|and|or|&|、|和|与|及|或)\s*\d{{2,5}}(?:\.\d+)?[\s-]*{_UNIT})",
+            lambda m: _angstrom(m[1])),
     pattern("en", rf"\b({EN_WORDS})[\s-]+angstroms?\b", lambda m: [("wavelength_angstrom", float(number(m[1])))]),
     pattern("zh", rf"({ZH_WORDS})\s*埃", lambda m: _angstrom(m[1])),
-    pattern("", r"(?<![\d.,])(\d{1,4}(?:\.\d+)?)[\s-]*(?:nm\b|nanomet(?:er|re)s?\b|纳米)", lambda m: _angstrom(m[1], 10)),
-    pattern("", r"(?<![\d.,])(\d?\.\d+)[\s-]*(?:μm|microns?\b|micromet(?:er|re)s?\b|微米)", lambda m: _angstrom(m[1], 1e4)),
-    pattern("", rf"(?:λ|wavelength\s+(?:of\s+|is\s+)?|波长为?)\s*=?\s*{_WAVE}(?!\d|\s*nm|\s*纳米)", lambda m: _angstrom(m[1])),
+    pattern("",
+            r"(?<![\d.,])(\d{1,4}(?:\.\d+)?)[\s-]*(?:nm\b|nanomet(?:er|re)s?\b|纳米)", lambda m: _angstrom(m[1], 10)),
+    pattern("",
+            r"(?<![\d.,])(\d?\.\d+)[\s-]*(?:μm|microns?\b|micromet(?:er|re)s?\b|微米)", lambda m: _angstrom(m[1], 1e4)),
+    pattern("",
+            rf"(?:λ|wavelength\s+(?:of\s+|is\s+)?|波长为?)\s*=?\s*{_WAVE}(?!\d|\s*nm|\s*纳米)",
+            lambda m: _angstrom(m[1])),
     pattern("", rf"(?<![\d.,])({'|'.join(_CHANNEL_NUMBERS)})(?!\d)[\s-]*(?:is\s+(?:a|the)\s+)?{_CHANNEL_WORD}",
             lambda m: _angstrom(m[1])),
     pattern("", rf"\b(?:He|Fe|C|Si)\s*[IVX]+\s+({'|'.join(_CHANNEL_NUMBERS)})(?!\d|\.\d)", lambda m: _angstrom(m[1])),
-    pattern("", rf"(?:channel|pass-?band|filter|波段|通道)\s*:?\s*({'|'.join(_CHANNEL_NUMBERS)})(?!\d|\.\d)", lambda m: _angstrom(m[1])),
-    pattern("en", rf"\b(?:in|at)\s+(?:the\s+)?({'|'.join(_CHANNEL_NUMBERS)})(?=\s*(?:[,;)]|\.(?!\d)|$|images?\b|frames?\b|pictures?\b))", lambda m: _angstrom(m[1])),
+    pattern("",
+            rf"(?:channel|pass-?band|filter|波段|通道)\s*:?\s*({'|'.join(_CHANNEL_NUMBERS)})(?!\d|\.\d)",
+            lambda m: _angstrom(m[1])),
+    pattern("en",
+            rf"\b(?:in|at)\s+(?:the\s+)?({'|'.join(_CHANNEL_NUMBERS)})(?=\s*(?:[,;)]|\.(?!\d)|$|images?\b"
+            rf"|frames?\b|pictures?\b))", lambda m: _angstrom(m[1])),
     pattern("", rf"{_WAVE}\s+is\s+(?:a|the)\s+wavelength", lambda m: _angstrom(m[1])),
-    pattern("", r"(?<![A-Za-z])H[-\s]?(?:alpha|α|阿尔法)(?![A-Za-z])|氢[-\s]?(?:alpha|α|阿尔法)", [("measurement", "H-alpha")]),
+    pattern("",
+            r"(?<![A-Za-z])H[-\s]?(?:alpha|α|阿尔法)(?![A-Za-z])|氢[-\s]?(?:alpha|α|阿尔法)",
+            [("measurement", "H-alpha")]),
     pattern("", r"\b(?:Lyman|Ly)[-\s]?(?:alpha|α)|莱曼[-\s]?(?:α|阿尔法)", []),
 ]  # fmt: skip
 
 PICTURE: list[Pattern] = [
     # names of phenomena and scales, and pictures in general
-    pattern("", r"(?-i:\bEIT\s*(?:waves?|波)|\bGOES(?:\s+(?:soft\s+)?(?:X-ray\s+)?)?(?:class\w*|flux|level|scale|级))", []),
-    pattern("", r"\b(?:magnetograms|Dopplergrams)\b(?!\s+(?:taken|from|of\s+this))|磁图的(?:噪声|精度|灵敏度|分辨率|零点|质量)", []),
+    pattern("",
+            r"(?-i:\bEIT\s*(?:waves?|波)|\bGOES(?:\s+(?:soft\s+)?(?:X-ray\s+)?)?(?:class\w*|flux|level|scale|级))", []),
+    pattern("",
+            r"\b(?:magnetograms|Dopplergrams)\b(?!\s+(?:taken|from|of\s+this))|磁图的(?:噪声|精度|灵敏度|分辨率"
+            r"|零点|质量)", []),
     pattern("en", r"\bcoronal\s+(?:holes?|mass|loops?|rain|dimmings?|arcades?|streamers?|cavit)", []),
     pattern("zh", r"日冕物质|日冕雨|冕洞|日冕环|日冕洞|冕环|日冕暗化", []),
-    pattern("en", r"\bphotospher(?:e|ic)\b|\bchromospher(?:e|ic)\b|\btransition\s+(?:region|layer)\b|\bcoron(?:a|al)\b", _layer),
+    pattern("en",
+            r"\bphotospher(?:e|ic)\b|\bchromospher(?:e|ic)\b|\btransition\s+(?:region|layer)\b|\bcoron(?:a|al)\b",
+            _layer),
     pattern("zh", r"光球|色球|过渡(?:区|层)|日冕", _layer),
     *(pattern("", regex, [("measurement", value)]) for regex, value in MEASUREMENT_WORDS.items()),
     *(pattern("", rf"(?:{regex})", [claim]) for regex, claim in FULL_NAMES.items()),

@@ -21,7 +21,8 @@ _ZONE = r"(?:\s*\(?(?:UTC?|GMT|Z|universal\s+time|世界时|协调世界时|国�
 _AHEAD = r"(?P<ahead>\s*\(?(?:北京时间?|Beijing\s+time|CST|UTC?\s*\+\s*0?8)\)?)"  # eight hours ahead of UTC
 _AHEAD_FIRST = r"(?:(?P<ahead1>北京时间?|Beijing\s+time)\s*:?\s*)?"
 _CLOCK = (
-    r"(?P<hour>[01]?\d|2[0-4])(?:\s*[:h]\s*|\s*[时點点]\s*|\.(?=\d\d\s*(?:UT|Z\b))|(?=\d\d\s*(?:UT|Z\b|GMT|世界时)))(?P<minute>[0-5]\d)(?:\s*[:ms分]\s*(?P<second>[0-5]\d)(?:\.\d+)?秒?)?(?:分|m(?![a-z]))?"
+    r"(?P<hour>[01]?\d|2[0-4])(?:\s*[:h]\s*|\s*[时點点]\s*|\.(?=\d\d\s*(?:UT|Z\b))|(?=\d\d\s*(?:UT|Z\b|GMT"
+    r"|世界时)))(?P<minute>[0-5]\d)(?:\s*[:ms分]\s*(?P<second>[0-5]\d)(?:\.\d+)?秒?)?(?:分|m(?![a-z]))?"
     r"(?:\s*(?P<pm>[ap])\.?m\b\.?)?"
 )
 _CLOCK4 = r"(?P<hour>[01]\d|2[0-3])(?P<minute>[0-5]\d)"
@@ -42,7 +43,12 @@ def _value(match: re.Match) -> Found | None:
         if not 1 <= month_number <= 12 or (day and not 1 <= number(day) <= 31):
             return None
         date += f"-{month_number:02d}" + (f"-{number(day):02d}" if day else "")
-    return [("date_obs", _in_utc(date + _clock(found), bool(found.get("ahead") or found.get("ahead0") or found.get("ahead1"))))]
+    return [
+        (
+            "date_obs",
+            _in_utc(date + _clock(found), bool(found.get("ahead") or found.get("ahead0") or found.get("ahead1"))),
+        )
+    ]
 
 
 def _clock(found: dict) -> str:
@@ -78,12 +84,17 @@ _ON = r",?\s*(?:on\s+|of\s+)?(?:the\s+)?(?:(?:mon|tues|wednes|thurs|fri|satur|su
 
 DATES: list[Pattern] = [
     # the clock before the date: "at 21:40 UT on 24 October 2014"
-    pattern("en", rf"(?<![\d:]){_CLOCK}(?:{_ZONE}|{_AHEAD})?{_ON}{_DAY}(?:\s+of)?[\s-]*{_MONTH},?[\s-]*{_YEAR}", _value),
+    pattern("en",
+            rf"(?<![\d:]){_CLOCK}(?:{_ZONE}|{_AHEAD})?{_ON}{_DAY}(?:\s+of)?[\s-]*{_MONTH},?[\s-]*{_YEAR}", _value),
     pattern("en", rf"(?<![\d:]){_CLOCK}(?:{_ZONE}|{_AHEAD})?{_ON}{_MONTH}\s+{_DAY},?\s+{_YEAR}", _value),
-    pattern("", rf"(?<![\d:]){_CLOCK}(?:{_ZONE}|{_AHEAD})?{_ON}{_YEAR}(?P<sep>[-/.])(?P<month>\d{{1,2}})(?P=sep)(?P<day>\d{{1,2}})(?!\d)", _value),
+    pattern("",
+            rf"(?<![\d:]){_CLOCK}(?:{_ZONE}|{_AHEAD})?{_ON}{_YEAR}(?P<sep>[-/.])(?P<month>\d{{1,2}})(?P=sep)"
+            rf"(?P<day>\d{{1,2}})(?!\d)", _value),
     pattern("", rf"{_AHEAD_FIRST}(?<![\d.]){_YEAR}(?P<sep>[-/.])(?P<month>\d{{1,2}})(?P=sep)(?P<day>\d{{1,2}})(?!\d)"
             rf"(?:{_TIME}|{_ZONE})?", _value),
-    pattern("", rf"(?<!\d)(?P<year>(?:19|20)\d\d)(?P<month>0[1-9]|1[0-2])(?P<day>[0-3]\d)(?:[T_\s-]?{_CLOCK4}(?P<second>[0-5]\d)?)?(?!\d)"
+    pattern("",
+            rf"(?<!\d)(?P<year>(?:19|20)\d\d)(?P<month>0[1-9]|1[0-2])(?P<day>[0-3]\d)(?:[T_\s-]?{_CLOCK4}"
+            rf"(?P<second>[0-5]\d)?)?(?!\d)"
             rf"{_ZONE}?", _value),
     pattern("", rf"(?<![\d/])(?P<first>\d{{1,2}})/(?P<second>\d{{1,2}})/{_YEAR}", _slashed),
     pattern("en", rf"(?<![\d:.]){_DAY}(?:\s+of)?[\s-]*{_MONTH},?[\s-]*{_YEAR}(?:{_TIME}|{_ZONE})?", _value),
@@ -92,13 +103,18 @@ DATES: list[Pattern] = [
     pattern("en", rf"{_LONG_AGO}\s+{_MONTH},?\s+{_YEAR}", []),
     pattern("en", rf"\b{_MONTH},?\s+(?:of\s+)?{_YEAR}", _value),
     pattern("en", rf"(?<![\d:.]){_DAY}(?:\s+of)?\s+{_MONTH}(?:{_TIME})?", _value),
-    pattern("en", rf"\b{_MONTH}\s+{_DAY}\b(?!\s*(?:active|numbered|spots|sunspots|regions|groups))(?:{_TIME})?", _value),
+    pattern("en",
+            rf"\b{_MONTH}\s+{_DAY}\b(?!\s*(?:active|numbered|spots|sunspots|regions|groups))(?:{_TIME})?", _value),
     pattern("zh", rf"(?P<year>{_ZH_NUM}{{4}})年(?P<month>{_ZH_NUM}{{1,3}})月(?P<day>{_ZH_NUM}{{1,3}})[日号]"
             rf"(?P<hour>[零一二三四五六七八九十]{{1,3}})[时点](?P<minute>[零〇一二三四五六七八九十]{{1,3}})分", _value),
-    pattern("zh", rf"{_AHEAD_FIRST}(?P<year>{_ZH_NUM}{{4}}|\d\d)\s*年\s*(?P<month>{_ZH_NUM}{{1,3}})\s*月\s*(?P<day>{_ZH_NUM}{{1,3}})\s*[日号]"
+    pattern("zh",
+            rf"{_AHEAD_FIRST}(?P<year>{_ZH_NUM}{{4}}|\d\d)\s*年\s*(?P<month>{_ZH_NUM}{{1,3}})\s*月\s*"
+            rf"(?P<day>{_ZH_NUM}{{1,3}})\s*[日号]"
             rf"(?:{_TIME})?", _value),
     pattern("zh", rf"(?P<year>{_ZH_NUM}{{4}})\s*年\s*(?P<month>{_ZH_NUM}{{1,3}})\s*月(?:份)?", _value),
-    pattern("zh", rf"(?<!{_ZH_NUM})(?P<month>{_ZH_NUM}{{1,3}})\s*月\s*(?P<day>{_ZH_NUM}{{1,3}})\s*[日号](?:{_TIME})?", _value),
+    pattern("zh",
+            rf"(?<!{_ZH_NUM})(?P<month>{_ZH_NUM}{{1,3}})\s*月\s*(?P<day>{_ZH_NUM}{{1,3}})\s*[日号](?:{_TIME})?",
+            _value),
     # the clock alone needs its zone, or seconds: "1:15" may be a scale
     pattern("", rf"(?P<ahead0>北京时间?|Beijing\s+time)\s*{_CLOCK}", _value),
     pattern("", rf"(?:UTC?|世界时)(?:时间)?\s*{_CLOCK}(?![\d:])", _value),

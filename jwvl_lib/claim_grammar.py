@@ -1,4 +1,4 @@
-"""What all claim patterns are made of: text made plain, numbers in digits and words, a pattern. Reads and writes nothing.
+"""What all claim patterns are made of: plain text, numbers in digits and words, a pattern. Reads and writes nothing.
 
 `plain` keeps every character at its place, so a span in the plain text is the same span in the text as written.
 """
@@ -38,14 +38,15 @@ def pattern(language: str, regex: str, values: Callable[[re.Match], Found | None
 
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in "，；！？"}
 _LIKE = {
-    "-": "‐‑‒–−－—〜～﹣", "'": "’‘ʼ＇", '"': "“”", " ": "\u00a0\u2009\u202f\u3000\t*`$\\{}", "Å": "\u212b", "μ": "\u00b5",
+    "-": "‐‑‒–−－—〜～﹣", "'": "’‘ʼ＇",
+    '"': "“”", " ": "\u00a0\u2009\u202f\u3000\t*`$\\{}", "Å": "\u212b", "μ": "\u00b5",
     "β": "ßϐ", "°": "˚º",
 }  # fmt: skip
 _PLAIN = _FULL_WIDTH | {ord(c): to for to, like in _LIKE.items() for c in like}
 
 
 def plain(text: str) -> str:
-    """The text with full-width letters and digits, odd dashes and spaces, quotes and mark-up made plain; same length."""
+    """The text with full-width letters and digits, odd dashes, spaces, quotes and mark-up made plain; same length."""
     return text.translate(_PLAIN)
 
 
@@ -108,16 +109,31 @@ def _zh_number(text: str) -> int:
 # comparisons: which end of the claimed interval a number is
 _AT_LEAST = r"at\s+least|no(?:t)?\s+(?:fewer|less)\s+than|a\s+minimum\s+of|>=|≥|至少有?|不少于|不低于|不下"
 # "loops over 3 regions" is a place, "with over 3 regions" a count
-_AFTER = "(?:" + "|".join(rf"(?<=\b{word}\s)" for word in "has have had with of to and at is are was were holds hosts covers spans shows contains".split()) + r"|^)"
-_MORE_THAN = rf"(?<!no\s)(?<!not\s)(?:more|greater|larger)\s+than|{_AFTER}(?:over|above)|exceed(?:s|ed|ing)?|upwards\s+of|>|超过|多于|大于|高于|逾|超"
+_AFTER = (
+    "(?:"
+    + "|".join(
+        rf"(?<=\b{word}\s)"
+        for word in "has have had with of to and at is are was were holds hosts covers spans shows contains".split()
+    )
+    + r"|^)"
+)
+_MORE_THAN = (
+    rf"(?<!no\s)(?<!not\s)(?:more|greater|larger)\s+than|{_AFTER}(?:over|above)|exceed(?:s|ed|ing)?|upwards\s+of"
+    rf"|>|超过|多于|大于|高于|逾|超"
+)
 _AT_MOST = r"at\s+most|(?:no|not)\s+more\s+than|up\s+to|a\s+maximum\s+of|<=|≤|至多有?|最多有?|不超过|不多于|不大于"
 _LESS_THAN = rf"(?<!no\s)(?<!not\s)(?:fewer|less|smaller)\s+than|{_AFTER}(?:under|below)|<|少于|不足|不到|小于|低于"
 COMPARISON = rf"(?:(?P<least>{_AT_LEAST})|(?P<most>{_AT_MOST})|(?P<over>{_MORE_THAN})|(?P<under>{_LESS_THAN}))"
 
+_COMPARED = re.compile(
+    rf"{COMPARISON}\s*(?:between\s+|(?:可以?|能)?(?:看到|看出|数出|见到|辨认出|有)\s*)?$", re.I | re.A
+)
+
 
 def counted(match: re.Match) -> int | str:
-    """The count a match claims: 3, "1-2", "3+" from groups n, m (upper end), more ("or more") and `COMPARISON`."""
-    found = match.groupdict()
+    """The count a match claims: 3, "1-2", "3+" from groups n, m (upper end), more ("or more") and the words before."""
+    compared = _COMPARED.search(match.string, max(0, match.start("n") - 40), match.start("n"))
+    found = match.groupdict() | (compared.groupdict() if compared else {})
     if re.fullmatch(ZH_NEIGHBOURS, found["n"]):
         return interval(*(number(c) for c in found["n"]))
     low = number(found["n"])

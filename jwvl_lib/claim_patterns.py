@@ -2,8 +2,8 @@
 
 A stretch of text that one pattern has taken is closed to the later ones: times come before anything else that has
 digits, region numbers before their digits can be anything else, channels before counts (171 is never a count), and what
-the picture is comes last. The patterns themselves stand by sense in `claim_dates`, `claim_regions`, `claim_channels` and
-`claim_counts`.
+the picture is comes last. The patterns stand by sense in `claim_dates`, `claim_channels`, `claim_regions`,
+`claim_places` and `claim_counts`.
 """
 
 import re
@@ -12,12 +12,35 @@ from jwvl_lib.claim_channels import CHANNELS, PICTURE
 from jwvl_lib.claim_counts import COUNTS, FLARES
 from jwvl_lib.claim_dates import DATES
 from jwvl_lib.claim_grammar import Pattern
-from jwvl_lib.claim_regions import CLASSES, NUMBERS, PLACES, POLARITY
+from jwvl_lib.claim_places import PLACES, POLARITY
+from jwvl_lib.claim_regions import CLASSES, NUMBERS
 from jwvl_lib.claim_scope import SENTENCE_END
 
-__all__ = ["BARE", "PATTERNS", "SENTENCE_END"]
+__all__ = ["BARE", "GROUPS", "PATTERNS", "SENTENCE_END"]
 
-PATTERNS: list[Pattern] = [*DATES, *CHANNELS, *NUMBERS, *CLASSES, *PLACES, *FLARES, *COUNTS, *POLARITY, *PICTURE]
+# each group with what a text must hold for any of its patterns to fit: most sentences need few groups
+GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
+    (re.compile(r"\d|[年月时点]"), DATES),
+    (re.compile(r"\d|[A-Z]{2}|alpha|α|阿尔法|angstrom|埃", re.I), CHANNELS),
+    (re.compile(r"\d{3}"), NUMBERS),
+    (
+        re.compile(
+            r"millionth|MSH|hem|ppm|area|size|面积|大小|半球|百万|alpha|beta|gamma|[αβγ]|阿尔法|贝|伽|unipolar|单极"
+            r"|10\^|10⁻|面积|[A-H][XRSAHK][XOIC]",
+            re.I,
+        ),
+        CLASSES,
+    ),
+    (re.compile(r"\d|north|south|upper|lower|(?-i:[NS][EW])|[ns][ew]\s|[东西南北上下]", re.I), PLACES),
+    (re.compile(r"[ABCMX]\s?\d|flar|[ABCMX][-\s]class|耀斑|级|类|爆发", re.I), FLARES),
+    (
+        re.compile(r"region|group|\bARs?\b|spot|blank|活动区|黑子|编号区|\d\s*[这共等二两三四五六七八九十\d]个", re.I),
+        COUNTS,
+    ),
+    (re.compile(r"positive|negative|[正负]|前导|领头|先导", re.I), POLARITY),
+    (re.compile(""), PICTURE),
+]
+PATTERNS: list[Pattern] = [pattern for _, patterns in GROUPS for pattern in patterns]
 
 # answers of one or two words, whose meaning comes from the question
 BARE = {

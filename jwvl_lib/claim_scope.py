@@ -1,6 +1,7 @@
 """What a sentence does with the claims found in it: which region they are about, what is denied, what is not asserted.
 
-Reads and writes nothing. Works on plain text (`claim_grammar.plain`) and the finds of the patterns, `(span, kind, value)`.
+Reads and writes nothing. Works on plain text (`claim_grammar.plain`) and what the patterns found in it:
+`(span, kind, value)`.
 """
 
 import re
@@ -19,26 +20,40 @@ CLAUSE_END = re.compile(
 # denial
 
 _NEGATOR = (
-    r"\b(?:no|not|never|nor|neither|without|hardly)\b|\b(?:is|are|was|were|does|did|do|has|have|had|could|ca|would|need)n'?t\b|\bcannot\b"
+    r"\b(?:no|not|never|nor|neither|without|hardly)\b|\b(?:is|are|was|were|does|did|do|has|have|had|could|ca"
+    r"|would|need)n'?t\b|\bcannot\b"
     r"|\brather\s+than\b|\b(?:instead|as\s+opposed)\s+(?:of|to)\b|\bno\s+longer\b|\bfails?\s+to\b"
-    r"|而?并?不(?:再)?(?:是|为|在|属于|属|位于|来自|显示|呈现?|具有|对应|处于|含|由|应(?:是|为)?|能|会|可能)|并?非(?!常)|[并也]?(?:没有|没|未曾?|无(?!论|关))|绝非|而非|排除"
+    r"|而?并?不(?:再)?(?:是|为|在|属于|属|位于|来自|显示|呈现?|具有|对应|处于|含|由|应(?:是|为)?|能|会|可能)"
+    r"|并?非(?!常)|[并也]?(?:没有|没|未曾?|无(?!论|关))|绝非|而非|排除"
 )
 # words that may stand between a denial and what it denies
 _BETWEEN = (
-    r"(?:\s|-|'|any|a|an|the|in|on|at|from|by|of|to|as|be|been|being|it|this|that|one|simple|single|simply|actually|really|yet|clearly|other"
-    r"|shows?|shown|showing|lie|lies|lying|located|sit|sits|situated|classed|classified|class|type|belongs?|comes?|stem|originate|taken|acquired|observed|obtained"
-    r"|produced?|producing|recorded|detected|reported|seen|observe|have|had|host|hosted|emit|emitted|fire|fired|release|released|unleash|display"
-    r"|image|picture|frame|map|data|its|with|further|additional|new|strong|major|significant|large|image\s+of|region|group|was|were|there"
-    r"|是|为|在|于|属于|属|位于|来自|出自|由|任何|一个|一幅|一张|的|单纯|简单|产生|发生|出现|爆发|记录到|观测到|探测到|监测到|报告|达到|达|到|有|处于|过|能"
-    r"|拍摄|取自|发现|显示|看到|见到|见|普通|典型|曾|再|新|用|任|何|幅|张|这|那|该|所谓|分类|判定|类型|视为|归为|释放|引发|太阳|强|更强)*"
+    r"(?:\s|-|'|any|a|an|the|in|on|at|from|by|of|to|as|be|been|being|it|this|that|one|simple|single|simply"
+    r"|actually|really|yet|clearly|other"
+    r"|shows?|shown|showing|lie|lies|lying|located|sit|sits|situated|classed|classified|class|type|belongs?"
+    r"|comes?|stem|originate|taken|acquired|observed|obtained"
+    r"|produced?|producing|recorded|detected|reported|seen|observe|have|had|host|hosted|emit|emitted|fire|fired"
+    r"|release|released|unleash|display"
+    r"|image|picture|frame|map|data|its|with|further|additional|new|strong|major|significant|large|image\s+of"
+    r"|region|group|was|were|there"
+    r"|是|为|在|于|属于|属|位于|来自|出自|由|任何|一个|一幅|一张|的|单纯|简单|产生|发生|出现|爆发|记录到|观测到"
+    r"|探测到|监测到|报告|达到|达|到|有|处于|过|能"
+    r"|拍摄|取自|发现|显示|看到|见到|见|普通|典型|曾|再|新|用|任|何|幅|张|这|那|该|所谓|分类|判定|类型|视为|归为"
+    r"|释放|引发|太阳|强|更强)*"
 )
 DENIED = re.compile(rf"(?:{_NEGATOR}){_BETWEEN}$", re.I)
-_NOT_DENIED = re.compile(r"\b(?:not\s+only|not\s+just|don't|do\s+not|cannot\s+rule\s+out|can't\s+rule\s+out|no\s+doubt)\b|不仅|不只|不但|不排除|无疑|毫无疑问", re.I)
+_NOT_DENIED = re.compile(
+    r"\b(?:not\s+only|not\s+just|don't|do\s+not|cannot\s+rule\s+out|can't\s+rule\s+out|no\s+doubt)\b|不仅|不只"
+    r"|不但|不排除|无疑|毫无疑问",
+    re.I,
+)
 _CARRIES_ON = re.compile(r"[\s/'-]*(?:(?:or|nor|and|and/or|a|an|the|in|image|of|[、或和及的])[\s/'-]*)*", re.I)
 # said after what is denied: "X-class flares were not observed"
 DENIED_AFTER = re.compile(
-    r"(?:[-\s]*(?:class|solar|flares?|events?|flaring))*\s*(?:(?:is|are|was|were|has|have)\s*(?:not|n't)\b|(?:is|are|was|were)\s+(?:absent|missing|ruled\s+out))"
-    r"|(?:[级以及的之上]|太阳|大|强|耀斑|爆发)*(?:并|也|均|都)?(?:未|没有)(?:能)?(?:发生|出现|观测到|记录到|被|爆发|见)",
+    r"(?:[-\s]*(?:class|solar|flares?|events?|flaring))*\s*(?:(?:is|are|was|were|has|have)\s*(?:not|n't)\b|(?:is"
+    r"|are|was|were)\s+(?:absent|missing|ruled\s+out))"
+    r"|(?:[级以及的之上]|太阳|大|强|耀斑|爆发)*(?:并|也|均|都)?(?:未|没有)(?:能)?(?:发生|出现|观测到|记录到|被"
+    r"|爆发|见)",
     re.I,
 )
 
@@ -47,12 +62,20 @@ DENIED_AFTER = re.compile(
 
 NOT_ASSERTED = re.compile(
     r"\?|？"
-    r"|\b(?:chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|will|would|if|whether|should|could\s+(?:produce|trigger|develop|become|argue))\b"
-    r"|\b(?:means?|denotes?|represents?|called|known\s+as|by\s+definition|always|usually|often|generally|typically|in\s+general|normally|needed|required|requires?|depends?)\b"
-    r"|概率|几率|预计|预报|预测|预期|有望|将会|是否|如果|假如|若是|倘若|需要|代表|表示|取决于|称为|叫做|叫作|定义|\btutorials?\b|\btextbooks?\b|教程|教科书|课本|无关|常常|往往|通常|一般|总是|有人|据说|受.{1,6}影响|吗[。？?]?$|呢[。？?]?$",
+    r"|\b(?:chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|will|would|if|whether"
+    r"|should|could\s+(?:produce|trigger|develop|become|argue))\b"
+    r"|\b(?:means?|denotes?|represents?|called|known\s+as|by\s+definition|always|usually|often|generally"
+    r"|typically|in\s+general|normally|needed|required|requires?|depends?)\b"
+    r"|概率|几率|预计|预报|预测|预期|有望|将会|是否|如果|假如|若是|倘若|需要|代表|表示|取决于|称为|叫做|叫作"
+    r"|定义|\btutorials?\b|\btextbooks?\b|教程|教科书|课本|无关|常常|往往|通常|一般|总是|有人|据说|受.{1,6}影响"
+    r"|吗[。？?]?$|呢[。？?]?$",
     re.I,
 )
-_CONTRAST = re.compile(r"\b(?:unlike|compared\s+(?:to|with)|in\s+contrast\s+to|(?<!rather\s)than)\s+(?:in\s+|an?\s+|the\s+|for\s+|those\s+of\s+)*$|(?:不同于|有别于|相比于?|相较于?)\s*$", re.I)
+_CONTRAST = re.compile(
+    r"\b(?:unlike|compared\s+(?:to|with)|in\s+contrast\s+to|(?<!rather\s)than)\s+(?:in\s+|an?\s+|the\s+|for\s+"
+    r"|those\s+of\s+)*$|(?:不同于|有别于|相比于?|相较于?)\s*$",
+    re.I,
+)
 _ASSERTED = re.compile(r"\bwill\s+be\s+seen\b|一般的|通常被", re.I)
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -60,9 +83,15 @@ _ASSERTED = re.compile(r"\bwill\s+be\s+seen\b|一般的|通常被", re.I)
 
 SUBJECT = re.compile(r"\b(?<!second[-\s])(?:largest|biggest)\b|(?<!第二)最大", re.I)
 # a region named only to compare with it is not spoken about
-_COMPARED = re.compile(r"(?:\bthan|\bwhat|\bunlike|\blike|\bdwarfs|\bto|\bwith|比|与|和|如|像)\s*(?:the\s+)?(?:(?:NOAA|AR|region|活动区|黑子群|号)\s*)*$", re.I)
+_COMPARED = re.compile(
+    r"(?:\bthan|\bwhat|\bunlike|\blike|\bdwarfs|\bto|\bwith|比|与|和|如|像)\s*(?:the\s+)?(?:(?:NOAA|AR|region"
+    r"|活动区|黑子群|号)\s*)*$",
+    re.I,
+)
 _COMPARING = re.compile(r"\b(?:than|unlike|compared|dwarfs|similar|what)\b|比|相比|类似", re.I)
-_ANOTHER = re.compile(r"\s*(?:another|a\s+second|other|the\s+(?:second|other|rest|remaining)|two|three|另|其他|其余|第二)", re.I)
+_ANOTHER = re.compile(
+    r"\s*(?:another|a\s+second|other|the\s+(?:second|other|rest|remaining)|two|three|另|其他|其余|第二)", re.I
+)
 _EVERY = re.compile(r"\b(?:both|all|each)\b|都|均|皆|全部", re.I)
 EACH = re.compile(r"\brespectively\b|\bin\s+(?:that|this)\s+order\b|分别|依次", re.I)
 _LISTED = re.compile(r"(?:[\s,、/&#]|\band\b|\bor\b|\bAR|\bNOAA|\bregion|和|与|及|以及|号|活动区|区)*", re.I)
@@ -118,11 +147,15 @@ def clause(text: str, at: int, start: int, end: int, cut: re.Pattern = CLAUSE_EN
 # a number that is not on the disk, or not this one
 _NOT_THERE = re.compile(
     r"\b(?:no|without)(?:\s+(?:sign|trace|of|such|active|numbered|region|group|AR|NOAA|with|the|number))*\s*$"
-    r"|\b(?:is|was)\s*(?:not|n't)\s+(?:NOAA\s*|AR\s*|(?:active\s+)?region\s*)*$|(?:没有|未见|看不到|不见|不是|并非)(?:活动区|编号)?\s*$", re.I
+    r"|\b(?:is|was)\s*(?:not|n't)\s+(?:NOAA\s*|AR\s*|(?:active\s+)?region\s*)*$|(?:没有|未见|看不到|不见|不是"
+    r"|并非)(?:活动区|编号)?\s*$",
+    re.I,
 )
 _NOT_THERE_AFTER = re.compile(
-    r"\s*(?:is|was|has)\s*(?:not|n't)\s+(?:yet\s+)?(?:been\s+)?(?:on\s+the|visible|rotated|present|seen|appeared|listed|numbered\s+yet)"
-    r"|(?:区|号|号活动区|活动区)?(?:尚未|还没有?|还未|并未|没有|不)(?:转|出现|在(?:可见)?日面|可见|列)", re.I
+    r"\s*(?:is|was|has)\s*(?:not|n't)\s+(?:yet\s+)?(?:been\s+)?(?:on\s+the|visible|rotated|present|seen|appeared"
+    r"|listed|numbered\s+yet)"
+    r"|(?:区|号|号活动区|活动区)?(?:尚未|还没有?|还未|并未|没有|不)(?:转|出现|在(?:可见)?日面|可见|列)",
+    re.I,
 )
 
 
@@ -216,8 +249,16 @@ def _subject(text: str, at: int, marks: list[tuple], start: int, end: int, openi
 # --------------------------------------------------------------------------------------------------------------------
 # the time of a flare
 
-_PICTURE = re.compile(r"\b(?:image|picture|frame|taken|captured|obtained|acquired|shows?|snapshot|observation|caught)\b|图像|拍到|记录|拍摄|取得|此图|该图|这幅", re.I)
-_EVENT = re.compile(r"\b(?:peak\w*|maxim\w+|began|begin\w*|start\w*|onset|ended|erupt\w*|flared|fired|produced|released|unleashed|occurred)\b|峰值|极大|爆发|开始|达到|产生|发生", re.I)
+_PICTURE = re.compile(
+    r"\b(?:image|picture|frame|taken|captured|obtained|acquired|shows?|snapshot|observation|caught)\b|图像|拍到"
+    r"|记录|拍摄|取得|此图|该图|这幅",
+    re.I,
+)
+_EVENT = re.compile(
+    r"\b(?:peak\w*|maxim\w+|began|begin\w*|start\w*|onset|ended|erupt\w*|flared|fired|produced|released"
+    r"|unleashed|occurred)\b|峰值|极大|爆发|开始|达到|产生|发生",
+    re.I,
+)
 
 
 _PHYSICS = re.compile(r"\b(?:plasma|temperatures?|heat\w*|densit\w+|conduct\w*)\b|等离子体|加热|温度|密度", re.I)
@@ -235,7 +276,9 @@ def flare_times(text: str, found: Sequence[tuple], start: int, end: int) -> list
         named = any(k in ("instrument", "measurement", "wavelength_angstrom") for _, k, _ in found)
         dated = not value.startswith("T")
         pictured = named or _PICTURE.search(text, start, end) is not None
-        if not _EVENT.search(part) and (_PICTURE.search(part) or pictured or (dated and not _EVENT.search(text, start, end))):
+        if not _EVENT.search(part) and (
+            _PICTURE.search(part) or pictured or (dated and not _EVENT.search(text, start, end))
+        ):
             continue
         nearest = max((k for k in flares if k < i), default=flares[0])
         if "@" not in str(out[nearest][2]):

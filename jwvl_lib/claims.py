@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from jwvl_lib import claim_scope
 from jwvl_lib.claim_grammar import interval, plain
-from jwvl_lib.claim_patterns import BARE, PATTERNS
+from jwvl_lib.claim_patterns import BARE, GROUPS
 from jwvl_lib.claim_verdicts import VERDICTS, Claim, judge, largest_region, spots_visible
 from jwvl_lib.facts import Fact
 
@@ -62,7 +62,7 @@ def _finds(text: str, language: str | None) -> list[tuple]:
     has_han = _HAN.search(text) is not None
     taken = bytearray(len(text))
     found = []
-    for pattern in PATTERNS:
+    for pattern in (p for needs, patterns in GROUPS if needs.search(text) for p in patterns):
         if (language and pattern.language not in ("", language)) or (pattern.language == "zh" and not has_han):
             continue
         for match in pattern.regex.finditer(text):
