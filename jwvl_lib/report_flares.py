@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 import pandas as pd
 
 from jwvl_lib import swpc_products
+from jwvl_lib.flare_features import goes_flux
 from jwvl_lib.report_products import Events, Products, evidence
 
 PLACE = swpc_products.PLACE
@@ -69,11 +70,6 @@ def level_of(events: Events | None, convention: str) -> dict:
         why = ("no events list; the SGAS names no M-class flare", "没有事件表；概要中没有M级耀斑")
         level = unknown_level(convention, why)
     return {**level, "evidence": level["evidence"] or [events.head]}
-
-
-def goes_flux(goes_class: str) -> float:
-    """Peak 1-8 angstrom flux in W/m2 of a GOES class: X3.1 is 3.1e-4."""
-    return 10.0 ** ("ABCMX".index(goes_class[0]) - 8) * float(goes_class[1:])
 
 
 def xray_flares(rows: list[dict]) -> list[dict]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jwvl_lib import flare_features, flare_model, flare_scores, plots, swpc
+from jwvl_lib import flare_features, flare_model, flare_scores, plots, report, swpc
 
 DAY = datetime(2014, 10, 24)
 
@@ -224,3 +224,25 @@ def test_whole_units_are_drawn():
     assert (draws[:, 0] == draws[:, 1]).all()
     assert (draws[:, 3] == draws[:, 5]).all()
     assert (draws[:, [0, 2, 3]].sum(axis=1) == 3).all()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# in the report
+
+
+def test_the_report_gives_the_models_chances_and_its_page_resolves(shared_data, tmp_path):
+    sources = report.gather("2014-10-24", shared_data / "swpc_text_runs" / "ar12192_2014oct")
+    made = report.compose(sources, "2014-10-24")
+    region = next(r for r in made["regions"] if r["noaa_ar"] == 12192)
+    assert made["rates"]["method"] == region["chance_method"] == "flare_model"
+    assert region["p_m"]["value"] > region["mcintosh_chances"]["M"]["value"]
+    assert region["evidence"][-1]["source"] == "flare_model"
+    assert report.check(report.write(made, sources, tmp_path)) == []
+
+
+def test_without_events_the_report_falls_back_and_says_why(shared_data):
+    sources = report.gather("2014-10-24", shared_data / "swpc_text_runs" / "ar12192_2014oct")
+    made = report.compose([s for s in sources if s.id != "events_20141023"], "2014-10-24")
+    assert made["rates"]["method"] == "mcintosh"
+    assert "2014-10-23" in made["rates"]["reason"][0]
+    assert all(r["evidence"][-1]["source"] == "flare_rates" for r in made["regions"])
