@@ -112,7 +112,7 @@ def check(report_dir: str | Path) -> list[str]:
 
     Reads the raw bytes under `sources/` again: hashes, every evidence line against its text, and the whole report made
     anew from them, compared value by value with `report.json`; then the pages against the report. Sentences of a model
-    are not made anew (their evidence is checked all the same).
+    are judged again.
     """
     folder = Path(report_dir)
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -134,7 +134,6 @@ def check(report_dir: str | Path) -> list[str]:
     lines = {s.id: swpc.text_lines(s.raw) for s in sources}
     problems += [p for where, e in _all_evidence(report, "report") for p in _check_evidence(where, e, lines)]
     said = [c for c in report["claims"] if c.get("origin") == "model" and "meant_for" not in c]
-    problems += list(_judge_again(said, report))
     try:
         again = compose(
             sources,
@@ -149,6 +148,7 @@ def check(report_dir: str | Path) -> list[str]:
         )
     except (ValueError, StopIteration) as error:
         return [*problems, f"the report cannot be made from its sources: {error}"]
+    problems += list(_judge_again(said, again))
     problems += list(_differences(report, json.loads(json.dumps(again)), "report"))
     pages = {"report.html": report_page.html(again, _pictures(sources)), "report.md": report_page.markdown(again)}
     for name, page in pages.items():
