@@ -103,9 +103,13 @@ def sentences(text: str) -> list[tuple[int, int]]:
     return [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
 
 
+# what may stand after "than" and still be said: "more than 60 spots"
+_COMPARABLE = ("noaa_ar", "n_regions", "n_spots", "area_msh")
+
+
 def asserted(text: str, found: Sequence[tuple], start: int, end: int) -> list[tuple]:
     """The finds of a sentence that it asserts; a region that is named exists, whatever is asked about it."""
-    found = [f for f in found if f[1] == "noaa_ar" or not _CONTRAST.search(text[max(start, f[0][0] - 30) : f[0][0]])]
+    found = [f for f in found if f[1] in _COMPARABLE or not _CONTRAST.search(text[max(start, f[0][0] - 30) : f[0][0]])]
     found = _of_this_image(text, found, start, end)
     if not NOT_ASSERTED.search(text, start, end):
         return found

@@ -70,7 +70,8 @@ def _finds(text: str, language: str | None) -> list[tuple]:
             values = None if any(taken[start:end]) else pattern.values(match)
             if values is not None:
                 placed = [(v[2] if len(v) > 2 else (start, end), v[0], v[1]) for v in values]
-                for low, high in [span for span, _, _ in placed] or [(start, end)]:
+                numbers = [span for span, kind, _ in placed if kind == "noaa_ar"]  # their noun is left to a count
+                for low, high in numbers or [(start, end)]:
                     taken[low:high] = b"\1" * (high - low)
                 found += placed
     return sorted(found, key=lambda find: find[0])

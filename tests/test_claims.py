@@ -1,5 +1,8 @@
 """The grammar of claims and its verdicts, with the traps of both languages."""
 
+import functools
+
+import claim_scoring
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,7 +79,8 @@ def test_claims_of_a_text(text, expected):
         ("No region with spots.", "contradicted"), ("没有编号活动区", "contradicted"),
         ("The chromosphere.", "contradicted"), ("色球图像", "contradicted"), ("2014-10-24 21:40 UT", "supported"),
         ("2014-10-25", "contradicted"), ("an X3.1 flare", "supported"), ("an M3.1 flare", "contradicted"),
-        ("no flares", "contradicted"), ("没有耀斑", "contradicted"), ("no M-class flares", "unsupported"),
+        ("no flares", "contradicted"), ("没有耀斑", "contradicted"), ("no M-class flares", "supported"),
+        ("no X-class flares", "contradicted"),
         ("AR 12194 has class Dso.", "unsupported"), ("64 个黑子", "supported"),
     ],
 )  # fmt: skip
@@ -136,6 +140,92 @@ def test_a_verdict_names_its_fact():
         "kind": "noaa_ar", "value": 2192, "noaa_ar": 2192, "text": "AR 2192", "verdict": "supported",
         "fact_id": Fact("noaa_ar", 12192, 12192).fact_id,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2115 UT on the 24th of October 2014", "date_obs=2014-10-24T21:15"),
+        ("On Nov. 9, 2011 at 6:02 pm UT", "date_obs=2011-11-09T18:02"),
+        ("Date: 20111109_180234", "date_obs=2011-11-09T18:02:34"),
+        ("15/02/2011, not 02/03/2011", "date_obs=2011-02-15"),
+        ("北京时间2014年10月25日05:15", "date_obs=2014-10-24T21:15"),
+        ("二〇一四年十月二十四日二十一时十五分", "date_obs=2014-10-24T21:15"),
+        ("ＡＩＡ １７１ Å", "instrument=AIA measurement=171"),
+        ("one hundred and seventy-one angstroms", "wavelength_angstrom=171.0"),
+        ("0.0193 micron", "wavelength_angstrom=193.0"),
+        ("AR 12192 lies 14° south and 21° west of disk center", "noaa_ar=12192 location=S14W21@12192"),
+        ("12192位于日面中心以南14度、以西21度", "noaa_ar=12192 location=S14W21@12192"),
+        ("Region 12192 grew from 2410 to 2740 millionths", "noaa_ar=12192 area_msh=2740@12192"),
+        ("0.274 percent of the visible hemisphere", "area_msh=2740"),
+        ("33 square degrees", ""),
+        ("Regions 11967-11969", "noaa_ar=11967 noaa_ar=11968 noaa_ar=11969"),
+        ("Three active regions (12192, 12193)", "n_regions=3 noaa_ar=12192 noaa_ar=12193"),
+        ("AR 11339 and 11342 have areas of 620 and 30 millionths",
+         "noaa_ar=11339 noaa_ar=11342 area_msh=620@11339 area_msh=30@11342"),
+        ("12192和12195分别位于西南和东北象限", "noaa_ar=12192 noaa_ar=12195 quadrant=SW@12192 quadrant=NE@12195"),
+        ("While AR 12192 is Fkc, the Dso group AR 12195 is small",
+         "noaa_ar=12192 mcintosh_class=Fkc@12192 mcintosh_class=Dso@12195 noaa_ar=12195"),
+        ("AR 10484, in the NW, is smaller than AR 10486.", "noaa_ar=10484 quadrant=NW@10484 noaa_ar=10486"),
+        ("more than 60 spots, fewer than five regions", "n_spots=61+ n_regions=0-4"),
+        ("图中大概有四五个活动区", "n_regions=4-5"),
+        ("loops over 3 active regions", "n_regions=3"),
+        ("not from AIA but from EIT", "!instrument=AIA instrument=EIT"),
+        ("neither a beta nor an alpha configuration", "!hale_class=Beta !hale_class=Alpha"),
+        ("前导极性不是正，而是负", "!leading_polarity=positive leading_polarity=negative"),
+        ("Don't confuse the 6173 Å", "wavelength_angstrom=6173.0"),
+        ("X级耀斑没有发生在12192", "!flare=X@12192 noaa_ar=12192"),
+        ("A C1.7 flare at 0942 UTC", "flare=C1.7@T09:42"),
+        ("The AIA image of 01:55 UT shows the X2.2 flare", "instrument=AIA date_obs=T01:55 flare=X2.2"),
+        ("Is AR 12192 really Fkc?", "noaa_ar=12192"),
+        ("a 60 percent chance of M-class flares", ""),
+        ("The X5.7 of July 2000 was stronger.", ""),
+        ("Plasma beta is low in the corona.", ""),
+        ("AR 10486-like complexity in AR 11967", "noaa_ar=11967"),
+        ("There is no active region 12200", "!noaa_ar=12200"),
+        ("日面可见3个活动区：12192、12193", "n_regions=3 noaa_ar=12192 noaa_ar=12193"),
+    ],
+)  # fmt: skip
+def test_the_grammar_of_a_sentence(text, expected):
+    found = []
+    for c in claims.extract(text):
+        about = f"@{c.noaa_ar}" if c.noaa_ar and c.kind != "noaa_ar" else ""
+        found.append(f"{'!' * c.negated}{c.kind}={c.value}{about}")
+    assert " ".join(found) == expected
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# the bar, on sentences that no template made
+
+PRECISION, RECALL = 0.97, 0.95
+UNSEEN_PRECISION, UNSEEN_RECALL = 0.90, 0.84  # what is held today on text that the grammar was never mended on
+
+
+def _unseen(entry):
+    """The half of the test split that nobody who mends the grammar reads: odd numbers."""
+    return entry["split"] == "test" and int(entry["id"].partition("-")[2]) % 2 == 1
+
+
+def test_precision_and_recall_on_written_sentences(capsys):
+    """The bar is held over all sentences, on most of which the grammar was mended; on the unseen ones it is not yet."""
+    entries = claim_scoring.load()
+    chosen = {"all": entries, "unseen": [e for e in entries if _unseen(e)]}
+    extract = functools.cache(claims.extract)
+    rows = {name: claim_scoring.score(part, extract, claims.check) for name, part in chosen.items()}
+    with capsys.disabled():
+        print("\nsentences  language  precision  recall  verdicts right  claims  sentences")
+        for (name, language), r in {(n, la): rows[n][la]["all"] for n in rows for la in ("en", "zh")}.items():
+            print(
+                f"{name:<10} {language:<8} {r['precision']:10.3f} {r['recall']:7.3f} {r['verdict_accuracy']:15.3f} "
+                f"{r['n']:7d} {r['n_sentences']:10d}"
+            )
+    for language in ("en", "zh"):
+        whole, unseen = rows["all"][language]["all"], rows["unseen"][language]["all"]
+        assert whole["precision"] >= PRECISION
+        assert whole["recall"] >= RECALL
+        assert unseen["precision"] >= UNSEEN_PRECISION
+        assert unseen["recall"] >= UNSEEN_RECALL
+        assert whole["verdict_accuracy"] >= 0.98
 
 
 @given(
