@@ -140,7 +140,7 @@ def test_returns_transitions_and_flare_history(shared_data, tmp_path):
 
 
 def test_a_number_changed_in_a_page_is_not_resolved(shared_data, tmp_path):
-    """What `resolve` is for: 60 numbers of page and Markdown, each changed in turn, and how many it notices."""
+    """What `resolve` is for: an area, a class and a place, each changed in the page or the Markdown, is noticed."""
     _, folder = _made("2014-10-25", shared_data / "swpc_text_runs" / "ar12192_2014oct", tmp_path)
     for name, old, new in (
         ("report.html", ">2510<", ">2519<"),
