@@ -7,7 +7,7 @@ HTML (`data/panel.js`). Everything works without a browser through `begin` and `
 
 import sqlite3
 import time
-from collections import deque
+from collections import defaultdict, deque
 from datetime import datetime
 from pathlib import Path
 from statistics import median
@@ -66,7 +66,9 @@ class ReviewPanel(anywidget.AnyWidget):
         self._table, self._corpus = annotations, corpus.set_index("image_id", drop=False)
         self._place = {key: i for i, key in enumerate(annotations["annotation_id"].tolist())}
         self._image_of = dict(zip(self._place, annotations["image_id"].tolist(), strict=True))
-        self._on_image = annotations.groupby("image_id").indices
+        self._on_image = defaultdict(list)
+        for i, image_id in enumerate(self._image_of.values()):
+            self._on_image[image_id].append(i)
         self.reviewer = reviewer if review_ledger.is_person(reviewer) else ""
         self._queue, self._seen, self._position = deque(), [], -1
         self._mine, self._needed, self._pace, self._shown_at = {}, {}, [], 0.0
