@@ -258,7 +258,7 @@ def _check_size(path: Path, rows: int, columns: int) -> None:
 
 def _check_pixels(path: Path, data: np.ndarray) -> None:
     """Refuse empty frames and masks: they would be captioned as if they showed the Sun."""
-    finite = data[np.isfinite(data)]
+    finite = data.ravel() if np.isfinite(data.sum()) else data[np.isfinite(data)]
     if finite.size < data.size // 100 + 1:
         raise UnreadableImage(path, f"{finite.size} of {data.size} pixels are finite; nothing to show")
     few = np.unique(finite[:: max(1, finite.size // 4096)])

@@ -13,7 +13,7 @@ import matplotlib
 import numpy as np
 import sunpy.visualization.colormaps  # noqa: F401  (registers sdoaia193 with matplotlib)
 from scipy import ndimage
-from skimage import morphology
+from skimage import filters, morphology
 
 from jwvl_lib.facts import Fact
 from jwvl_lib.geometry import DiskGeometry, disk_geometry, disk_of_picture, is_full_disk
@@ -21,7 +21,8 @@ from jwvl_lib.heliographic import place_text, places
 from jwvl_lib.observations import Observation
 
 WORKING_RADIUS_PX = 480.0  # detectors run on a disk of at most this radius: 2 arcsec a pixel
-SMALLEST_RADIUS_PX = 180.0  # below it (5 arcsec a pixel) a spot or a filament is no pixel wide
+SMALLEST_RADIUS_PX = 150.0  # below it (6 arcsec a pixel) a spot or a filament is no pixel wide
+SMALLEST_PX = 8  # of working size: granulation and noise make smaller ones
 LIMB_MU = 0.17  # within 80 degrees of the disk centre: nearer to the limb, areas are no measurement
 LUMA = np.float32([0.299, 0.587, 0.114])
 QUIET_TO_BLACK = 4.6  # quiet Sun over the lower end of the 193 display range, in which the thresholds were set
@@ -29,7 +30,7 @@ HOLE_THRESHOLD = (0.35, 0.70, 6)  # at disk centre, at the limb, power of the ra
 HOLE_SEED = 0.5  # of the threshold: a hole has a core, a dim channel between loops has none
 STARA_DEPTH = 0.10  # of the quiet photosphere; sunkit-image's 6000 of the 60000 counts of HMI
 STRONG_FIELD_GAUSS = {"SDO": 500.0, "SOHO": 400.0}  # the line-of-sight field of spots; MDI's saturates and is coarser
-FILAMENT_DEPTH, PLAGE_HEIGHT = 0.10, 0.14  # of the local quiet chromosphere
+FILAMENT_DEPTH, FILAMENT_CORE, PLAGE_HEIGHT = 0.10, 0.20, 0.14  # of the local quiet chromosphere
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ def measure(obs: Observation) -> list[Measurement]:
     """Everything that this library can measure on the image; [] where the instrument or the field does not allow it.
 
     Sunspots on continuum images and magnetograms, coronal holes on AIA 193, filaments and plage in H-alpha: full disks
-    of at least 180 pixels radius only.
+    of at least 150 pixels radius only.
     """
     detectors = DETECTORS.get((obs.measurement, None)) or DETECTORS.get((obs.measurement, obs.instrument), ())
     return [found for found in (detect(obs) for detect in detectors) if found is not None]
@@ -89,7 +90,7 @@ def sunspots(obs: Observation) -> Measurement | None:
 
 
 def field_sunspots(obs: Observation) -> Measurement | None:
-    """Spots on a magnetogram: line-of-sight field above 500 G (400 G for MDI), groups joined over 2 degrees."""
+    """Spots on a magnetogram: line-of-sight field above 500 G (400 G for MDI)."""
     disk = _disk(obs)
     if disk is None:
         return None
@@ -119,16 +120,17 @@ def coronal_holes(obs: Observation) -> Measurement | None:
 
 
 def filaments(obs: Observation) -> Measurement | None:
-    """Filaments in H-alpha: darker than the local quiet disk by 10 per cent, elongated; spots are taken out.
+    """Filaments in H-alpha: 10 per cent darker than the local quiet disk around a core of 20, elongated: no spots.
 
     Local threshold and shape as in Shih and Kowalski (2003, Solar Physics 218, 99).
     """
     disk = _disk(obs)
     if disk is None:
         return None
-    dark = _local_contrast(disk) < -FILAMENT_DEPTH
+    contrast = ndimage.gaussian_filter(_local_contrast(disk), disk.radius_px / 250)
+    dark = filters.apply_hysteresis_threshold(-contrast, FILAMENT_DEPTH, FILAMENT_CORE)
     dark = morphology.closing(dark & (disk.mu > 0.3), morphology.disk(max(1, round(disk.radius_px / 160))))
-    return _measurement("filament", "H-alpha local threshold -0.10, length", dark, disk, 150.0, _elongated)
+    return _measurement("filament", "H-alpha local threshold -0.10, core -0.20, length", dark, disk, 150.0, _elongated)
 
 
 def plage(obs: Observation) -> Measurement | None:
@@ -273,7 +275,7 @@ def _measurement(kind: str, method: str, found: np.ndarray, disk: _Disk, smalles
     msh = 1e6 / (2 * math.pi * disk.radius_px**2) / np.maximum(disk.mu, LIMB_MU)
     areas = ndimage.sum_labels(msh, labels, index)
     boxes = ndimage.find_objects(labels)
-    good = areas >= smallest_msh
+    good = areas >= max(smallest_msh, SMALLEST_PX * 1e6 / (2 * math.pi * disk.radius_px**2))
     if keep is not None and n:
         spans = np.array([[s.stop - s.start for s in box] for box in boxes])
         good &= keep(ndimage.sum_labels(np.ones(labels.shape), labels, index), spans)

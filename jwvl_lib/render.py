@@ -60,7 +60,7 @@ def render(obs: Observation, image_px: int = 168, banner: Sequence[str] | None =
         colours, text = _published_colours(obs.rgb, to_png, size), "none: colours as published"
     else:
         values, seen = _resample(obs.data, to_png, size)
-        radii = _radii(geometry, to_png, size) if full_disk else None
+        radii = _radii(geometry, to_png, size) if full_disk and _asks_for_disk(obs) else None
         colours, text = _colour(obs, values, seen, radii)
     image = Image.new("RGB", (image_px, image_px))
     image.paste(Image.fromarray(colours), (0, 0))
@@ -110,7 +110,7 @@ def draw_boxes(image: Image.Image, boxes: Sequence[dict], labels: bool = True) -
 def png_bytes(image: Image.Image) -> bytes:
     """PNG without any metadata: the same picture has the same bytes."""
     stream = io.BytesIO()
-    image.save(stream, "PNG", compress_level=6)
+    image.save(stream, "PNG", compress_level=4)
     return stream.getvalue()
 
 
@@ -131,28 +131,40 @@ def _placement(shape: tuple, geometry: DiskGeometry | None, on_disk: bool, size:
 def _resample(data: np.ndarray, to_png: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Values (height, width) and where there are any: means over blocks first, then bilinear, NaN left out of both."""
     factor = max(1, round(1 / np.sqrt(abs(np.linalg.det(to_png[:, :2])))))
-    finite = np.isfinite(data)
-    weights = finite.astype(np.float32)
-    values = np.where(finite, data, np.float32(0))
-    if factor > 1:
-        values, weights = _block_mean(values, factor), _block_mean(weights, factor)
+    values, weights = _reduced(data, factor)
     inverse = np.linalg.inv(np.vstack([to_png, (0, 0, 1)]))[:2]
     inverse[:, 2] -= (factor - 1) / 2
     inverse /= factor
     # Pillow counts from pixel corners, this library from pixel centres
     inverse[:, 2] += 0.5 - inverse[:, :2].sum(axis=1) / 2
-    how = (Image.Transform.AFFINE, inverse.ravel(), Image.Resampling.BILINEAR)
-    sums, weights = (np.asarray(Image.fromarray(a).transform(size, *how)) for a in (values, weights))
+    affine = (size, Image.Transform.AFFINE, inverse.ravel())
+    sums = np.asarray(Image.fromarray(values).transform(*affine, Image.Resampling.BILINEAR))
+    if weights is None:  # nothing is missing: a pixel lies inside or outside, Pillow blends no edges
+        field = Image.new("L", values.shape[::-1], 1)
+        return sums, np.asarray(field.transform(*affine, Image.Resampling.NEAREST)) > 0
+    weights = np.asarray(Image.fromarray(weights).transform(*affine, Image.Resampling.BILINEAR))
     seen = weights > 0.5
     return np.divide(sums, weights, out=np.zeros_like(sums), where=seen), seen
 
 
+def _reduced(data: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Means over factor x factor blocks, missing pixels as zero, and the share of each block that is not missing.
+
+    The shares are None where nothing is missing.
+    """
+    whole = (-(-data.shape[0] // factor), -(-data.shape[1] // factor))
+    # one sum tells whether anything is missing, which is rare: a mask of 16 million pixels costs more than the rest
+    if np.isfinite(data.sum()) and not (data.shape[0] % factor or data.shape[1] % factor):
+        return _block_mean(data, factor), None
+    finite = np.isfinite(data)
+    padding = ((0, whole[0] * factor - data.shape[0]), (0, whole[1] * factor - data.shape[1]))
+    values, weights = (np.pad(a, padding) for a in (np.where(finite, data, np.float32(0)), finite.astype(np.float32)))
+    return _block_mean(values, factor), _block_mean(weights, factor)
+
+
 def _block_mean(data: np.ndarray, factor: int) -> np.ndarray:
-    """Mean over factor x factor blocks; what is left at the upper edges counts as zero, with weight zero."""
-    rows, columns = (-n % factor for n in data.shape)
-    padded = np.pad(data, ((0, rows), (0, columns)))
-    blocks = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
-    return np.ascontiguousarray(blocks.mean(axis=(1, 3), dtype=np.float32))
+    """Pillow's box reduction of a float32 array whose sides are multiples of the factor."""
+    return np.asarray(Image.fromarray(data).reduce(factor)) if factor > 1 else data
 
 
 def _published_colours(rgb: np.ndarray, to_png: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -166,6 +178,11 @@ def _radii(geometry: DiskGeometry, to_png: np.ndarray, size: tuple[int, int]) ->
     radius = geometry.radius_px * np.sqrt(abs(np.linalg.det(to_png[:, :2])))
     y, x = np.ogrid[: size[1], : size[0]]
     return np.hypot(x - x0, y - y0) / radius
+
+
+def _asks_for_disk(obs: Observation) -> bool:
+    """Whether the stretch, or the black beyond the photosphere, needs to know what lies on the disk."""
+    return obs.layer == "photosphere" or (obs.row is not None and obs.row.stretch.scale == "disk_median")
 
 
 def _colour(obs: Observation, values: np.ndarray, seen: np.ndarray, radii: np.ndarray | None) -> tuple:

@@ -14,9 +14,10 @@ from jwvl_lib.observations import UnreadableImage, open_observation
 pytestmark = pytest.mark.heavy
 N_BAD = 500
 HOSTILE_NAMES = (
-    "-rf *.fits", "$(touch hit).png", "..%2f..%2fetc.jpg", "a\nb.fits", "sun ☀ 太阳.jp2", "'; DROP TABLE corpus; --.gif",
-    "x" * 200 + ".fits", "CON.png", ".fits.gz.fits", "\u202egnp.stif", "{0}{path}.fits", "%s%n%d.png", "sdo_aia171.exe.png",
-    "<b>20140101_000000</b>.jpg".replace("/", "_"),
+    "-rf *.fits", "$(touch hit).png", "..%2f..%2fetc.jpg", "a\nb.fits", "sun ☀ 太阳.jp2",
+    "'; DROP TABLE corpus; --.gif",
+    "x" * 200 + ".fits", "CON.png", ".fits.gz.fits", "\u202egnp.stif", "{0}{path}.fits", "%s%n%d.png",
+    "sdo_aia171.exe.png", "<b>20140101_000000</b>.jpg".replace("/", "_"),
 )  # fmt: skip
 RULES = "truncate flip type bomb header name".split()
 
@@ -25,7 +26,9 @@ def _good_files(folder) -> list:
     """Small, sound files of every kind, with checksums where their format has them."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 255, (64, 64), dtype=np.uint8)
-    cards = fits.Header({"DATE-OBS": "2014-01-01T00:00:00", "TELESCOP": "SDO/AIA", "INSTRUME": "AIA_3", "WAVELNTH": 171})
+    cards = fits.Header(
+        {"DATE-OBS": "2014-01-01T00:00:00", "TELESCOP": "SDO/AIA", "INSTRUME": "AIA_3", "WAVELNTH": 171}
+    )
     fits.PrimaryHDU(pixels.astype(np.float32), cards).writeto(folder / "good_1.fits", checksum=True)
     fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(pixels.astype(np.int16) + 1, cards)]).writeto(
         folder / "good_2.fits", checksum=True
@@ -55,7 +58,8 @@ def _damage(rule: str, content: bytes, rng) -> bytes:
 def _bomb(kind: int) -> tuple[str, bytes]:
     """A small file that claims, or unpacks to, far too much."""
     cards = "".join(f"{k:<8}= {v:>20}".ljust(80) for k, v in (
-        ("SIMPLE", "T"), ("BITPIX", -64), ("NAXIS", 2), ("NAXIS1", 10**6), ("NAXIS2", 10**6), ("DATE-OBS", "'2014-01-01'")
+        ("SIMPLE", "T"), ("BITPIX", -64), ("NAXIS", 2), ("NAXIS1", 10**6), ("NAXIS2", 10**6),
+        ("DATE-OBS", "'2014-01-01'"),
     )) + "END".ljust(80)  # fmt: skip
     header = cards.ljust(2880).encode()
     if kind == 0:
@@ -107,7 +111,8 @@ def test_500_hostile_files_stop_nothing(tmp_path):
     kept = {p.name for p in good} & set(opened)
     # a flip in the pixels of a JPEG, in padding or in a comment leaves a sound image
     survivors = sorted(set(opened) - kept)
-    print(f"\nhostile files: {len(reasons)} of {N_BAD} refused, {len(survivors)} still sound, {len(kept)} of {len(good)} good kept")  # fmt: skip
+    counts = f"{len(reasons)} of {N_BAD} refused, {len(survivors)} still sound, {len(kept)} of {len(good)} good kept"
+    print(f"\nhostile files: {counts}")
     assert len(kept) == len(good)
     assert all(reason and "\n" not in reason and len(reason) < 500 for reason in reasons.values())
     assert len(reasons) + len(opened) == len(paths)

@@ -38,7 +38,8 @@ def _flux_centre(obs, geometry, region, others) -> np.ndarray | None:
     """Pixel of the mean place of the field above 100 G around a region, what is nearer to another region left out."""
     (x, y), _ = heliographic_to_pixel(geometry, region.lat_deg, region.lon_deg)
     rows, columns = np.mgrid[: obs.data.shape[0], : obs.data.shape[1]]
-    steps = [(region.lat_deg + a, region.lon_deg + b) for a in (-NEAR_DEG[0], NEAR_DEG[0]) for b in (-NEAR_DEG[1], NEAR_DEG[1])]  # fmt: skip
+    signs = [(a, b) for a in (-1, 1) for b in (-1, 1)]
+    steps = [(region.lat_deg + a * NEAR_DEG[0], region.lon_deg + b * NEAR_DEG[1]) for a, b in signs]
     corners, _ = heliographic_to_pixel(geometry, *zip(*steps, strict=True))
     low, high = corners.min(axis=0), corners.max(axis=0)
     near = (columns >= low[0]) & (columns <= high[0]) & (rows >= low[1]) & (rows <= high[1])
@@ -101,6 +102,7 @@ def test_sunspots_are_found_where_observers_numbered_regions(shared_data):
                     abs(f["lat_deg"] - region.lat_deg) < 5 and abs(f["lon_deg"] - region.lon_deg) < 8 for f in features
                 )
                 (found if close else missed).append((name, region.record["noaa_ar"]))
-    print(f"\nsunspots: {len(found)} of {len(found) + len(missed)} regions >= 50 msh, missed {missed}, on spotless days {spurious}")  # fmt: skip
+    n = len(found) + len(missed)
+    print(f"\nsunspots: {len(found)} of {n} regions >= 50 msh, missed {missed}, on spotless days {spurious}")
     assert len(found) / (len(found) + len(missed)) >= 0.8
     assert spurious == []

@@ -70,9 +70,13 @@ def _own_rows(path) -> list[tuple]:
 
 
 def _agree(own: list[tuple], theirs: list[tuple]) -> bool:
+    """Field by field where sunpy gives one; it adds 10000 to regions of the old count in June 2002 (9992 -> 19992)."""
+    theirs = sorted(((r[0], r[1] - 10000, *r[2:]) if r[1] > 19000 else r for r in theirs), key=repr)
     return len(own) == len(theirs) and all(
-        a == b or (b is None and i != 1) for x, y in zip(own, theirs, strict=True) for i, (a, b) in enumerate(zip(x, y, strict=True))
-    )  # fmt: skip
+        a == b or (b is None and i > 1)
+        for x, y in zip(own, theirs, strict=True)
+        for i, (a, b) in enumerate(zip(x, y, strict=True))
+    )
 
 
 def test_agrees_with_sunpy_and_is_fifty_times_as_fast(summaries, tmp_path):
@@ -102,7 +106,9 @@ def test_agrees_with_sunpy_and_is_fifty_times_as_fast(summaries, tmp_path):
             _sunpy_rows(path)
         sunpys.append(time.perf_counter() - started)
     ratio = float(np.median(sunpys) / np.median(ours))
-    print(f"\nSRS: {compared} files compared, sunpy failed on {failed}, different {different}; {ratio:.0f} times as fast")
+    print(
+        f"\nSRS: {compared} files compared, sunpy failed on {failed}, different {different}; {ratio:.0f} times as fast"
+    )
     assert different == []
     assert ratio >= 50
 
@@ -111,9 +117,9 @@ def test_no_event_row_is_lost(shared_data):
     days = _files(shared_data / "swpc_text_archive" / "events_2008_2015.tar.gz", "events.txt")
     rows = {name: len(swpc.parse_events(raw, name)) for name, raw in days.items()}
     wanted = {
-        name: sum(bool(li.strip()) and not li.startswith((":", "#", "NO EVENT")) for li in raw.decode("latin-1").splitlines())
+        name: sum(bool(text.strip()) and not text.startswith((b":", b"#", b"NO EVENT")) for text in raw.split(b"\n"))
         for name, raw in days.items()
-    }  # fmt: skip
+    }
     print(f"\nevents: {sum(rows.values())} rows of {len(days)} days, lost {sum(wanted.values()) - sum(rows.values())}")
     assert len(days) > 2900
     assert rows == wanted
