@@ -107,7 +107,7 @@ class ReviewPanel(anywidget.AnyWidget):
         votes = review_ledger.persons_verdicts(self._ledger, self._table)
         self._mine = {key: by[reviewer] for key, by in votes.items() if reviewer in by}
         self._agreement = _agreement_line(votes, reviewer)
-        self._open_queue()
+        self._open_queue(votes)
 
     def set_filter(self, task: str = "", language: str = "", instrument: str = "", flagged: bool = False) -> None:
         """Narrow the queue; an empty value means all. `flagged`: what anybody flagged, one's own included."""
@@ -115,9 +115,9 @@ class ReviewPanel(anywidget.AnyWidget):
         self.filters = self.filters | {"now": now}
         self._open_queue()
 
-    def _open_queue(self) -> None:
+    def _open_queue(self, votes: dict | None = None) -> None:
         self._allowed = self._matching()
-        self._queue = self._read_queue()
+        self._queue = self._read_queue(votes)
         self._n_total = len(self._queue) + self._n_done()
         self._seen, self._position = [], -1
         self._move(+1)
@@ -195,8 +195,8 @@ class ReviewPanel(anywidget.AnyWidget):
         free = self._take(self.item["annotation_id"])
         self._say("" if free else "Your reservation ran out and another reviewer has this one now; → goes on.")
 
-    def _read_queue(self) -> deque[tuple[str, int]]:
-        entries = review.queue(self._ledger, self._table, self.reviewer, self._overlap, self._seed)
+    def _read_queue(self, votes: dict | None = None) -> deque[tuple[str, int]]:
+        entries = review.queue(self._ledger, self._table, self.reviewer, self._overlap, self._seed, votes)
         if self._allowed is not None:
             entries = [entry for entry in entries if entry[0] in self._allowed]
         if self.filters["now"]["flagged"]:

@@ -42,14 +42,17 @@ def sampled(annotation_ids: Iterable[str], share: float, seed: int, purpose: str
     return set(ranked[: math.ceil(share * len(ranked) - 1e-9)])
 
 
-def queue(ledger: Path, annotations: pd.DataFrame, reviewer: str, overlap: float, seed: int) -> list[tuple[str, int]]:
+def queue(
+    ledger: Path, annotations: pd.DataFrame, reviewer: str, overlap: float, seed: int, standing: Mapping | None = None
+) -> list[tuple[str, int]]:
     """What a person is to look at, in order: what nobody decided, what only a program did, then second opinions.
 
     Returns pairs (annotation_id, how many persons are to decide it): one, or two for what somebody flagged and for the
     share `overlap` that a second person decides without seeing the first verdict. Annotations of a picture stay
-    together.
+    together. `standing`: the persons' verdicts, where they have just been read.
     """
-    standing, programs = review_ledger.persons_verdicts(ledger, annotations), review_ledger.seen_by_programs(ledger)
+    standing = review_ledger.persons_verdicts(ledger, annotations) if standing is None else standing
+    programs = review_ledger.seen_by_programs(ledger)
     twice = sampled(annotations["annotation_id"].tolist(), overlap, seed, "overlap")
     columns = [annotations[n].tolist() for n in ("image_id", "task", "prompt_id", "language", "annotation_id")]
     turn = dict.fromkeys(programs, "1")
