@@ -35,7 +35,7 @@ def absent(reason):
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_tesseract_reads_clean_banners_and_loses_on_degraded_ones(language):
+def test_tesseract_reads_clean_banners(language):
     if language == "zh" and not CJK.exists():
         absent("no Noto CJK font (apt install fonts-noto-cjk)")
     try:
@@ -45,8 +45,7 @@ def test_tesseract_reads_clean_banners_and_loses_on_degraded_ones(language):
     table = ocr_peers.compare(readers, [banner(language, k) for k in range(20)], HOW)
     print(f"\n{language}, simulated banners\n{table.round(3).to_string(index=False)}")
     clean = table.set_index("degradation").char_accuracy_no_blanks
-    assert clean["clean"] > 0.6
-    assert clean["blur"] <= clean["clean"] + 0.05
+    assert clean["clean"] > {"en": 0.9, "zh": 0.6}[language]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
