@@ -55,7 +55,6 @@ FLARES: list[Pattern] = [
     pattern("", rf"{_GOES}(?:[-\s]*(?:class|level))\s*(?:{_EVENT})", lambda m: [("flare", m[1])]),
     pattern("", r"(?<![A-Za-z\d])(?-i:([MX]))(\d{1,2})(?![\d.A-Za-z]\w|\.\d)(?!\d)",
             lambda m: [("flare", m[1] + m[2])] if re.search("flare|耀斑", m.string, re.I) else None),
-    # one of another year is no flare of this day
     pattern("en", rf"{_GOES}[-\s]flares?\b", lambda m: [("flare", m[1])]),
     pattern("", rf"{_GOES}\s?(?:级|类)(?:及?以上|或更强)?(?:的)?{_ZH_EVENT}", lambda m: [("flare", m[1])]),
     # no flare at all, of whatever class
