@@ -91,6 +91,7 @@ def resample_counts(n_groups: int, n_resamples: int, seed: int) -> np.ndarray:
 
 
 def percentile_interval(samples: np.ndarray, level: float) -> tuple[float, float]:
+    """The central interval of resampled values, those that could not be computed left out; NaN where none could."""
     samples = samples[np.isfinite(samples)]
     if not len(samples):
         return math.nan, math.nan
