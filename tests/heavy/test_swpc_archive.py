@@ -19,13 +19,14 @@ N_TIMED = 40
 def _files(tar, suffix: str) -> dict[str, bytes]:
     with tarfile.open(tar) as archive:
         members = [m for m in archive if m.name.endswith(suffix)]
-        return {m.name.rsplit("/", 1)[-1]: archive.extractfile(m).read() for m in members}
+        return {m.name: archive.extractfile(m).read() for m in members}
 
 
 @pytest.fixture(scope="module")
 def summaries(shared_data) -> dict[str, bytes]:
     folder = shared_data / "swpc_text_archive"
-    return _files(folder / "srs_1998_2005.tar.gz", "SRS.txt") | _files(folder / "srs_2008_2015.tar.gz", "SRS.txt")
+    found = [_files(folder / f"srs_{years}.tar.gz", "SRS.txt") for years in ("1998_2005", "2008_2015")]
+    return {name.rsplit("/", 1)[-1]: raw for part in found for name, raw in part.items()}
 
 
 def test_every_summary_but_the_empty_and_the_misfiled_one(summaries):
