@@ -40,8 +40,8 @@ def fit(
     """Train the free weights of a model (`tuning.prepare`) on the planned rows, in their order, and save them.
 
     Takes up a run that was cut off, at the newest whole checkpoint of the same plan, base, settings and code under the
-    arguments' `output_dir`: weights, optimiser, schedule and random state go on from there. That folder is removed at
-    the end.
+    arguments' `output_dir`: weights, optimiser, schedule and random state go on from there. The checkpoints are removed
+    at the end.
     Validation loss (nats a supervised token, mean over batches) is logged as the arguments ask and at the end.
     Raises ValueError where tower or projector are free and the samples hold features of before, RuntimeError where a
     frozen weight changed.
@@ -68,12 +68,19 @@ def fit(
     trainable = preflight.compare_trainable(before, preflight.trainable_table(model))
     if trainer.is_world_process_zero():
         tuning.save(model, adapter_dir)
-        shutil.rmtree(arguments.output_dir, ignore_errors=True)
+        _remove_checkpoints(Path(arguments.output_dir))
     return FitResult(pd.DataFrame(log.records), trainable)
 
 
 def _step_of(checkpoint: Path | None) -> int:
     return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+
+
+def _remove_checkpoints(folder: Path) -> None:
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 class _Log(TrainerCallback):

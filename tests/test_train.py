@@ -218,7 +218,9 @@ def test_samples_of_annotations_and_of_general_items(processor, tmp_path):
 
 def test_training_never_reads_the_test_split(tmp_path):
     corpus = pd.DataFrame({"image_id": ["a", "b", "c"], "split": ["train", "val", "test"], "path": "images/x.png"})
-    accepted = pd.DataFrame({"annotation_id": ["3", "1", "2"], "image_id": ["a", "a", "c"], "answer": "x"})
+    accepted = pd.DataFrame(
+        {"annotation_id": ["3", "1", "2"], "image_id": ["a", "a", "c"], "task": "qa", "answer": "x"}
+    )
     corpus.to_parquet(tmp_path / "corpus.parquet")
     accepted.to_parquet(tmp_path / "accepted.parquet")
     table = samples.load_annotations(tmp_path, tmp_path, "train")
