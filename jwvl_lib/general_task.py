@@ -113,6 +113,21 @@ def make_items(n: int, seed: int, image_px: int = 168) -> list[GeneralItem]:
     return [_item(rng, image_px) for _ in range(n)]
 
 
+@dataclass(frozen=True)
+class GeneralPicture:
+    """One picture with several questions: turns (question, answer), the text first."""
+
+    image: Image.Image
+    turns: tuple[tuple[str, str], ...]
+
+
+def make_pictures(n: int, seed: int, n_questions: int = 4, image_px: int = 168) -> list[GeneralPicture]:
+    """`n` pictures with `n_questions` questions each (see `ask_several`); the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    scenes = (make_scene(rng, image_px) for _ in range(n))
+    return [GeneralPicture(scene.image, ask_several(rng, scene, n_questions)) for scene in scenes]
+
+
 def _item(rng: np.random.Generator, image_px: int) -> GeneralItem:
     scene = make_scene(rng, image_px)
     tasks = [t for t in tasks_of(scene) if t != "ocr"]
@@ -151,6 +166,16 @@ def ask(rng: np.random.Generator, scene: Scene, task: str, language: str) -> tup
         return question, answer, ()
     choices = _choices(rng, names, true_name, language, whole=task == "count_range")
     return closed(question, choices, language), answer, choices
+
+
+def ask_several(rng: np.random.Generator, scene: Scene, n: int) -> tuple[tuple[str, str], ...]:
+    """`n` turns (question, answer) about a scene: its text, then other tasks drawn at random.
+
+    A task may come twice, in other words; each turn is in a language of its own.
+    """
+    others = [t for t in tasks_of(scene) if t != "ocr"]
+    rng.shuffle(others)
+    return tuple(ask(rng, scene, t, pick(rng, ("en", "zh")))[:2] for t in ["ocr", *others, *others][:n])
 
 
 def reading_question(rng: np.random.Generator, language: str) -> str:

@@ -113,30 +113,31 @@ def _checksum(parameters: list[Tensor]) -> str | None:
 
 
 def _sample_counts(dataset: RowDataset) -> dict:
-    n_replayed = sum(len(row.replay) for row in dataset.rows)
+    n_replayed = sum(map(dataset.n_replayed, dataset.rows))
     n_seen = sum(len(row.branches) for row in dataset.rows) + n_replayed
     return {
         "n_images": len(dataset.samples),
         "n_samples": sum(len(sample.branches) for sample in dataset.samples),
-        "n_replay_samples": len(dataset.replay),
+        "n_replay_images": len(dataset.replay),
         "n_samples_seen": n_seen,
         "replay_share_seen": round(n_replayed / n_seen, 3),
     }
 
 
 def _token_counts(dataset: RowDataset) -> dict:
-    """Tokens of the image sequences and of the whole plan, shared and as separate samples."""
+    """Tokens of the image sequences and of the whole plan with its replay, shared and as separate samples."""
     images = [_row_tokens(dataset.samples[row.sample], row.branches) for row in dataset.rows]
-    replayed = [_row_tokens(dataset.replay[i], (0,))[0] for row in dataset.rows for i in row.replay]
-    shared, separate = (sum(counts) for counts in zip(*images, strict=True))
+    again = [dataset.replay[i] for row in dataset.rows for i in row.replay]
+    replayed = [_row_tokens(sample, range(len(sample.branches))) for sample in again]
+    shared, separate = (sum(counts) for counts in zip(*images, *replayed, strict=True))
     lengths = [n for n, _ in images]
     return {
         "tokens_per_sequence_min": min(lengths),
         "tokens_per_sequence_median": float(np.median(lengths)),
         "tokens_per_sequence_max": max(lengths),
-        "tokens_seen": shared + sum(replayed),
-        "tokens_seen_if_separate": separate + sum(replayed),
-        "tokens_saved_share": round(1 - (shared + sum(replayed)) / (separate + sum(replayed)), 3),
+        "tokens_seen": shared,
+        "tokens_seen_if_separate": separate,
+        "tokens_saved_share": round(1 - shared / separate, 3),
     }
 
 

@@ -43,7 +43,9 @@ def train_answers(
     history = optimise.History("answers", n_steps)
     for step in range(n_steps):
         scenes = [general_pictures.make_scene(rng, IMAGE_PX) for _ in range(n_pictures)]
-        samples = picture_samples(model, processor, scenes, [_turns(rng, s, n_questions) for s in scenes])
+        samples = picture_samples(
+            model, processor, scenes, [general_task.ask_several(rng, s, n_questions) for s in scenes]
+        )
         samples += strip_samples(model, processor, rng, n_strips)
         losses = answer_losses(model, processor, samples)
         loss = torch.cat(losses).mean()
@@ -89,14 +91,6 @@ def _frozen_features(model: PreTrainedModel, processor: ProcessorMixin, pictures
     with torch.no_grad(), optimise.reduced_precision():
         x = patches(pictures, images.image_mean, images.image_std)
         return tower(model.model.visual, x, pictures.shape[1] // TOKEN_PX, pictures.shape[2] // TOKEN_PX).float()
-
-
-def _turns(rng: np.random.Generator, scene: Scene, n_questions: int) -> list[tuple[str, str]]:
-    """Question and answer of the text, then of other tasks drawn at random; a task may come twice, in other words."""
-    others = [t for t in general_task.tasks_of(scene) if t != "ocr"]
-    rng.shuffle(others)
-    tasks = ["ocr", *others, *others][:n_questions]
-    return [general_task.ask(rng, scene, task, general_pictures.pick(rng, ("en", "zh")))[:2] for task in tasks]
 
 
 def answer_losses(

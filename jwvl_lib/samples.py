@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from jwvl_lib import shared_image, tuning
-from jwvl_lib.general_task import GeneralItem
+from jwvl_lib.general_task import GeneralPicture
 from jwvl_lib.shared_image import Branch, SharedSequence
 
 # a sequence holds one image and single exchanges with it: what needs a second image or earlier turns is left out
@@ -38,7 +38,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Row:
-    """What the plan's unit of a batch holds: some branches of one sample, and the replay samples that go with them."""
+    """The unit of a batch: some branches of one sample, and whole replay samples that go with them."""
 
     sample: int
     branches: tuple[int, ...]
@@ -65,8 +65,15 @@ class RowDataset(Dataset):
 
     def __getitem__(self, index: int) -> list[tuple[SharedSequence, Tensor]]:
         row = self.rows[index]
-        parts = [(self.samples[row.sample], row.branches), *((self.replay[i], (0,)) for i in row.replay)]
-        return [self._sequence(sample, branches) for sample, branches in parts]
+        replayed = [(self.replay[i], range(len(self.replay[i].branches))) for i in row.replay]
+        return [
+            self._sequence(sample, branches)
+            for sample, branches in [(self.samples[row.sample], row.branches), *replayed]
+        ]
+
+    def n_replayed(self, row: Row) -> int:
+        """Replayed annotations of a row."""
+        return sum(len(self.replay[i].branches) for i in row.replay)
 
     def collate(self, items: Sequence[list[tuple[SharedSequence, Tensor]]], model) -> dict:
         """A batch of items for a model, its mask in the form the model's attention takes."""
@@ -146,11 +153,10 @@ def from_annotations(model, processor, annotations: pd.DataFrame, progress: bool
     return prepare_samples(model, processor, paths, turns, [key for key, _ in groups], progress=progress)
 
 
-def from_items(model, processor, items: Sequence[GeneralItem], progress: bool = False) -> list[Sample]:
-    """Single-branch samples of the general task, for replay."""
-    turns = [[(item.question, item.answer)] for item in items]
-    names = [f"general_{i:06d}" for i in range(len(items))]
-    return prepare_samples(model, processor, [item.image for item in items], turns, names, progress=progress)
+def from_pictures(model, processor, pictures: Sequence[GeneralPicture], progress: bool = False) -> list[Sample]:
+    """Samples of the general task, for replay."""
+    turns, names = [p.turns for p in pictures], [f"general_{i:06d}" for i in range(len(pictures))]
+    return prepare_samples(model, processor, [p.image for p in pictures], turns, names, progress=progress)
 
 
 def open_picture(path: str | Path | Image.Image) -> Image.Image:
@@ -162,7 +168,7 @@ def open_picture(path: str | Path | Image.Image) -> Image.Image:
 
 
 def n_replay_due(n_samples: int, replay_share: float) -> int:
-    """Replay samples that make up `replay_share` of all samples seen beside `n_samples` others."""
+    """Replayed annotations that make up `replay_share` of all those seen beside `n_samples` others."""
     return round(n_samples * replay_share / (1 - replay_share))
 
 
@@ -176,17 +182,17 @@ def plan_rows(
     n_rows: int,
     branches_per_image: int,
     seed: int,
-    n_replay: int = 0,
+    replay: Sequence[Sample] = (),
     replay_share: float = 0.0,
 ) -> list[Row]:
     """The whole training, row by row: every epoch shows every annotation once, shuffled, a few branches at a time.
 
-    `replay_share` is the share of replay in all samples seen; the `n_replay` replay samples come round in shuffled
-    order. One seed, one plan. Raises ValueError where share and number of replay samples contradict each other.
+    `replay_share` is the share of replay in all annotations seen; the samples of `replay` come round in shuffled order,
+    whole, as soon as they are due. One seed, one plan. Raises ValueError where share and samples contradict each other.
     """
-    if not 0 <= replay_share < 1 or (replay_share > 0) != (n_replay > 0):
+    if not 0 <= replay_share < 1 or (replay_share > 0) != (len(replay) > 0):
         raise ValueError(
-            f"replay_share {replay_share} with {n_replay} replay samples: the share lies in [0, 1) and is above 0 "
+            f"replay_share {replay_share} with {len(replay)} replay samples: the share lies in [0, 1) and is above 0 "
             "exactly where there are replay samples; set both or neither"
         )
     rng = np.random.default_rng(seed)
@@ -194,11 +200,12 @@ def plan_rows(
     while len(rows) < n_rows:
         for sample, branches in _shuffled_epoch(samples, branches_per_image, rng):
             n_seen += len(branches)
-            n_due = n_replay_due(n_seen, replay_share) - n_replayed
-            while len(queue) < n_due:
-                queue += rng.permutation(n_replay).tolist()
-            rows.append(Row(sample, branches, tuple(queue[:n_due]), epoch))
-            queue, n_replayed = queue[n_due:], n_replayed + n_due
+            drawn = []
+            while n_replayed < n_replay_due(n_seen, replay_share):
+                queue = queue or rng.permutation(len(replay)).tolist()
+                drawn.append(queue.pop())
+                n_replayed += len(replay[drawn[-1]].branches)
+            rows.append(Row(sample, branches, tuple(drawn), epoch))
         epoch += 1
     return rows[:n_rows]
 

@@ -17,7 +17,7 @@ import pandas as pd
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from jwvl_lib import artifacts, checkpoints, preflight, shared_image, tuning
-from jwvl_lib.samples import Row, RowDataset
+from jwvl_lib.samples import RowDataset
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def fit(
     before = preflight.trainable_table(model)
     key = checkpoints.run_key(train_set.rows, before, arguments)
     taken_up = checkpoints.last_whole(arguments.output_dir, key)
-    log = _Log(log_path, train_set.rows, preflight.rows_per_step(arguments), _step_of(taken_up))
+    log = _Log(log_path, train_set, preflight.rows_per_step(arguments), _step_of(taken_up))
     trainer = Trainer(
         model=model,
         args=arguments,
@@ -86,9 +86,9 @@ def _remove_checkpoints(folder: Path) -> None:
 class _Log(TrainerCallback):
     """Appends a line to the log file at every log event, so that a run can be watched; goes on after `taken_up_at`."""
 
-    def __init__(self, path: Path, rows: Sequence[Row], rows_per_step: int, taken_up_at: int = 0):
-        self.path, self.rows, self.rows_per_step = Path(path), rows, rows_per_step
-        self.n_samples = np.cumsum([0, *(len(row.branches) + len(row.replay) for row in rows)])
+    def __init__(self, path: Path, train_set: RowDataset, rows_per_step: int, taken_up_at: int = 0):
+        self.path, self.rows, self.rows_per_step = Path(path), train_set.rows, rows_per_step
+        self.n_samples = np.cumsum([0, *(len(row.branches) + train_set.n_replayed(row) for row in self.rows)])
         self.records = [r for r in _read_log(self.path) if r["step"] <= taken_up_at] if taken_up_at else []
         self.evaluated_at = max((r["step"] for r in self.records if r["eval_loss"] is not None), default=-1)
         self.started = time.perf_counter() - (self.records[-1]["seconds"] if self.records else 0)

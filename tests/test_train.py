@@ -62,7 +62,7 @@ def arguments(folder, **changed):
 def run(processor, folder, **changed):
     model = lora_model(processor)
     data, replay = made_samples(model, processor, 4), made_samples(model, processor, 3, n_turns=1)
-    rows = samples.plan_rows(data, 16, 3, seed=0, n_replay=3, replay_share=0.25)
+    rows = samples.plan_rows(data, 16, 3, seed=0, replay=replay, replay_share=0.25)
     train_set = samples.RowDataset(processor, rows, data, replay)
     val_set = samples.RowDataset(processor, samples.validation_rows(data), data)
     settings = arguments(folder, **changed)
@@ -189,14 +189,18 @@ class Sized:
 )
 def test_an_epoch_shows_every_annotation_once_and_the_replay_share_holds(sizes, branches_per_image, share, seed):
     data = [Sized(n) for n in sizes]
+    replay = [Sized(n) for n in (1, 4, 4)] if share else []
     n_rows = 2 * samples.rows_per_epoch(data, branches_per_image)
-    rows = samples.plan_rows(data, n_rows, branches_per_image, seed, n_replay=5 if share else 0, replay_share=share)
+    rows = samples.plan_rows(data, n_rows, branches_per_image, seed, replay=replay, replay_share=share)
     for epoch in (0, 1):
         seen = sorted((row.sample, b) for row in rows if row.epoch == epoch for b in row.branches)
         assert seen == [(i, b) for i, n in enumerate(sizes) for b in range(n)]
-    n_seen, n_replayed = sum(len(row.branches) for row in rows), sum(len(row.replay) for row in rows)
-    assert abs(n_replayed - share * (n_seen + n_replayed)) <= 1
-    assert rows == samples.plan_rows(data, n_rows, branches_per_image, seed, 5 if share else 0, share)
+    n_seen, n_replayed = (
+        sum(len(row.branches) for row in rows),
+        sum(len(replay[i].branches) for row in rows for i in row.replay),
+    )
+    assert abs(n_replayed - share * (n_seen + n_replayed)) <= 4
+    assert rows == samples.plan_rows(data, n_rows, branches_per_image, seed, replay, share)
 
 
 def test_replay_without_samples_is_refused():
@@ -204,16 +208,16 @@ def test_replay_without_samples_is_refused():
         samples.plan_rows([Sized(2)], 1, 2, seed=0, replay_share=0.2)
 
 
-def test_samples_of_annotations_and_of_general_items(processor, tmp_path):
+def test_samples_of_annotations_and_of_general_pictures(processor, tmp_path):
     model = lora_model(processor)
     Image.new("RGBA", (56, 56)).save(tmp_path / "a.png")
     rows = [{"image_id": "a", "path": str(tmp_path / "a.png"), "question": q, "answer": a} for q, a in TURNS]
     (sample,) = samples.from_annotations(model, processor, pd.DataFrame(rows))
     assert (sample.image_id, len(sample.branches), tuple(sample.features.shape)) == ("a", 3, (4, 192))
-    items = general_task.make_items(2, seed=1, image_px=56)
-    replay = samples.from_items(model, processor, items)
-    answers = [processor.tokenizer.decode(s.branches[0].input_ids[s.branches[0].n_question :]) for s in replay]
-    assert answers == [item.answer + "<|im_end|>" for item in items]
+    pictures = general_task.make_pictures(2, seed=1, image_px=56)
+    replay = samples.from_pictures(model, processor, pictures)
+    answers = [processor.tokenizer.decode(b.input_ids[b.n_question :]) for s in replay for b in s.branches]
+    assert answers == [answer + "<|im_end|>" for picture in pictures for _, answer in picture.turns]
 
 
 def test_training_never_reads_the_test_split(tmp_path):
