@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 run: $(VENV)/.installed  ## build the environment and run the whole chain (PROFILE=tiny, ARGS="--from 04 --force")
 	$(BIN)/python -m jwvl_lib.run -f params/$(PROFILE).yaml $(ARGS)
 
-test: $(VENV)/.installed  ## all tests: notebooks under nbval in the tiny profile, then the rest with its figures
+test: $(VENV)/.installed  ## all tests: notebooks under nbval in the tiny profile beside the rest, then its figures against the bars
 	bash tests/run_all.sh
 
 test-fast: $(VENV)/.installed  ## unit and property tests only

@@ -1,7 +1,8 @@
 """Supervised training on shared-image sequences.
 
-Takes planned rows (`samples`), writes `adapter/` (PEFT, safetensors) and `train_log.jsonl`. Optimiser, schedule and
-mixed precision are those of transformers' `Trainer`; ours is the batch: the image once, the loss on answers only.
+Takes planned rows (`samples`), writes an adapter or a whole model, its log, and checkpoints while it runs. Optimiser,
+schedule and mixed precision are those of transformers' `Trainer`; ours is the batch: the image once, the loss on
+answers only.
 """
 
 import json

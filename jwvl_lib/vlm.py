@@ -1,7 +1,7 @@
 """One way to load, ask and score every model tier, from the embedded tiny base to a 32-billion-parameter Qwen2.5-VL.
 
-Reads a model folder or hub id and, where given, a PEFT adapter folder; writes nothing. The vision tower runs once per
-image however many questions are asked about it.
+Reads a model folder or hub id and, where given, the folder of an adapter or of a tuned model; writes nothing. The
+vision tower runs once per image however many questions are asked about it.
 """
 
 import importlib.util

@@ -82,7 +82,7 @@ def test_eight_annotators_lose_nothing_and_double_nothing_when_killed(tmp_path, 
     annotations, corpus = make_run(tmp_path, N_ANNOTATORS * N_DECISIONS + 1000)
     artifacts.write_parquet(tmp_path / "annotations.parquet", annotations)
     artifacts.write_parquet(tmp_path / "corpus.parquet", corpus)
-    ledger, busy = review_ledger.open_ledger(tmp_path / "review.sqlite"), os.getloadavg()[0]
+    ledger = review_ledger.open_ledger(tmp_path / "review.sqlite")
     kills = run_annotators(tmp_path, pause_s, n_decisions)
     check_no_loss(tmp_path, ledger, kills)
     check_no_doubling(ledger, annotations, n_decisions)
@@ -90,8 +90,6 @@ def test_eight_annotators_lose_nothing_and_double_nothing_when_killed(tmp_path, 
     wall, cpu = (np.percentile([float(row[i]) for row in said], [50, 99, 100]) for i in (2, 3))
     print(f"\n{sum(kills.values())} processes killed, {len(said)} answers, load {os.getloadavg()[0]:.1f}")
     print(f"action p50 {wall[0]:.1f} ms, p99 {wall[1]:.1f} ms, longest {wall[2]:.0f} ms; of it CPU p99 {cpu[1]:.1f} ms")
-    if pause_s and wall[1] > 50 and busy > os.cpu_count():
-        pytest.xfail(f"p99 {wall[1]:.0f} ms with {busy:.1f} processes on {os.cpu_count()} cores before it began")
     assert wall[1] <= 50 or not pause_s
 
 
