@@ -121,8 +121,8 @@ def consistency(scores: pd.DataFrame, facts: Mapping[str, Iterable[Fact]], about
     part = scores[scores.model.isin(MODELS) & (scores["where"] != "general")]
     rows = []
     for key, both in part.groupby(keys):
-        said = {r.language: _said(r, facts, about) for r in both.itertuples()}
-        if set(said) >= {"zh", "en"}:
+        if set(both["language"]) >= {"zh", "en"}:
+            said = {r.language: _said(r, facts, about) for r in both.itertuples()}
             rows.append(dict(zip(keys, key, strict=True)) | _compared(said["zh"], said["en"]))
     return pd.DataFrame(rows, columns=[*keys, "same", "jaccard", "contradicts", "silent"])
 

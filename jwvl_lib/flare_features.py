@@ -97,10 +97,9 @@ def day_features(past: History, day: datetime) -> dict[int, dict[str, float]]:
     }
 
 
-def largest_flare(past: History, day: datetime, noaa_ar: int | None = None) -> float:
-    """Peak flux in W/m2 of the largest flare that began on `day`, of one region or of the disk; 0.0 for none."""
-    flares = past.flares[day]
-    return max((f.flux_wm2 for f in flares if noaa_ar is None or f.noaa_ar == noaa_ar), default=0.0)
+def fluxes(past: History, day: datetime, noaa_ar: int | None = None) -> list[float]:
+    """Peak fluxes in W/m2 of the flares that began on `day`, of one region or of the whole disk."""
+    return [f.flux_wm2 for f in past.flares.get(day, ()) if noaa_ar in (None, f.noaa_ar)]
 
 
 def _appearance(row: dict) -> dict[str, float]:

@@ -23,7 +23,6 @@ MODEL_FILE = Path(__file__).parent / "data" / "flare_model.json"
 LEVELS = ("C", "M", "X")
 CLIP = 4.0  # standard deviations beyond which a feature says no more
 SPOTLESS = 1e-3  # chance put in for a disk without rated regions, before calibration
-METHOD = "flare_model"
 
 
 @dataclass(frozen=True)

@@ -41,10 +41,7 @@ def sample(archive: rates.Archive) -> Sample:
 
 
 def _outcome(past: flare_features.History, day: datetime, number: int | None) -> dict:
-    def fluxes(when: datetime) -> list[float]:
-        return [f.flux_wm2 for f in past.flares.get(when, ()) if number in (None, f.noaa_ar)]
-
-    today, before = fluxes(day), fluxes(day - flare_features.ONE_DAY)
+    today, before = (flare_features.fluxes(past, when, number) for when in (day, day - flare_features.ONE_DAY))
     counts = {f"n_{k}": sum(f >= limit for f in today) for k, limit in THRESHOLDS.items()}
     return {
         **{k: counts[f"n_{k}"] > 0 for k in LEVELS},

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -31,25 +30,6 @@ WAIT_MS = 120_000  # a busy machine takes its time to start a kernel
 @pytest.fixture
 def run(tmp_path):
     return small_run(tmp_path)
-
-
-@pytest.fixture
-def chromium():
-    """A chromium; skipped with the reason where there is none, a failure where CI=true."""
-    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    missing = "chromium is not installed" if executable is None else ""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing = "playwright is not installed"
-    if missing and os.environ.get("CI") == "true":
-        pytest.fail(missing)
-    if missing:
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 PANEL_CELL = """

@@ -1,7 +1,6 @@
 """The daily report: numbers resolve, a tampered one is found, hostile text stays text, a rerun gives the same bytes."""
 
 import json
-import os
 import re
 import shutil
 from datetime import datetime
@@ -478,25 +477,17 @@ def test_sentences_of_a_model_are_judged_and_change_nothing(quiet_day, tmp_path)
 
 
 @pytest.mark.browser
-def test_page_in_a_real_browser(quiet_day):
-    playwright = pytest.importorskip("playwright.sync_api")
-    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if executable is None:
-        assert os.environ.get("CI") != "true", "CI must have chromium"
-        pytest.skip("no chromium here")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
-        page, said, asked = browser.new_page(viewport={"width": 390, "height": 800}), [], []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((quiet_day[1] / "report.html").as_uri())
-        chinese, english = page.get_by_text("重点关注"), page.get_by_text("Regions to watch")
-        assert (chinese.is_visible(), english.is_visible()) == (True, False)
-        page.click("label[for=show-en]")
-        assert (chinese.is_visible(), english.is_visible()) == (False, True)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        page.locator("#region-9169 a.n").first.click()
-        assert page.locator("li:target").inner_text().endswith("1210 FKC  18   67 BETA-GAMMA")
-        browser.close()
+def test_page_in_a_real_browser(chromium, quiet_day):
+    page, said, asked = chromium.new_page(viewport={"width": 390, "height": 800}), [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((quiet_day[1] / "report.html").as_uri())
+    chinese, english = page.get_by_text("重点关注"), page.get_by_text("Regions to watch")
+    assert (chinese.is_visible(), english.is_visible()) == (True, False)
+    page.click("label[for=show-en]")
+    assert (chinese.is_visible(), english.is_visible()) == (False, True)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("#region-9169 a.n").first.click()
+    assert page.locator("li:target").inner_text().endswith("1210 FKC  18   67 BETA-GAMMA")
     assert said == []  # among them would be every breach of the page's own policy
     assert all(url.startswith("file:") for url in asked)

@@ -1,7 +1,6 @@
 """The agent, its web, its narrator and the index: planted instructions change nothing, hostile text stays text."""
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -213,23 +212,10 @@ def test_a_day_without_products_is_one_line(december, tmp_path):
 # a real browser
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if executable is None:
-        assert os.environ.get("CI") != "true", "CI must have chromium"
-        pytest.skip("no chromium here")
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
-
-
 @pytest.mark.browser
-def test_index_search_and_the_page_behind_it(browser, december, tmp_path):
+def test_index_search_and_the_page_behind_it(chromium, december, tmp_path):
     report_archive.backfill("2025-12-22", "2025-12-24", december, tmp_path, workers=1)
-    page, said = browser.new_page(), []
+    page, said = chromium.new_page(), []
     page.on("console", lambda message: said.append(message.text))
     page.goto((tmp_path / "index.html").as_uri())
     page.fill("#search", "14317 EKI")
@@ -250,10 +236,10 @@ def test_index_search_and_the_page_behind_it(browser, december, tmp_path):
 
 
 @pytest.mark.browser
-def test_accessibility_by_axe(browser, december, tmp_path):
+def test_accessibility_by_axe(chromium, december, tmp_path):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     report_archive.backfill("2025-12-24", "2025-12-24", december, tmp_path, workers=1)
-    context = browser.new_context(bypass_csp=True)  # axe is a script, and the pages allow none
+    context = chromium.new_context(bypass_csp=True)  # axe is a script, and the pages allow none
     for path in ("index.html", f"{DAY}/report.html"):
         page = context.new_page()
         page.goto((tmp_path / path).as_uri())
