@@ -85,9 +85,10 @@ def called(prompt: Prompt, kind: str, value: str, language: str) -> str:
 
 
 def choices(prompt: Prompt, value: str, language: str, rng: np.random.Generator) -> list[str]:
-    """The true value and others of the prompt's list, as called in a language, in random order."""
+    """The true value and others of the prompt's list that do not look alike, as called in a language, in any order."""
     kind = prompt.about.rpartition(":")[2]
-    others = [c for c in prompt.text["choices"] if c != value]
+    like = {c for group in prompt.text.get("alike", ()) if value in group for c in group}
+    others = [c for c in prompt.text["choices"] if c != value and c not in like]
     n_others = min(len(others), prompt.text["n_choices"] - 1)
     chosen = [value, *(others[i] for i in rng.choice(len(others), n_others, replace=False))]
     return [called(prompt, kind, chosen[i], language) for i in rng.permutation(len(chosen))]

@@ -18,6 +18,7 @@ LAYERS = ("photosphere", "chromosphere", "transition region", "corona")
 STRETCHES = ("linear", "sqrt", "log", "asinh")
 SCALES = ("exposure", "data", "disk_median", "percentile")
 STATUSES = ("seen", "header", "table")
+BANNER_CHARACTERS = 20
 UNKNOWN = "unknown"  # what no row fits is called
 
 
@@ -98,6 +99,13 @@ def display_name(observatory: str, instrument: str, measurement: str) -> str:
         return UNKNOWN
     place = observatory if observatory == instrument else "/".join(filter(None, (observatory, instrument)))
     return f"{place} {measurement}".strip()
+
+
+def banner_name(observatory: str, instrument: str, measurement: str) -> str:
+    """The display name where it fits the banner's twenty characters, else without the observatory, else cut off."""
+    name = display_name(observatory, instrument, measurement)
+    name = name if len(name) <= BANNER_CHARACTERS else f"{instrument} {measurement}"
+    return name.encode("ascii", "replace").decode()[:BANNER_CHARACTERS]
 
 
 def _row(family: dict, channel: dict) -> Instrument:

@@ -1,4 +1,4 @@
-"""Simulated days: a NOAA Solar Region Summary and six FITS images whose truth is known.
+"""Simulated days: a NOAA Solar Region Summary and FITS images of six instruments a day whose truth is known.
 
 Reads `data/region_classes.csv`: how often each McIntosh and Mount Wilson class occurred together, and the 10, 50, 90 %
 points of area, extent and spot count, counted in 26,134 region-days of the NOAA/USAF Solar Region Summaries of
@@ -8,7 +8,8 @@ of the real instruments, `SIMULATED = T` and the leading polarities (cards LPnnn
 small to see at 168 px are not drawn, and the largest is made clearly the largest.
 """
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 import pandas as pd
+import yaml
 from astropy.io import fits
 from astropy.time import Time
 from sunpy.coordinates import sun
@@ -23,9 +25,10 @@ from sunpy.coordinates import sun
 from jwvl_lib import swpc
 from jwvl_lib.heliographic import rotation_deg, unit_vectors
 from jwvl_lib.scene import SPOT_ENLARGEMENT, Scene, SceneRegion, draw_scene
-from jwvl_lib.scene_views import VIEW_PICTURES, Disk, disk_grid
+from jwvl_lib.scene_views import PICTURES, Disk, disk_grid
 
 REGION_CLASSES = Path(__file__).parent / "data" / "region_classes.csv"
+VIEWS = Path(__file__).parent / "data" / "simulated_views.yaml"
 # No real region has these numbers yet, and their last four digits still complete by +10000 as real ones do.
 FIRST_NUMBER, LOWEST_NUMBER, N_NUMBERS = 19000, 15000, 5000
 P_N_REGIONS = (0.15, 0.22, 0.22, 0.18, 0.13, 0.10)  # of 0..5 regions with spots on a day
@@ -41,42 +44,28 @@ NOTE = (
 
 @dataclass(frozen=True)
 class View:
-    """One instrument's full-disk image: pixel scale of the real camera binned to 256 px, and its header cards."""
+    """How one instrument is drawn: a row of data/simulated_views.yaml, where the fields are explained."""
 
-    measurement: str
+    group: str
     stem: str
+    picture: str
     pixel_arcsec: float
-    rotated: bool
-    scale: float
-    cards: dict = field(hash=False)
+    step: float
+    cards: dict = dataclasses.field(hash=False)
+    look: dict = dataclasses.field(hash=False, default_factory=dict)
+    weight: float = 1.0
+    gain: float = 1.0
+    field: str = "disk"
+    rotated: bool = False
 
 
-_HMI = {"TELESCOP": "SDO/HMI", "DETECTOR": "HMI", "WAVELNTH": 6173.0, "WAVEUNIT": "angstrom"}
-_AIA = {"TELESCOP": "SDO/AIA", "DETECTOR": "AIA", "WAVEUNIT": "angstrom", "BUNIT": "DN", "LVL_NUM": 1.5}
-_GONG = {"TELESCOP": "NSO-GONG", "OBS-SITE": "NSO/GONG NETWORK", "IMTYPE": "H-ALPHA", "BUNIT": "DN"}
-# The cameras of HMI stand upside down (CROTA2 near 180): kept, so that readers must honour it.
-VIEWS = (
-    View(
-        "magnetogram",
-        "hmi_m",
-        0.504365 * 16,
-        True,
-        0.1,
-        _HMI | {"INSTRUME": "HMI_SIDE1", "CONTENT": "MAGNETOGRAM", "BUNIT": "Gauss"},
-    ),
-    View(
-        "continuum",
-        "hmi_ic",
-        0.504365 * 16,
-        True,
-        2.0,
-        _HMI | {"INSTRUME": "HMI_FRONT2", "CONTENT": "CONTINUUM INTENSITY", "BUNIT": "DN/s"},
-    ),
-    View("171", "aia_171", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_3", "WAVELNTH": 171, "EXPTIME": 2.0}),
-    View("193", "aia_193", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_2", "WAVELNTH": 193, "EXPTIME": 2.0}),
-    View("304", "aia_304", 0.6 * 16, False, 1.0, _AIA | {"INSTRUME": "AIA_4", "WAVELNTH": 304, "EXPTIME": 2.9}),
-    View("H-alpha", "gong_ha", 1.0667 * 8, False, 1.0, _GONG | {"WAVELNTH": 6562.808}),
-)
+@lru_cache(maxsize=1)
+def load_views() -> dict[str, list[View]]:
+    """The views of data/simulated_views.yaml by group, in its order."""
+    groups: dict[str, list[View]] = {}
+    for row in yaml.safe_load(VIEWS.read_text(encoding="utf-8"))["views"]:
+        groups.setdefault(row["group"], []).append(View(**row))
+    return groups
 
 
 @dataclass(frozen=True)
@@ -293,7 +282,7 @@ def srs_frame(regions: list[Region], day: SimulatedDay) -> pd.DataFrame:
 
 
 def simulate_day(day: SimulatedDay, folder: str | Path) -> list[Path]:
-    """Write the day's SRS (issued at 0030 UT of the next day) and its six FITS images into `folder`.
+    """Write the day's SRS (issued at 0030 UT of the next day) and a FITS image of each group of views into `folder`.
 
     Returns the paths, the SRS first. The same day gives the same bytes on every call.
     """
@@ -305,9 +294,18 @@ def simulate_day(day: SimulatedDay, folder: str | Path) -> list[Path]:
     srs = folder / f"{issued:%Y%m%d}SRS.txt"
     srs.write_text(swpc.write_srs(srs_frame(regions, day), issued), encoding="utf-8")
     hours_left = 24 - day.observed.hour - day.observed.minute / 60
-    scene = draw_scene([_seen(region, hours_left) for region in regions], day.b0_deg, rng)
-    disks = {s: disk_grid(SIZE_PX, s, day.rsun_arcsec, scene) for s in {view.pixel_arcsec for view in VIEWS}}
-    return [srs, *(_write_view(view, scene, disks[view.pixel_arcsec], regions, day, folder, rng) for view in VIEWS)]
+    seen = [_seen(region, hours_left) for region in regions]
+    scene = draw_scene(seen, day.b0_deg, rng)
+    return [srs, *(_write_view(view, scene, seen, regions, day, folder, rng) for view in draw_views(rng))]
+
+
+def draw_views(rng: np.random.Generator) -> list[View]:
+    """One view of each group, by weight."""
+    drawn = []
+    for views in load_views().values():
+        weights = np.array([view.weight for view in views])
+        drawn.append(views[rng.choice(len(views), p=weights / weights.sum())])
+    return drawn
 
 
 def _seen(region: Region, hours_left: float) -> SceneRegion:
@@ -324,29 +322,39 @@ def _seen(region: Region, hours_left: float) -> SceneRegion:
     )
 
 
-def _write_view(view: View, scene: Scene, disk: Disk, regions: list, day: SimulatedDay, folder: Path, rng) -> Path:
-    image = VIEW_PICTURES[view.measurement](scene, disk, rng)
+def _write_view(view: View, scene: Scene, seen: list, regions: list, day: SimulatedDay, folder: Path, rng) -> Path:
+    disk = disk_grid(SIZE_PX, view.pixel_arcsec, day.rsun_arcsec, scene, _middle(view, seen, day))
+    image = view.gain * PICTURES[view.picture](scene, disk, rng, **view.look)
     if view.rotated:
         image = image[::-1, ::-1]
     seconds = float(np.round(rng.uniform(0, 59), 2))
     time = day.observed + timedelta(seconds=seconds)
     blank = -32768
-    counts = np.where(np.isnan(image), blank, np.clip(np.rint(image / view.scale), -32767, 32767)).astype(">i2")
-    hdu = fits.PrimaryHDU(counts, _header(view, regions, day, time))
+    counts = np.where(np.isnan(image), blank, np.clip(np.rint(image / view.step), -32767, 32767)).astype(">i2")
+    hdu = fits.PrimaryHDU(counts, _header(view, disk, regions, day, time))
     hdu.header["BLANK"] = blank
-    hdu.header["BSCALE"], hdu.header["BZERO"] = view.scale, 0.0
+    hdu.header["BSCALE"], hdu.header["BZERO"] = view.step, 0.0
     path = folder / f"{view.stem}_{time:%Y%m%dT%H%M%S}.fits"
     hdu.writeto(path, overwrite=True)
     return path
 
 
-def _header(view: View, regions: list[Region], day: SimulatedDay, time: datetime) -> fits.Header:
+def _middle(view: View, seen: list[SceneRegion], day: SimulatedDay) -> tuple[float, float]:
+    """Place of the image's middle in solar radii: a cutout stands about the largest region."""
+    if view.field == "disk" or not seen:
+        return 0.0, 0.0
+    west, north, _ = unit_vectors(seen[0].lat_deg, seen[0].lon_deg, day.b0_deg)
+    return float(west), float(north)
+
+
+def _header(view: View, disk: Disk, regions: list[Region], day: SimulatedDay, time: datetime) -> fits.Header:
     header = fits.Header()
     header.update(view.cards)
     header["DATE-OBS"] = time.isoformat(timespec="milliseconds")[:-1]
     for axis, kind in ((1, "HPLN-TAN"), (2, "HPLT-TAN")):
         header[f"CTYPE{axis}"], header[f"CUNIT{axis}"] = kind, "arcsec"
-        header[f"CRPIX{axis}"], header[f"CRVAL{axis}"] = (SIZE_PX + 1) / 2, 0.0
+        middle_arcsec = disk.middle[axis - 1] * day.rsun_arcsec
+        header[f"CRPIX{axis}"], header[f"CRVAL{axis}"] = (SIZE_PX + 1) / 2, round(middle_arcsec, 3)
         header[f"CDELT{axis}"] = view.pixel_arcsec
     header["CROTA2"] = 180.0 if view.rotated else 0.0
     header["RSUN_OBS"], header["RSUN_REF"] = round(day.rsun_arcsec, 6), RSUN_M
@@ -354,7 +362,7 @@ def _header(view: View, regions: list[Region], day: SimulatedDay, time: datetime
     header["HGLN_OBS"], header["HGLT_OBS"] = 0.0, round(day.b0_deg, 6)
     header["CRLN_OBS"], header["CRLT_OBS"] = round(day.l0_deg, 6), round(day.b0_deg, 6)
     header["HIERARCH SIMULATED"] = (True, "not an observation")
-    if view.measurement == "magnetogram":
+    if view.picture == "magnetogram":
         for region in sorted(regions, key=lambda r: r.noaa_ar):
             polarity = "positive" if region.leading_sign > 0 else "negative"
             header[f"LP{region.noaa_ar}"] = (polarity, "leading polarity, truth of the simulator")

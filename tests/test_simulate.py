@@ -13,7 +13,10 @@ from sunpy.io.special.srs import read_srs as sunpy_read_srs
 from sunpy.sun.models import differential_rotation
 
 from jwvl_lib import observations, scene, simulate, swpc
+from jwvl_lib.geometry import disk_geometry
 from jwvl_lib.heliographic import rotation_deg, unit_vectors
+from jwvl_lib.image_facts import regions_in_field, regions_seen
+from jwvl_lib.render import render
 
 
 @pytest.fixture(scope="module")
@@ -87,18 +90,51 @@ def test_same_day_same_bytes(written, tmp_path):
     assert [p.read_bytes() for p in again] == [p.read_bytes() for p in paths]
 
 
-def test_every_view_is_recognised_from_its_header(written):
+VIEWS = [view for group in simulate.load_views().values() for view in group]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.stem)
+def test_every_view_is_recognised_and_drawn(view, days, tmp_path, monkeypatch):
+    """Its header names the instrument of its row, and the picture is no plain field."""
+    monkeypatch.setattr(simulate, "draw_views", lambda rng: [view])
+    day = next(d for d in days if d.n_regions > 1)
+    _, path = simulate.simulate_day(day, tmp_path)
+    seen = observations.open_observation(path)
+    assert seen.row is not None
+    assert seen.instrument.casefold().split("/")[0] in str(view.cards).casefold()
+    assert view.stem.split("_")[0] in (seen.instrument + seen.measurement + seen.observatory).casefold()
+    assert seen.header["SIMULATED"]
+    assert np.asarray(render(seen, 168).image).std() > 5
+
+
+def test_a_day_has_one_view_of_each_group(written):
     for _, (_, *images) in written.items():
-        seen = [observations.open_observation(p) for p in images]
-        assert [o.measurement for o in seen] == ["magnetogram", "continuum", "171", "193", "304", "H-alpha"]
-        assert all(o.header["SIMULATED"] for o in seen)
+        stems = [path.name.rpartition("_")[0] for path in images]
+        groups = simulate.load_views()
+        assert [stem in {view.stem for view in views} for stem, views in zip(stems, groups.values(), strict=True)]
+        assert len(stems) == len(groups) == 6
+
+
+def test_a_cutout_shows_its_region(days, tmp_path, monkeypatch):
+    """The largest region's place lies in the middle of a cutout, by the header alone."""
+    cutout = next(v for v in VIEWS if v.stem == "hmi_m_cutout")
+    monkeypatch.setattr(simulate, "draw_views", lambda rng: [cutout])
+    day = next(d for d in days if d.n_regions > 1)
+    srs, path = simulate.simulate_day(day, tmp_path)
+    seen = observations.open_observation(path)
+    geometry = disk_geometry(seen)
+    regions = regions_seen(swpc.parse_srs(srs.read_bytes(), srs.name), seen.date_obs, day.b0_deg)
+    assert regions[0].record["noaa_ar"] in [
+        r.record["noaa_ar"] for r in regions_in_field(regions, geometry, (256, 256))
+    ]
+    assert np.allclose(geometry.to_pixel(regions[0].vector[:2]), 127.5, atol=8)
 
 
 def test_field_has_the_polarity_of_the_header(written):
     """West of a region's middle the flux has the sign that card LPnnnnn claims, east of it the other."""
     for day, (_, magnetogram, *_) in written.items():
-        field = np.nan_to_num(fits.getdata(magnetogram)[::-1, ::-1].astype(float))
-        header = fits.getheader(magnetogram)
+        header, field = fits.getheader(magnetogram), np.nan_to_num(fits.getdata(magnetogram).astype(float))
+        field = field[::-1, ::-1] if header["CROTA2"] == 180 else field
         hours = 24 - day.observed.hour - day.observed.minute / 60
         for region in _regions(day)[:1]:
             lon = region.lon_deg - rotation_deg(region.lat_deg, hours)
