@@ -1,6 +1,6 @@
 """A model that learned from simulated days only is asked what the real images of the archive are.
 
-Takes the adapter of the last tiny run (`make run`, or JWVL_TESTED_RUN). Each image is asked in Chinese and English, with
+Takes the adapter of the last tiny run (`make run`, or JWVL_TESTED_RUN). Each image is asked in both languages, with
 its banner and without it; images of instruments that the simulator does not draw count as they come out.
 """
 
