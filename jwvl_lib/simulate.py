@@ -57,6 +57,7 @@ class View:
     gain: float = 1.0
     field: str = "disk"
     rotated: bool = False
+    rare: bool = False
 
 
 @lru_cache(maxsize=1)
@@ -99,6 +100,7 @@ class SimulatedDay:
     dsun_m: float
     cycle_sign: int
     seed: int
+    rare_views: bool = False
 
     @property
     def name(self) -> str:
@@ -109,7 +111,7 @@ class SimulatedDay:
 # which days
 
 
-def plan_days(n_days: int, tstart: str, tend: str, seed: int) -> list[SimulatedDay]:
+def plan_days(n_days: int, tstart: str, tend: str, seed: int, rare_views: bool = False) -> list[SimulatedDay]:
     """Draw `n_days` different days of [tstart, tend] (ISO dates, both included), in order of date.
 
     Each day is an episode of its own: its regions, numbered 19000 and up, appear on no other day. All days share one
@@ -137,7 +139,7 @@ def plan_days(n_days: int, tstart: str, tend: str, seed: int) -> list[SimulatedD
     observed = [start + timedelta(days=int(d), minutes=int(m)) for d, m in zip(offsets, minutes, strict=True)]
     counts = np.concatenate([[0], np.cumsum(n_regions)]).astype(int)
     return [
-        SimulatedDay(i, time, int(n_regions[i]), int(counts[i]), *ephemeris, cycle_sign, seed)
+        SimulatedDay(i, time, int(n_regions[i]), int(counts[i]), *ephemeris, cycle_sign, seed, rare_views)
         for i, (time, ephemeris) in enumerate(zip(observed, _ephemerides(observed), strict=True))
     ]
 
@@ -296,14 +298,14 @@ def simulate_day(day: SimulatedDay, folder: str | Path) -> list[Path]:
     hours_left = 24 - day.observed.hour - day.observed.minute / 60
     seen = [_seen(region, hours_left) for region in regions]
     scene = draw_scene(seen, day.b0_deg, rng)
-    return [srs, *(_write_view(view, scene, seen, regions, day, folder, rng) for view in draw_views(rng))]
+    return [srs, *(_write_view(view, scene, seen, regions, day, folder, rng) for view in draw_views(rng, day.rare_views))]
 
 
-def draw_views(rng: np.random.Generator) -> list[View]:
-    """One view of each group, by weight."""
+def draw_views(rng: np.random.Generator, rare: bool = False) -> list[View]:
+    """One view of each group by weight; the rare ones only where asked for."""
     drawn = []
     for views in load_views().values():
-        weights = np.array([view.weight for view in views])
+        weights = np.array([view.weight * (rare or not view.rare) for view in views])
         drawn.append(views[rng.choice(len(views), p=weights / weights.sum())])
     return drawn
 

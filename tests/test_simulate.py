@@ -96,7 +96,7 @@ VIEWS = [view for group in simulate.load_views().values() for view in group]
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.stem)
 def test_every_view_is_recognised_and_drawn(view, days, tmp_path, monkeypatch):
     """Its header names the instrument of its row, and the picture is no plain field."""
-    monkeypatch.setattr(simulate, "draw_views", lambda rng: [view])
+    monkeypatch.setattr(simulate, "draw_views", lambda rng, rare: [view])
     day = next(d for d in days if d.n_regions > 1)
     _, path = simulate.simulate_day(day, tmp_path)
     seen = observations.open_observation(path)
@@ -115,10 +115,18 @@ def test_a_day_has_one_view_of_each_group(written):
         assert len(stems) == len(groups) == 6
 
 
+def test_rare_views_are_drawn_only_where_asked_for():
+    rng = np.random.default_rng(0)
+    usual = {view.stem for _ in range(300) for view in simulate.draw_views(rng)}
+    every = {view.stem for _ in range(600) for view in simulate.draw_views(rng, rare=True)}
+    assert usual == {view.stem for view in VIEWS if not view.rare}
+    assert every == {view.stem for view in VIEWS}
+
+
 def test_a_cutout_shows_its_region(days, tmp_path, monkeypatch):
     """The largest region's place lies in the middle of a cutout, by the header alone."""
     cutout = next(v for v in VIEWS if v.stem == "hmi_m_cutout")
-    monkeypatch.setattr(simulate, "draw_views", lambda rng: [cutout])
+    monkeypatch.setattr(simulate, "draw_views", lambda rng, rare: [cutout])
     day = next(d for d in days if d.n_regions > 1)
     srs, path = simulate.simulate_day(day, tmp_path)
     seen = observations.open_observation(path)
