@@ -1,0 +1,158 @@
+"""The knowledge base: whole, right about the classes and scales, refused where it is not, and repeated nowhere in code."""
+
+import copy
+import json
+import re
+
+import pytest
+import yaml
+
+from jwvl_lib import instruments, knowledge
+
+ENTRIES = [e for s in knowledge.load().sections.values() for e in s.entries.values()]
+RAW = yaml.safe_load(knowledge.TABLE.read_text(encoding="utf-8"))
+SHOWN = set("mcintosh_z mcintosh_p mcintosh_c hale_class goes_class activity_level R S G flag index unit".split())
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.key)
+def test_every_entry_has_both_languages_and_a_source(entry):
+    assert entry.names["en"].strip() and entry.names["zh"].strip()
+    assert entry.sources and all(s in knowledge.load().sources for s in entry.sources)
+    assert set(entry.says) in (set(), {"en", "zh"})
+    assert entry.says or entry.section == "answer"
+    for text in entry.says.values():
+        assert not text.endswith((".", "。")), "glossaries join these lines"
+    assert not re.search(r"[\u4e00-\u9fff]", entry.names["en"] + entry.says.get("en", ""))
+
+
+def test_a_source_is_a_paper_with_its_pages_or_a_page():
+    for name, source in knowledge.load().sources.items():
+        paper = re.search(r"(?:18|19|20)\d\d, .*\d", source["text"])
+        assert name == "project" or source["url"].startswith("http"), name
+        if re.search(r"\d{4}$", name):
+            assert paper, f"{name}: year, title, journal, volume, page"
+
+
+def test_every_instrument_and_layer_of_the_table_is_called_something():
+    rows = instruments.load_instruments()
+    assert {r.observatory for r in rows} <= set(knowledge.values("observatory"))
+    assert {r.instrument for r in rows} <= set(knowledge.values("instrument"))
+    assert {r.layer for r in rows} <= set(knowledge.values("layer"))
+    worded = {r.measurement for r in rows if not re.search(r"\d|^B[rpt]$|^Stokes", r.measurement)}
+    assert worded <= set(knowledge.values("measurement"))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# classes and scales
+
+
+def test_the_sixty_mcintosh_classes_follow_from_the_letters():
+    """McIntosh 1990: A and B without penumbra, unipolar groups without c, compact only with a mature penumbra."""
+    classes = knowledge.mcintosh_classes()
+    by_hand = {"Axx", "Bxo", "Bxi", *(f"H{p}x" for p in "rsahk"), *(f"C{p}{c}" for p in "rsahk" for c in "oi")}
+    by_hand |= {f"{z}{p}{c}" for z in "DEF" for p in "rsahk" for c in "oic" if p + c != "rc"}
+    assert len(classes) == len(set(classes)) == 60
+    assert set(classes) == by_hand
+    for refused in ("Ckc", "Drc", "Hso", "Hxx", "Axo", "Bxc", "Fri "):
+        assert refused not in classes and knowledge.read_mcintosh(refused) == []
+
+
+def test_a_class_is_read_letter_by_letter():
+    assert [e.key for e in knowledge.read_mcintosh("Ekc")] == ["mcintosh_z.E", "mcintosh_p.k", "mcintosh_c.c"]
+    assert [e.key for e in knowledge.read_mcintosh("Hsx")] == ["mcintosh_z.H", "mcintosh_p.s", "mcintosh_c.x"]
+
+
+def test_classes_of_real_summaries_are_known(shared_data):
+    """The Mount Wilson classes that eight years of summaries print are entries, and nothing else is."""
+    table = (shared_data / "mcintosh_flare_rates_sc23_24.csv").read_text()
+    assert set(re.findall(r"\b[A-H][xrsahk][xoic]\b", table)) <= set(knowledge.mcintosh_classes())
+    assert set(knowledge.values("hale_class")) == {
+        *("Alpha", "Beta", "Gamma", "Delta", "Beta-Gamma", "Beta-Delta", "Gamma-Delta", "Beta-Gamma-Delta")
+    }
+
+
+def test_scales_begin_where_noaa_says():
+    assert dict(knowledge.grades("R")) == {"R1": "M1.0", "R2": "M5.0", "R3": "X1.0", "R4": "X10.0", "R5": "X20.0"}
+    assert dict(knowledge.grades("S")) == {f"S{n}": 10**n for n in range(1, 6)}
+    assert dict(knowledge.grades("G")) == {f"G{n}": n + 4 for n in range(1, 6)}
+    fluxes = dict(reversed(knowledge.grades("goes_class", "from_w_m2")))
+    assert fluxes == {"A": 1e-8, "B": 1e-7, "C": 1e-6, "M": 1e-5, "X": 1e-4}
+    for name in "RSG":
+        assert [v for v, _ in knowledge.grades(name)] == [f"{name}{n}" for n in range(5, 0, -1)]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# words
+
+
+def test_terms_and_words():
+    assert knowledge.term("layer.corona", "zh") == "日冕"
+    assert knowledge.values("layer") == ("photosphere", "chromosphere", "transition region", "corona")
+    assert knowledge.words("observatory", "zh")["夸父一号"] == "ASO-S"
+    lengths = [len(w) for w in knowledge.words("feature", "en")]
+    assert lengths == sorted(lengths, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "keys"),
+    [
+        ("en", "What is a coronal hole?", ["feature.coronal_hole"]),
+        ("en", "Why does the R3 blackout follow an X-class flare?", ["R.R3", "feature.flare"]),
+        ("en", "AR 12192 is Beta-Gamma-Delta in HMI", ["feature.active_region", "hale_class.Beta-Gamma-Delta", "instrument.HMI"]),
+        ("en", "the new high is low and moderate, first and second", []),
+        ("zh", "βγδ型黑子群是什么？", ["hale_class.Beta-Gamma-Delta", "feature.sunspot_group"]),
+        ("zh", "大气成像组件看到日冕和冕洞", ["instrument.AIA", "layer.corona", "feature.coronal_hole"]),
+    ],
+)  # fmt: skip
+def test_what_a_text_names(language, text, keys):
+    assert [e.key for e in knowledge.named_in(text, language)] == keys
+
+
+def test_a_wrong_word_is_one_line_with_the_nearest():
+    for call, line in (
+        (lambda: knowledge.term("layer.coronna", "zh"), "entry of layer 'coronna' is not in .*; the nearest is 'corona'"),
+        (lambda: knowledge.term("layer.corona", "fr"), "language 'fr' is not in"),
+        (lambda: knowledge.section("layers"), "section 'layers' is not in .*; the nearest is 'layer'"),
+    ):  # fmt: skip
+        with pytest.raises(knowledge.KnowledgeError, match=line):
+            call()
+
+
+def test_glossary_of_the_report_has_both_languages_and_sources():
+    rows = {language: knowledge.glossary(language, sorted(SHOWN)) for language in ("zh", "en")}
+    assert [r["key"] for r in rows["zh"]] == [r["key"] for r in rows["en"]]
+    assert all(r["says"] and r["sources"][0]["text"] for both in rows.values() for r in both)
+    assert {r["section"] for r in rows["en"]} == SHOWN
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# refused files
+
+
+def _broken(tmp_path, change):
+    raw = copy.deepcopy(RAW)
+    change(raw)
+    path = tmp_path / "knowledge.yaml"
+    path.write_text(json.dumps(raw, ensure_ascii=False), encoding="utf-8")  # which is YAML, too
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda r: r["sections"]["layer"]["entries"]["corona"].pop("zh"), "layer.corona lacks zh; every entry needs"),
+        (lambda r: r["sections"]["layer"]["entries"]["corona"].pop("source"), "layer.corona lacks source"),
+        (lambda r: r["sections"]["layer"]["entries"]["corona"].update(source=["nobody"]), "names source .*nobody"),
+        (lambda r: r["sections"]["layer"]["entries"]["corona"].update(en=True), "layer.corona.en is True; write a text"),
+        (lambda r: r["sections"]["layer"]["entries"]["corona"]["says"].pop("zh"), "layer.corona.says lacks zh"),
+        (lambda r: r["sections"]["layer"]["entries"]["corona"].update(also={"de": ["Korona"]}), "corona.also must give"),
+        (lambda r: r["sections"]["layer"].pop("title"), "layer lacks title"),
+        (lambda r: r["sources"]["project"].pop("text"), "source project lacks text"),
+        (lambda r: r["sources"].update(extra={"text": "x", "url": ""}), "no entry names source extra"),
+        (lambda r: r.pop("sources"), "must hold `sources` and `sections`"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_whole_is_refused_in_one_line(tmp_path, change, line):
+    with pytest.raises(knowledge.KnowledgeError, match=line) as error:
+        knowledge.load(_broken(tmp_path, change))
+    assert "\n" not in str(error.value) and "knowledge.yaml" in str(error.value)
