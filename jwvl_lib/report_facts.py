@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from jwvl_lib import rates, report_chances, report_flares, report_products, report_watch, swpc
+from jwvl_lib import knowledge, rates, report_chances, report_flares, report_products, report_watch, swpc
 from jwvl_lib.report_flares import activity_level, goes_flux
 from jwvl_lib.report_products import Products, Summary, evidence
 from jwvl_lib.report_sources import DAYS_BACK, STALE_DAYS, Source, parse_date
@@ -19,21 +19,16 @@ NEAR_LIMB_DEG = 60  # beyond it foreshortening, not growth, may change an area
 GROWTH_MSH_PER_DAY = 100
 RETURN_LON_DEG = 60  # a region this far east may have come round the limb
 RETURN_TOLERANCE_DEG = (5, 12)  # of latitude and Carrington longitude, for the same region a rotation later
-# The 60 legal combinations of McIntosh (1990), Solar Physics 125, 251.
-MCINTOSH_CLASSES = frozenset(
-    ["Axx", "Bxo", "Bxi"]
-    + [f"H{p}x" for p in "rsahk"]
-    + [f"C{p}{c}" for p in "rsahk" for c in "oi"]
-    + [f"{z}{p}{c}" for z in "DEF" for p in "rsahk" for c in ("oi" if p == "r" else "oic")]
-)
+MCINTOSH_CLASSES = frozenset(knowledge.mcintosh_classes())
 
 
 @dataclass(frozen=True)
 class Day:
-    """The facts of one report, its parts of `report.json`, and (en, zh) warnings."""
+    """The facts of one report, its parts of `report.json`, (en, zh) warnings, and the summary's rows as parsed."""
 
     facts: dict
     warnings: list[tuple[str, str]]
+    summary_rows: list[dict]
 
 
 def read_day(sources: Iterable[Source], report_date: str, convention: str = "swpc") -> Day:
@@ -86,7 +81,7 @@ def read_day(sources: Iterable[Source], report_date: str, convention: str = "swp
             **chances,
         },
     }
-    return Day(facts, warnings)
+    return Day(facts, warnings, summary.regions if summary else [])
 
 
 # --------------------------------------------------------------------------------------------------------------------

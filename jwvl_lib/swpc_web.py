@@ -149,7 +149,7 @@ def file_name(product: str, raw: bytes, day: date) -> str:
         return f"{product}_{day:%Y%m%d}.json"
     if product == "solarmonitor":
         return f"{product}_{day:%Y%m%d}.html"
-    if report_sources.image_type(raw) is None:
+    if report_sources.image_type(raw) not in ("png", "jpeg", "gif"):
         raise swpc.SwpcFormatError(f"{product}: no PNG, JPEG or GIF; fetch it again")
     return f"images_{day:%Y%m%d}/{product}"
 
