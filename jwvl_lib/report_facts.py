@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from jwvl_lib import knowledge, rates, report_chances, report_flares, report_products, report_watch, swpc
+from jwvl_lib import knowledge, rates, report_chances, report_flares, report_products, report_watch, solarmonitor, swpc
 from jwvl_lib.report_flares import activity_level, goes_flux
 from jwvl_lib.report_products import Products, Summary, evidence
 from jwvl_lib.report_sources import DAYS_BACK, STALE_DAYS, Source, parse_date
@@ -227,16 +227,30 @@ def _places(summary: Summary | None, section: str) -> list[dict]:
 
 
 def _cross_checks(found: Products, summary: Summary | None) -> Iterable[dict]:
-    """Whether SolarMonitor names the same regions as the summary: `only_there`, `only_here`, with the lines."""
+    """SolarMonitor against the summary: `only_there`, `only_here`, `differs` (class, area, spots), with the lines."""
     if found.monitor is None or summary is None:
         return
-    here, there = {r["noaa_ar"] for r in summary.regions if r["section"] != "II"}, {m["noaa_ar"] for m in found.monitor}
+    rows = {r["noaa_ar"]: r for r in summary.regions if r["section"] != "II"}
+    named = {m["noaa_ar"]: (m["source"], *m["lines"]["noaa_ar"]) for m in found.monitor}
+    source = found.monitor[0]["source"]
     yield {
         "with": "solarmonitor",
-        "only_there": sorted(there - here),
-        "only_here": sorted(here - there),
+        "n_compared": sum(any(m[f] is not None for f in solarmonitor.COMPARED) for m in found.monitor),
+        "only_there": sorted(set(named) - set(rows)),
+        "only_here": sorted(set(rows) - set(named)),
+        "differs": [
+            {
+                **{k: d[k] for k in ("noaa_ar", "field", "there", "here")},
+                "evidence": [_cited(source, *d["line"]), evidence(rows[d["noaa_ar"]])],
+            }
+            for d in solarmonitor.differences(found.monitor, rows)
+        ],
         "evidence": [
-            *(evidence(m) for m in found.monitor),
-            *(evidence(r) for r in summary.regions if r["noaa_ar"] in here - there),
+            *(_cited(*line) for line in named.values()),
+            *(evidence(row) for number, row in rows.items() if number not in named),
         ],
     }
+
+
+def _cited(source: str, line: int, text: str) -> dict:
+    return {"source": source, "line": line, "text": text}
