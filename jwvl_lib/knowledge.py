@@ -239,6 +239,11 @@ def glossary(language: str, sections: Iterable[str] | None = None) -> list[dict]
 # classes and scales
 
 
+def goes_letters() -> str:
+    """The letters of flare classes, the weakest first: ABCMX."""
+    return "".join(section("goes_class"))
+
+
 def mcintosh_letters() -> tuple[Mapping[str, Entry], ...]:
     """The letters of a McIntosh class, place by place: group (Z), penumbra (p), distribution (c)."""
     return tuple(section(name) for name in PLACES)

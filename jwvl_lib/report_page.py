@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from jwvl_lib import narrative, report_images
+from jwvl_lib import knowledge, narrative, report_images
 from jwvl_lib.report_flares import goes_flux
 from jwvl_lib.report_watch import percent
 
@@ -63,7 +63,8 @@ def html(report: dict, pictures: Mapping[str, dict] | None = None) -> str:
 
 def markdown(report: dict) -> str:
     """The same report as Markdown, for archives and mail; text from files stands in code spans only."""
-    return _environment(autoescape=False).get_template("report.md.j2").render(r=report, percent=percent, **names)
+    template = _environment(autoescape=False).get_template("report.md.j2")
+    return template.render(r=report, percent=percent, term=knowledge.term)
 
 
 def disk_map(report: dict) -> dict:
@@ -146,7 +147,8 @@ def flare_strip(flares: list[dict]) -> list[dict]:
     marks = []
     for flare in flares:
         time = datetime.fromisoformat(flare["peak"] or flare["begin"])
-        decades = knowledge.goes_letters().index(flare["goes_class"][0]) + math.log10(max(float(flare["goes_class"][1:]), 1.0))
+        letter, times = flare["goes_class"][0], float(flare["goes_class"][1:])
+        decades = knowledge.goes_letters().index(letter) + math.log10(max(times, 1.0))
         marks.append(
             {
                 "x": round((time.hour * 60 + time.minute) / 3, 1),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from jwvl_lib import flare_model, instruments, rates, swpc_products
+from jwvl_lib import flare_model, instruments, knowledge, rates, swpc_products
 from jwvl_lib.swpc import SwpcFormatError
 
 DAYS_BACK = 7  # how far back a region's history is looked for
@@ -24,19 +24,7 @@ MAX_IMAGE_BYTES = 4_000_000  # of a picture that stands on the page as it is
 MAX_RAW_BYTES = 40_000_000  # of a FITS or JPEG2000 file, which is drawn anew
 IMAGE_ID = re.compile(r"image_\d+")
 JSON_PRODUCTS = ("solar_regions", "xray_flares", "xray_flux", "f107_flux", "planetary_kp")
-# product: English and Chinese name, as the page says them
-PRODUCTS = {
-    "srs": ("Solar Region Summary", "活动区摘要"),
-    "events": ("Edited Events", "事件表"),
-    "sgas": ("Solar and Geophysical Activity Summary", "太阳与地球物理活动概要"),
-    "discussion": ("Forecast Discussion", "预报讨论"),
-    "solar_regions": ("solar regions (JSON)", "活动区（JSON）"),
-    "xray_flares": ("X-ray flares (JSON)", "X射线耀斑（JSON）"),
-    "xray_flux": ("X-ray flux (JSON)", "X射线流量（JSON）"),
-    "f107_flux": ("F10.7 (JSON)", "F10.7射电流量（JSON）"),
-    "planetary_kp": ("planetary Kp (JSON)", "行星Kp指数（JSON）"),
-    "solarmonitor": ("SolarMonitor page", "SolarMonitor页面"),
-}
+PRODUCTS = knowledge.names("product")  # what a product is called: English, Chinese
 
 
 @dataclass(frozen=True)
