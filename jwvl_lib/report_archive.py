@@ -17,7 +17,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from jwvl_lib import artifacts, narrative, report, report_page, report_sources
+from jwvl_lib import artifacts, knowledge, report, report_page, report_sources
 
 log = logging.getLogger(__name__)
 DATA = report_page.DATA
@@ -97,7 +97,7 @@ def _row(made: dict) -> dict:
     largest = max((r for r in regions if r["area_msh"] is not None), key=lambda r: r["area_msh"], default=None)
     flare = max(made["flares"], key=lambda f: report.report_facts.goes_flux(f["goes_class"]), default=None)
     watched = [w["noaa_ar"] for w in made["watch_list"]]
-    words = [made["report_date"], made["activity_level"]["value"], narrative.LEVEL_ZH[made["activity_level"]["value"]]]
+    words = [made["report_date"], *knowledge.names("activity_level")[made["activity_level"]["value"]]]
     words += [f"{r['noaa_ar']} {r['mcintosh_class']} {r['hale_class'] or ''} {r['location'] or ''}" for r in regions]
     words += [f["goes_class"] for f in made["flares"] if f["goes_class"][0] in "MX"]
     words += [made["impacts"]["R"]["value"], *(f"watch {n}" for n in watched)]
@@ -126,7 +126,7 @@ def index_html(rows: list[dict]) -> str:
     script = (DATA / "report_index.js").read_text(encoding="utf-8")
     policy = INDEX_CSP.format(style=_hash(css), script=_hash(script))
     template = report_page._environment(autoescape=True).get_template("report_index.html.j2")
-    return template.render(rows=rows, css=css, script=script, policy=policy, level_zh=narrative.LEVEL_ZH)
+    return template.render(rows=rows, css=css, script=script, policy=policy, term=knowledge.term)
 
 
 def _hash(text: str) -> str:
