@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -73,8 +74,8 @@ def acquire(
         try:
             if host in down:
                 raise FetchError(f"{host} did not answer before")
-            raw = fetch(url, hosts)
-            name = file_name(product, raw, day)
+            raw, published = answer(url, hosts)
+            name = file_name(product, raw, day, published)
             (folder / name).parent.mkdir(exist_ok=True)
             artifacts.write_bytes(folder / name, raw)
             digest, now = hashlib.sha256(raw).hexdigest(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -88,7 +89,13 @@ def acquire(
 
 
 def fetch(url: str, hosts: frozenset[str] = HOSTS) -> bytes:
-    """The bytes of an address of an allowed host, over https (http only to a host of this machine).
+    """The bytes of `answer`."""
+    return answer(url, hosts)[0]
+
+
+def answer(url: str, hosts: frozenset[str] = HOSTS) -> tuple[bytes, datetime | None]:
+    """The bytes of an address of an allowed host, over https (http only to a host of this machine), and when the
+    server says they were published (`Last-Modified`, UTC; None where it does not).
 
     Redirects are followed only to allowed hosts. FetchError for any other host, no answer within `TIMEOUT_S`, a status
     other than 200, a body shorter than announced or above `swpc_products.MAX_BYTES`.
@@ -97,9 +104,9 @@ def fetch(url: str, hosts: frozenset[str] = HOSTS) -> bytes:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(), _Redirects(hosts))
     request = urllib.request.Request(url, headers={"User-Agent": USER_AGENT})
     try:
-        with opener.open(request, timeout=TIMEOUT_S) as answer:
-            raw = answer.read(swpc_products.MAX_BYTES + 1)
-            announced = answer.headers.get("Content-Length", "")
+        with opener.open(request, timeout=TIMEOUT_S) as reply:
+            raw = reply.read(swpc_products.MAX_BYTES + 1)
+            announced, published = reply.headers.get("Content-Length", ""), reply.headers.get("Last-Modified", "")
     except urllib.error.HTTPError as error:
         raise FetchError(f"{url}: status {error.code}") from None
     except FetchError:
@@ -110,7 +117,14 @@ def fetch(url: str, hosts: frozenset[str] = HOSTS) -> bytes:
         raise FetchError(f"{url}: more than {swpc_products.MAX_BYTES} bytes; this is not the product")
     if announced.isdigit() and int(announced) != len(raw):
         raise FetchError(f"{url}: {len(raw)} of {announced} bytes; cut on the way, fetch it again")
-    return raw
+    return raw, _http_date(published)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC)
+    except (TypeError, ValueError):
+        return None
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -132,8 +146,12 @@ def _allow(url: str, hosts: frozenset[str]) -> None:
         raise FetchError(f"{url}: only https is allowed")
 
 
-def file_name(product: str, raw: bytes, day: date) -> str:
-    """Where a product belongs in the archive folder; ValueError where the bytes are not that product."""
+def file_name(product: str, raw: bytes, day: date, published: datetime | None = None) -> str:
+    """Where a product belongs in the archive folder; ValueError where the bytes are not that product.
+
+    A picture "of now" is named by when it was published, some 20 minutes after it was taken (a third of a degree of
+    solar rotation); without that time it keeps its bare name, and no region is marked in it.
+    """
     if product == "SRS":
         swpc.parse_srs(raw, product)
         return f"{swpc.srs_times(raw, product)[0]:%Y%m%d}SRS.txt"
@@ -151,7 +169,8 @@ def file_name(product: str, raw: bytes, day: date) -> str:
         return f"{product}_{day:%Y%m%d}.html"
     if report_sources.image_type(raw) not in ("png", "jpeg", "gif"):
         raise swpc.SwpcFormatError(f"{product}: no PNG, JPEG or GIF; fetch it again")
-    return f"images_{day:%Y%m%d}/{product}"
+    stamp = f"{published:%Y%m%d_%H%M%S}_" if published else ""
+    return f"images_{day:%Y%m%d}/{stamp}{product}"
 
 
 def _note(folder: Path, found: list[Fetched]) -> None:
