@@ -3,11 +3,12 @@
 import copy
 import json
 import re
+import shutil
 
 import pytest
 import yaml
 
-from jwvl_lib import instruments, knowledge
+from jwvl_lib import instruments, knowledge, prompts
 
 ENTRIES = [e for s in knowledge.load().sections.values() for e in s.entries.values()]
 RAW = yaml.safe_load(knowledge.TABLE.read_text(encoding="utf-8"))
@@ -125,6 +126,26 @@ def test_glossary_of_the_report_has_both_languages_and_sources():
     assert [r["key"] for r in rows["zh"]] == [r["key"] for r in rows["en"]]
     assert all(r["says"] and r["sources"][0]["text"] for both in rows.values() for r in both)
     assert {r["section"] for r in rows["en"]} == SHOWN
+
+
+def test_prompts_take_their_names_from_here(tmp_path):
+    folder = tmp_path / "prompts"
+    shutil.copytree(prompts.resolve("params/prompts"), folder)
+    known = prompts.load_prompts(folder)
+    assert known["qa.layer"].name("layer", "transition region", "zh") == knowledge.term("layer.transition region", "zh")
+    assert known["qa.largest_quadrant"].name("quadrant", "NE", "zh") == "东北"
+    assert known["qa.layer"].name("mcintosh_class", "untold", "en") == "cannot be told"
+    qa = folder / "qa.yaml"
+    qa.write_text(qa.read_text("utf-8").replace("quadrant: [NE,", "quadrant: [NNE,"), "utf-8")
+    with pytest.raises(prompts.PromptError, match="qa.yaml: names of prompt 'qa.instrument': .*'NNE' is not in"):
+        prompts.load_prompts(folder)
+
+
+def test_a_changed_term_needs_a_new_version_of_the_prompt(monkeypatch):
+    """A version always means the same text, and the terms are part of it."""
+    monkeypatch.setattr(knowledge, "term", lambda key, language: f"{key} {language}")
+    with pytest.raises(prompts.PromptError, match="the text of description version 3 changed.*raise its version"):
+        prompts.load_prompts("params/prompts")
 
 
 # --------------------------------------------------------------------------------------------------------------------
