@@ -31,6 +31,7 @@ from jwvl_lib.report_sources import Source, find_texts, gather
 __all__ = ["Source", "activity_level", "check", "compose", "find_texts", "flare_rates", "gather", "write"]
 
 log = logging.getLogger(__name__)
+SCHEMA = "report.schema.json"
 
 
 def compose(
@@ -97,7 +98,10 @@ def _listed(source: Source) -> dict:
 
 
 def write(report: dict, sources: Iterable[Source], out_dir: str | Path) -> Path:
-    """Write `<report_date>/` under `out_dir`: sources first, `report.json` last. Returns that folder."""
+    """Write `<report_date>/` under `out_dir`: sources first, `report.json` last. Returns that folder.
+
+    The schema of `report.json` is published beside the folders of the days, as `report.schema.json`.
+    """
     folder, sources = Path(out_dir) / report["report_date"], list(sources)
     (folder / "sources").mkdir(parents=True, exist_ok=True)
     for source in sources:
@@ -105,6 +109,9 @@ def write(report: dict, sources: Iterable[Source], out_dir: str | Path) -> Path:
     artifacts.write_text(folder / "report.html", report_page.html(report, report_images.pictures(sources)))
     artifacts.write_text(folder / "report.md", report_page.markdown(report))
     artifacts.write_json(folder / "report.json", report)
+    schema, published = report_page.DATA / SCHEMA, folder.parent / SCHEMA
+    if not published.is_file() or published.read_bytes() != schema.read_bytes():
+        artifacts.write_bytes(published, schema.read_bytes())
     return folder
 
 

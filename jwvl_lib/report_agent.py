@@ -92,14 +92,15 @@ def make_report(
     narrator_model: str = "",
     flare_model_file: str | Path = flare_model.MODEL_FILE,
     transcript: Transcript | None = None,
+    image_px: int = 168,
     **options,
 ) -> tuple[Path, Transcript]:
     """Carry out `PLAN` for one day; returns the report's folder and the transcript, which is saved in it.
 
     A step that only adds (web, narrator, images) may fail: the report says so in its banner and comes out. Errors of
     `gather` and `compose` are raised: there is nothing to report from. `transcript` may hold an `acquire` that was
-    carried out before; without `image_dir` the images of the day are those of `swpc_dir`, if it has any. `options`
-    are those of `report.compose`.
+    carried out before; without `image_dir` the images of the day are those of `swpc_dir`, if it has any; `image_px` is
+    the side at which a model sees those drawn from FITS. `options` are those of `report.compose`.
     """
     log = transcript or Transcript()
     languages = tuple(options.get("languages", "zh,en").split(","))
@@ -116,7 +117,7 @@ def make_report(
         written = _narrate(log, facts, narrator_base_url, narrator_model, languages)
     log.skip("narrate", "no narrator_model: the sentences are templates")
     if model and facts["images"]:
-        said = _look(log, facts, sources, model, adapter_dir, languages)
+        said = _look(log, facts, sources, model, adapter_dir, languages, image_px)
     log.skip("look", "no model" if facts["images"] else "no images of the day", n_images=len(facts["images"]))
     with log.step("compose", n_written=len(written), n_said=len(said)) as step:
         names = " + ".join(filter(None, (narrator_model if written else "", model if said else "", adapter_dir)))
@@ -197,13 +198,15 @@ def _narrate(log: Transcript, facts: dict, base_url: str, model: str, languages:
         return {}
 
 
-def _look(log: Transcript, facts: dict, sources: list, model: str, adapter_dir: str, languages: tuple) -> list:
+def _look(
+    log: Transcript, facts: dict, sources: list, model: str, adapter_dir: str, languages: tuple, image_px: int
+) -> list:
     from jwvl_lib import report_model  # here: it loads torch
 
     names = [i["name"] for i in facts["images"]]
     try:
         with log.step("look", images=names, model=model, adapter=adapter_dir, prompts=report_model.PROMPT_IDS) as step:
-            answer = report_model.look(facts, sources, model, adapter_dir, languages)
+            answer = report_model.look(facts, sources, model, adapter_dir, languages, image_px)
             step.outputs = {"answers": answer.answers}
             step.tokens_in, step.tokens_out = answer.tokens_in, answer.tokens_out
         return answer.sentences

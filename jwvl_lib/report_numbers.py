@@ -9,9 +9,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
+
+from jwvl_lib import report_boxes
 
 # a place, a flare class, or a plain number
 NUMBER = re.compile(
@@ -19,7 +22,8 @@ NUMBER = re.compile(
 )
 VOID = {"meta", "link", "br", "img", "input", "hr", "col", "path", "circle", "polyline"}
 SILENT = {"style", "script", "title", "summary"}  # <title> of page and SVG marks repeats what stands beside it
-HOW = ("quoted", "difference", "count", "probability", "date", "line number", "wording")
+HOW = ("quoted", "difference", "count", "probability", "date", "line number", "projected", "wording")
+DAYS_BEFORE = 9  # how far back a date of a report may lie
 # Values that a shipped table or model gives for the lines cited: `report.check` works them out again.
 MODELLED = re.compile(r"\.(p_[cmx]|mcintosh_chances|climatology|disk)\b")
 # Words of the templates that hold digits: names of scales, units and rules, none of them about the day.
@@ -76,10 +80,9 @@ class _Known:
 
     def __init__(self, report: dict, lines: dict[tuple[str, int], str]):
         self.report, self.lines = report, lines
-        dates = [report[k] for k in ("report_date", "issued_utc", "valid_utc", "flares_date")]
-        dates += [h["issued"] for r in report["regions"] for h in r["history"]]
-        dates += re.findall(r"\d{4}-\d\d-\d\d", " ".join(report["warnings"]))
-        self.dates = {int(n) for d in dates for n in re.findall(r"\d+", d)} | {60, 3}
+        day = date.fromisoformat(report["report_date"])
+        self.days = {f"{day + timedelta(days=back)}" for back in range(-DAYS_BEFORE, 2)}
+        self.dates = {int(n) for d in self.days for n in d.split("-")} | {60, 3}
         self.times = {report[k][11:16] for k in ("issued_utc", "valid_utc")}
         self.chances = _chances(report)
         names = [s["path"] for s in report["sources"]] + [s["sha256"] for s in report["sources"]]
@@ -105,6 +108,16 @@ class _Known:
         if value in {line for _, line in cited}:
             return "line number"
         return "wording" if text in self.names else ""
+
+    def how_time(self, text: str, cited: Iterable[tuple[str, int]]) -> str:
+        """How an ISO date or time follows: the day is near the report's, the clock time is printed in a cited line."""
+        texts = [self.lines[c] for c in cited if c in self.lines]
+        if text[:10] not in self.days and not any(text[:10] in line for line in texts):
+            return ""
+        clock = text[11:16]
+        if clock in ("", "00:00") or clock in self.times:
+            return "date"
+        return "quoted" if any(_quotes(clock, None, line) for line in texts) else ""
 
 
 def _chances(report: dict) -> set[str]:
@@ -173,8 +186,29 @@ def _of_json(report: dict, known: _Known) -> Iterator[tuple[str, str, str]]:
     """(where, number, how) of every number under a fact of `report.json`, judged by the evidence nearest to it."""
     skipped = {"sources", "products", "warnings", "warnings_zh", "profile", "model", "languages", "narrative"}
     for key, value in report.items():
-        if key not in skipped:
+        if key == "images":
+            yield from _of_images(value, known)
+        elif key not in skipped:
             yield from _walk(value, key, [], known)
+
+
+def _of_images(figures: list[dict], known: _Known) -> Iterator[tuple[str, str, str]]:
+    """Numbers of the images: what their headers say, and the boxes, held against the place the cited line prints."""
+    for i, figure in enumerate(figures):
+        where = f"images[{i}]"
+        placed = {k: figure.get(k) for k in ("width", "height", "disk", "regions")}
+        yield from _walk({k: v for k, v in figure.items() if k not in placed}, where, [], known)
+        if placed["disk"]:
+            sound = "projected" if report_boxes.disk_is_sound(figure) else ""
+            numbers = {**placed["disk"], "width": placed["width"], "height": placed["height"]}
+            yield from ((f"{where}.{k}", f"{v:g}", sound) for k, v in numbers.items())
+        for j, region in enumerate(placed["regions"] or []):
+            first = region["evidence"][0]
+            line = known.lines.get((first["source"], first["line"]), "")
+            holds = report_boxes.box_holds(figure, region, line, known.report["valid_utc"])
+            yield from ((f"{where}.regions[{j}].box", f"{v:g}", "projected" if holds else "") for v in region["box"])
+            number = str(region["noaa_ar"])
+            yield f"{where}.regions[{j}].noaa_ar", number, known.how(number, [(first["source"], first["line"])])
 
 
 def _walk(value: object, where: str, cited: list, known: _Known) -> Iterator[tuple[str, str, str]]:
@@ -197,7 +231,9 @@ def _walk(value: object, where: str, cited: list, known: _Known) -> Iterator[tup
         yield where, f"{value:g}", "probability" if cited else ""
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield where, f"{abs(value):g}", known.how(f"{abs(value):g}", cited, " d") or _exact(value, cited, known)
-    elif isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d(T[\d:]+)?", value):
+    elif isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d(T[\d:]+)?", value):
+        yield where, value, known.how_time(value, cited)
+    elif isinstance(value, str):
         for text in NUMBER.findall(WORDING.sub(" ", value)):
             yield where, text, known.how(text, cited, value)
 

@@ -71,6 +71,17 @@ def read(sources: Iterable[Source], day: date) -> Products:
     return found
 
 
+def newest_summary(sources: Iterable[Source]) -> Source | None:
+    """The newest Solar Region Summary among the sources that can be read, None where there is none."""
+    for source in sorted((s for s in sources if kind_of(s.id) == "srs"), key=lambda s: s.id, reverse=True):
+        try:
+            swpc.parse_srs(source.raw, source.name)
+        except SwpcFormatError:
+            continue
+        return source
+    return None
+
+
 def kind_of(source_id: str) -> str | None:
     """The product of a source id, None for the table of flare rates and for images."""
     return next((kind for kind in PRODUCTS if source_id.startswith(f"{kind}_")), None)
