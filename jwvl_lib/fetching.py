@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -100,12 +100,14 @@ def fetch_file(
     return found
 
 
-def fetch_bytes(url: str, hosts: Collection[str], max_bytes: int = MAX_BYTES, attempts: int = ATTEMPTS) -> bytes:
-    """The bytes of a small answer (a page, a text, a catalogue). Raises FetchError."""
+def fetch_bytes(
+    url: str, hosts: Collection[str], max_bytes: int = MAX_BYTES, attempts: int = ATTEMPTS
+) -> tuple[bytes, Mapping[str, str]]:
+    """The bytes of a small answer (a page, a text, a catalogue) and its headers. Raises FetchError."""
 
-    def once() -> bytes:
+    def once() -> tuple[bytes, Mapping[str, str]]:
         with _answer(url, hosts) as answer:
-            return b"".join(_body(answer, url, max_bytes))
+            return b"".join(_body(answer, url, max_bytes)), answer.headers
 
     return _attempts(once, attempts)
 
