@@ -37,15 +37,15 @@ _BETWEEN = (
 
 PLACES: list[Pattern] = [
     pattern("",
-            rf"(?:(?<![A-Za-z])(?P<ns>[NS])[\s]*{_LAT}{_DEG}[,，/]?\s*(?P<ew>[EW])\s*{_LON})(?!\d){_DEG}", _location),
+            rf"(?:(?<![A-Za-z])(?P<ns>[NS])[\s]*{_LAT}{_DEG}(?:[,，/、]|and|by)?\s*(?:longitude\s*|经度\s*)?(?P<ew>[EW])\s*{_LON})(?!\d){_DEG}", _location),
     pattern("",
-            rf"(?<![\d.]){_LAT}{_DEG}(?-i:(?P<ns>[NS]))\s*[,，/]?\s*{_LON}{_DEG}(?-i:(?P<ew>[EW]))(?![A-Za-z])",
+            rf"(?<![\d.]){_LAT}{_DEG}(?-i:(?P<ns>[NS]))\s*(?:[,，/]|and|by)?\s*(?:longitude\s*)?{_LON}{_DEG}(?-i:(?P<ew>[EW]))(?![A-Za-z])",
             _location),
     pattern("en",
             rf"{_EN_LAT}{_DEG}(?P<ns>north|south)(?:ern)?(?:\s+latitude)?{_BETWEEN}{_EN_LON}{_DEG}(?P<ew>east"
             rf"|west)\b", _location),
     pattern("en",
-            rf"latitude\s+(?:of\s+|is\s+)?{_EN_LAT}{_DEG}(?P<ns>N|S|north|south)\b{_BETWEEN}{_EN_LON}{_DEG}"
+            rf"latitudes?\s+(?:of\s+|is\s+)?{_EN_LAT}{_DEG}(?P<ns>N|S|north|south)\b{_BETWEEN}{_EN_LON}{_DEG}"
             rf"(?P<ew>E|W|east|west)\b",
             _location),
     pattern("en",
@@ -58,6 +58,10 @@ PLACES: list[Pattern] = [
     pattern("zh",
             rf"(?:以|偏)?(?P<ns>[南北])纬?\s*(?P<lat>{ZH_NUMBER}){_DEG}[,，、和/]?\s*(?:以|偏)?(?P<ew>[东西])经?"
             rf"\s*(?P<lon>{ZH_NUMBER}){_DEG}", _location),
+    pattern("en",
+            r"\b(north|south)ern\s+(?:hemisphere|half)(?:\s+of\s+the\s+(?:sun|disk|disc))?,?\s+(?:and\s+|just\s+|slightly\s+|to\s+"
+            r"|in\s+|on\s+|the\s+)*(east|west)(?:ern)?\b(?!\s+limb)", _quadrant),
+    pattern("zh", r"([南北])半球的?(?:略|稍)?(?:偏|靠)?的?([东西])(?!经)(?:侧|部|边|面|方)?", _quadrant),
     pattern("", r"(?-i:(?<![A-Za-z])([NS])([EW]))(?![A-Za-z\d])", _quadrant),
     pattern("en", r"(?<![A-Za-z])([NS])([EW])\s+(?:quadrant|quarter)", _quadrant),
     pattern("en",
@@ -88,7 +92,7 @@ def _polarity(match: re.Match) -> Found:
     return [("leading_polarity", value, (start, end) if denied else match.span())]
 
 
-_LEAD = r"(?:lead(?:ing|er)|preceding|westward|western)"
+_LEAD = r"(?:lead(?:ing|er)|preceding|westward|western(?:most)?)"
 _PART = (
     r"(?:polarit(?:y|ies)|part|portion|(?:sun)?spots?|flux|patch|field|side|half|umbrae?|feature|element"
     r"|component|group|one)"
@@ -125,11 +129,11 @@ POLARITY: list[Pattern] = [
     pattern("en", rf"\b(?:led|headed|preceded)\s+by\s+(?:a\s+|the\s+|its\s+)?(?:\w+\s+)?{_SIGN}\b", _polarity),
     pattern("en", rf"\b{_SIGN}\s+(?:polarity|flux|field)\s+(?:in\s+front|ahead|to\s+the\s+west)", _polarity),
     pattern("zh", rf"(?:后随|尾随|跟随){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?:极|磁)?", []),
-    pattern("zh", rf"(?:前导|领头|先导){_ZH_SPOT}\s*(?:并?不是|并非|不为)([正负])极?性?[,，]?\s*而?(?:是|为)([正负])",
+    pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}\s*(?:并?不是|并非|不为)([正负])极?性?[,，]?\s*而?(?:是|为)([正负])",
             lambda m: [("leading_polarity", "positive" if m[g] == "正" else "negative", m.span(g)) for g in (1, 2)]),
-    pattern("zh", rf"(?:前导|领头|先导){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、)]|$)", _polarity),
+    pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、)]|$)", _polarity),
     pattern("zh",
-            rf"(?:前导|领头|先导){_ZH_SPOT}(?=[^。；]{{0,14}}?(?:是|为|呈)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]"
+            rf"(?:前导|领头|先导|领先){_ZH_SPOT}(?=[^。；]{{0,14}}?(?:是|为|呈)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]"
             rf"|$))", _polarity),
     pattern("zh",
             r"([正负])(?:磁)?极性?的?(?:磁场|黑子|磁通|部分)?(?:在前|前导|领先|居前|位于前|先导)|由([正负])"

@@ -36,7 +36,7 @@ def judge(claim: Claim, facts: Sequence[Fact]) -> tuple[str, Fact | None]:
     """Verdict on one claim, and the fact it rests on.
 
     A claim is contradicted where facts of its kind (about its region) exist and none agrees, and where it describes a
-    region although the facts say the disk has none. A negated claim swaps supported and contradicted.
+    region without naming it although the facts say the disk has none. A negated claim swaps supported and contradicted.
     """
     candidates = _candidates(claim, facts)
     agreeing = next((f for value, f in candidates if _agrees(claim, value, f)), None)
@@ -48,7 +48,7 @@ def judge(claim: Claim, facts: Sequence[Fact]) -> tuple[str, Fact | None]:
         verdict, fact = "contradicted", candidates[0][1]
     else:
         n_regions = find(facts, "n_regions")
-        of_a_region = claim.kind in REGION_KINDS and claim.kind != "flare"
+        of_a_region = claim.kind in REGION_KINDS and claim.kind != "flare" and (claim.noaa_ar is None or claim.kind == "noaa_ar")
         spotless = of_a_region and n_regions is not None and n_regions.value == 0
         return ("contradicted", n_regions) if spotless and not claim.negated else ("unsupported", None)
     if claim.negated:

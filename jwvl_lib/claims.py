@@ -7,10 +7,15 @@ pattern to the least, and lets `claim_scope` say whom a sentence speaks of, what
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jwvl_lib import claim_scope
+from jwvl_lib.claim_assertion import asserted
+from jwvl_lib.claim_denial import denied
+from jwvl_lib.claim_ellipsis import completed
 from jwvl_lib.claim_grammar import interval, plain
 from jwvl_lib.claim_patterns import BARE, GROUPS
+from jwvl_lib.claim_times import flare_times
 from jwvl_lib.claim_verdicts import VERDICTS, Claim, judge, largest_region, spots_visible
 from jwvl_lib.facts import Fact
 
@@ -82,14 +87,22 @@ def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Clai
     claims = []
     speaks_of = [(None, about_largest)]
     for start, end in claim_scope.sentences(text):
-        inside = [f for f in found if start <= f[0][0] < end]
-        inside = claim_scope.flare_times(text, claim_scope.asserted(text, inside, start, end), start, end)
+        inside = completed(text, found, start, end)
+        inside = flare_times(text, asserted(text, inside, start, end), start, end)
         opening = speaks_of if claims or about_largest else [(None, False)]
         who, speaks_of = claim_scope.subjects(text, inside, start, end, opening, about_largest)
-        denied = claim_scope.denied(text, inside, start, end)
-        for (span, kind, value), regions, negated in zip(inside, who, denied, strict=True):
-            claims += [Claim(kind, value, noaa_ar, span, negated, largest) for noaa_ar, largest in regions]
+        negated = denied(text, inside, start, end)
+        for (span, kind, value), regions, no in zip(inside, who, negated, strict=True):
+            claims += [Claim(kind, value, noaa_ar, span, no, largest) for noaa_ar, largest in regions]
+        claims += _ruled_out(text, inside, claims, start)
     return claims
+
+
+def _ruled_out(text: str, found: Sequence[tuple], claims: Sequence[Claim], start: int) -> list[Claim]:
+    """ "The C1.7 came from 11161, not from 11158" denies the flare of 11158."""
+    flares = [c for c in claims if c.kind == "flare" and c.span[0] >= start and not c.negated]
+    regions = claim_scope.ruled_out(text, found, start)
+    return [replace(c, noaa_ar=n, negated=True) for c in flares for n in regions if n != c.noaa_ar]
 
 
 def _bare_claim(text: str, kind: str, of_largest: bool) -> Claim | None:
