@@ -120,7 +120,9 @@ def make_report(
         said = _look(log, facts, sources, model, adapter_dir, languages, image_px)
     log.skip("look", "no model" if facts["images"] else "no images of the day", n_images=len(facts["images"]))
     with log.step("compose", n_written=len(written), n_said=len(said)) as step:
-        names = " + ".join(filter(None, (narrator_model if written else "", model if said else "", adapter_dir)))
+        names = " + ".join(
+            filter(None, (narrator_model if written else "", model if said else "", _short(adapter_dir)))
+        )
         more = {"model": names or None, "model_claims": said, "written": written, "troubles": log.troubles}
         made = report.compose(sources, report_date, **more, **options)
         verdicts = [c["verdict"] for c in made["claims"] if c.get("origin") == "model"]
@@ -170,6 +172,11 @@ def _images(log: Transcript, images: str | Path, origins: dict) -> list[report_s
         return []
 
 
+def _short(folder: str | Path) -> str:
+    """The end of a path, which says which run; the place on this machine is nobody's business."""
+    return "/".join(Path(folder).parts[-3:]) if folder else ""
+
+
 def _summed_up(facts: dict) -> dict:
     return {
         "level": facts["activity_level"]["value"],
@@ -205,7 +212,9 @@ def _look(
 
     names = [i["name"] for i in facts["images"]]
     try:
-        with log.step("look", images=names, model=model, adapter=adapter_dir, prompts=report_model.PROMPT_IDS) as step:
+        with log.step(
+            "look", images=names, model=model, adapter=_short(adapter_dir), prompts=report_model.PROMPT_IDS
+        ) as step:
             answer = report_model.look(facts, sources, model, adapter_dir, languages, image_px)
             step.outputs = {"answers": answer.answers}
             step.tokens_in, step.tokens_out = answer.tokens_in, answer.tokens_out

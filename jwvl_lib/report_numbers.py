@@ -30,6 +30,7 @@ MODELLED = re.compile(r"\.(p_[cmx]|mcintosh_chances|climatology|disk)\b")
 WORDING = re.compile(
     r"M5|\b1-8 Å|GOES 1-8|10分钟|10 minutes|24 h|24小时|90%|90 day|90天|171|131 Å|1600 Å|F10\.7"
     r"|60 McIntosh|60个McIntosh|30°|every 30|within 24|sha256|W/m²|B0 = -?\d+\.\d°|<\d|20 UT"
+    r"|f107_flux|(?:aia|hmi)_\w+\.jpg"
 )
 
 
@@ -55,9 +56,9 @@ def resolve(report_dir: str | Path) -> list[Number]:
     found = [Number("report.json", *row) for row in _of_json(report, known)]
     page = _Page((folder / "report.html").read_text(encoding="utf-8"))
     found += [
-        Number("report.html", where, text, known.how(text, cited, context))
+        Number("report.html", where, *row)
         for context, where, cited in page.texts
-        for text in NUMBER.findall(WORDING.sub(" ", context))
+        for row in known.of_text(context, cited)
     ]
     return found + list(_of_markdown((folder / "report.md").read_text(encoding="utf-8"), known))
 
@@ -85,8 +86,19 @@ class _Known:
         self.dates = {int(n) for d in self.days for n in d.split("-")} | {60, 3}
         self.times = {report[k][11:16] for k in ("issued_utc", "valid_utc")}
         self.chances = _chances(report)
-        names = [s["path"] for s in report["sources"]] + [s["sha256"] for s in report["sources"]]
-        self.names = " ".join([*names, str(report["model"]), str(report["profile"])])
+        names = {s[k] for s in report["sources"] for k in ("path", "id", "sha256", "url") if s.get(k)}
+        names |= {s["path"].removeprefix("sources/") for s in report["sources"]} | {
+            s["sha256"][:12] for s in report["sources"]
+        }
+        names |= {str(report["model"]), str(report["profile"])} - {"", "None"}
+        self.names = re.compile("|".join(re.escape(n) for n in sorted(names, key=len, reverse=True)))
+
+    def of_text(self, text: str, cited: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str]]:
+        """(number, how) of every number of a text; those inside a file name, a hash or the model's name are wording."""
+        cited = list(cited)
+        named = (n for name in self.names.findall(text) for n in NUMBER.findall(name))
+        yield from ((n, "wording") for n in named)
+        yield from ((n, self.how(n, cited, text)) for n in NUMBER.findall(WORDING.sub(" ", self.names.sub(" ", text))))
 
     def how(self, text: str, cited: Iterable[tuple[str, int]], context: str = "") -> str:
         """How a number follows from the lines cited beside it; empty where it does not."""
@@ -107,7 +119,7 @@ class _Known:
             return "difference"
         if value in {line for _, line in cited}:
             return "line number"
-        return "wording" if text in self.names else ""
+        return ""
 
     def how_time(self, text: str, cited: Iterable[tuple[str, int]]) -> str:
         """How an ISO date or time follows: the day is near the report's, the clock time is printed in a cited line."""
@@ -234,8 +246,7 @@ def _walk(value: object, where: str, cited: list, known: _Known) -> Iterator[tup
     elif isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d(T[\d:]+)?", value):
         yield where, value, known.how_time(value, cited)
     elif isinstance(value, str):
-        for text in NUMBER.findall(WORDING.sub(" ", value)):
-            yield where, text, known.how(text, cited, value)
+        yield from ((where, *row) for row in known.of_text(value, cited))
 
 
 def _exact(value: float, cited: list, known: _Known) -> str:
@@ -289,9 +300,9 @@ def _of_markdown(text: str, known: _Known) -> Iterator[Number]:
     everything = [key for key in _cited_anywhere(known.report)]
     for number, row in enumerate(text.split("\n"), start=1):
         named = [(s, int(n)) for s, n in re.findall(r"\b([a-z]\w*_\w+):(\d+)", row)]
-        plain = WORDING.sub(" ", re.sub(r"`[^`]*`|\]\([^)]*\)|\b[a-z]\w*_\w+:\d+", " ", row))
-        for found in NUMBER.findall(plain):
-            yield Number("report.md", f"line {number}", found, known.how(found, named or everything, row))
+        plain = re.sub(r"`[^`]*`|\]\([^)]*\)|\b[a-z]\w*_\w+:\d+", " ", row)
+        for found in known.of_text(plain, named or everything):
+            yield Number("report.md", f"line {number}", *found)
 
 
 def _cited_anywhere(value: object) -> Iterator[tuple[str, int]]:
