@@ -76,8 +76,7 @@ def figures(sources: Sequence[Source], rows: Iterable[dict], valid: datetime) ->
         if isinstance(found, Opened):
             made.append(_figure(image, found, rows, valid, sources))
         elif image_type(image.raw) in ("png", "jpeg", "gif"):
-            note = ("no observation time is known: regions are not marked", "观测时间未知，未标出活动区")
-            made.append({"source": image.id, "name": image.name, "regions": [], "disk": None, "note": note})
+            made.append(_unplaced(image, sources))
         else:
             warnings.append((f"image not shown: {found}", f"图像未采用：{found}"))
     return made, warnings
@@ -186,6 +185,25 @@ def _figure(image: Source, found: Opened, rows: list[dict], valid: datetime, sou
         "regions": [{**p, "evidence": [_row_line(by_number[p["noaa_ar"]]), *lines[:2]]} for p in placed],
         "note": note,
         "evidence": lines,
+    }
+
+
+def _unplaced(image: Source, sources: Sequence[Source]) -> dict:
+    """A published picture of which neither time nor instrument can be told."""
+    about = next((_object(s.raw) for s in sources if s.id == f"{image.id}_about"), {})
+    return {
+        "source": image.id,
+        "name": image.name,
+        "title": "",
+        "known": {},
+        "date_obs": None,
+        "simulated": bool(about.get("simulated")),
+        "width": None,
+        "height": None,
+        "disk": None,
+        "regions": [],
+        "note": ("no observation time is known: regions are not marked", "观测时间未知，未标出活动区"),
+        "evidence": [],
     }
 
 
