@@ -2,7 +2,8 @@
 
 Reads `report.json`, `report.html`, `report.md` and the raw bytes under `sources/`; writes nothing. `report.check` makes
 the report again from its sources; this module knows neither parsers nor templates: it takes each number a reader sees,
-looks up the raw lines cited beside it, and says how the number follows from them.
+looks up the raw lines cited beside it, and says how the number follows from them. A number of a definition must stand
+in the entry of the knowledge base that the page names beside it.
 """
 
 import json
@@ -14,7 +15,7 @@ from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
 
-from jwvl_lib import report_boxes
+from jwvl_lib import knowledge, report_boxes
 
 # a place, a flare class, or a plain number
 NUMBER = re.compile(
@@ -22,7 +23,7 @@ NUMBER = re.compile(
 )
 VOID = {"meta", "link", "br", "img", "input", "hr", "col", "path", "circle", "polyline"}
 SILENT = {"style", "script", "title", "summary"}  # <title> of page and SVG marks repeats what stands beside it
-HOW = ("quoted", "difference", "count", "probability", "date", "line number", "projected", "wording")
+HOW = ("quoted", "difference", "count", "probability", "date", "line number", "projected", "wording", "definition")
 DAYS_BEFORE = 9  # how far back a date of a report may lie
 # Values that a shipped table or model gives for the lines cited: `report.check` works them out again.
 MODELLED = re.compile(r"\.(p_[cmx]|mcintosh_chances|climatology|disk)\b")
@@ -60,7 +61,23 @@ def resolve(report_dir: str | Path) -> list[Number]:
         for context, where, cited in page.texts
         for row in known.of_text(context, cited)
     ]
+    found += [
+        Number("report.html", key, text, "definition" if _defined(text, key) else "")
+        for context, key in page.definitions
+        for text in NUMBER.findall(context)
+    ]
     return found + list(_of_markdown((folder / "report.md").read_text(encoding="utf-8"), known))
+
+
+def _defined(text: str, key: str) -> bool:
+    """Whether a number stands in an entry of the knowledge base, or in the reference `source.<id>`."""
+    section, _, name = key.partition(".")
+    if section == "source":
+        said = " ".join(knowledge.load().sources.get(name, {}).values())
+    else:
+        e = knowledge.entry(key)
+        said = " ".join([e.value, *e.names.values(), *e.says.values()])
+    return text in NUMBER.findall(said)
 
 
 def _raw_lines(folder: Path, report: dict) -> dict[tuple[str, int], str]:
@@ -255,12 +272,16 @@ def _exact(value: float, cited: list, known: _Known) -> str:
 
 
 class _Page(HTMLParser):
-    """Text nodes of a page with the lines cited by the nearest element around them (`href="#id-line"`, `data-e`)."""
+    """Text nodes of a page with the lines cited by the nearest element around them (`href="#id-line"`, `data-e`).
+
+    Those under `data-k`, the key of an entry of the knowledge base, are `definitions`.
+    """
 
     def __init__(self, text: str):
         super().__init__()
-        self.stack: list[tuple[str, list | None]] = []
+        self.stack: list[tuple[str, list | str | None]] = []
         self.texts: list[tuple[str, str, list]] = []
+        self.definitions: list[tuple[str, str]] = []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -278,7 +299,7 @@ class _Page(HTMLParser):
             or "lang" in given.get("class", "")
         )
         if tag not in VOID:
-            self.stack.append((tag, "silent" if quiet or tag in SILENT else lines or None))
+            self.stack.append((tag, "silent" if quiet or tag in SILENT else given.get("data-k") or lines or None))
 
     def handle_startendtag(self, tag, attrs):
         pass  # closes itself, holds no text
@@ -292,6 +313,9 @@ class _Page(HTMLParser):
         inside = {tag for tag, _ in self.stack}
         if "silent" in marks or not NUMBER.search(data) or "pre" in inside or "code" in inside:
             return  # quoted lines themselves are compared by report.check
+        if marks and isinstance(marks[-1], str):
+            self.definitions.append((data, marks[-1]))
+            return
         self.texts.append((data, ">".join(tag for tag, _ in self.stack[-3:]), marks[-1] if marks else []))
 
 
