@@ -1,7 +1,8 @@
 """The pages of a daily report: one self-contained HTML file, Markdown, and the disk map and flare strip as SVG.
 
-Reads the dict of `report.json` and the templates `report.html.j2`, `report.md.j2`, `report.css`. Every text from a file
-is escaped, the page runs no script and loads nothing; its one style sheet is named by hash in the page's own policy.
+Reads the dict of `report.json` and the templates `report.html.j2` (with `disk.svg.j2` and `report_glossary.html.j2`),
+`report.md.j2`, `report.css`. Every text from a file is escaped, the page runs no script and loads nothing; its one
+style sheet is named by hash in the page's own policy.
 """
 
 import base64
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from jwvl_lib import knowledge, narrative, report_images
+from jwvl_lib import knowledge, narrative, report_glossary, report_images
 from jwvl_lib.report_flares import goes_flux
 from jwvl_lib.report_watch import percent
 
@@ -34,6 +35,7 @@ def html(report: dict, pictures: Mapping[str, dict] | None = None) -> str:
     main = report_images.main_figure([f for f in report["images"] if f["source"] in pictures])
     css = (DATA / "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    glossary, glossary_sources = report_glossary.groups(report)
     return (
         _environment(autoescape=True)
         .get_template("report.html.j2")
@@ -47,6 +49,12 @@ def html(report: dict, pictures: Mapping[str, dict] | None = None) -> str:
             anchor=_anchor,
             percent=percent,
             term=knowledge.term,
+            entry=knowledge.entry,
+            glossary=glossary,
+            glossary_sources=glossary_sources,
+            gloss_id=report_glossary.anchor,
+            reading=report_glossary.reading,
+            reading_text=report_glossary.reading_text,
             date_en=narrative.date_en,
             date_zh=narrative.date_zh,
             sparkline=_sparkline,
