@@ -84,7 +84,7 @@ def _worded(kind: str, language: str) -> Pattern:
         named = next((v for r, v in built.items() if r.fullmatch(match.group())), None)
         return [(kind, named or words[re.sub(r"[\s-]+", " ", match.group().casefold())])]
 
-    return pattern("", rf"(?<![A-Za-z])(?:{regex})(?![A-Za-z])", value)
+    return pattern("", regex if language == "zh" else rf"(?<![A-Za-z])(?:{regex})(?![A-Za-z])", value)
 
 
 def _longest(words: Iterable[str]) -> list[str]:
@@ -107,6 +107,7 @@ _COUNTED = (
     r"(?:spots?|sunspots?|(?:\w+\s+)?regions?|groups?|pixels|of\s+the|MSH|millionths|degrees|°|个|号|颗|区|群|张|幅|天|倍|度|年|月)"
 )
 _SAID_WAVELENGTH = re.compile(r"\bwavelengths?\b|\bangstroms?\b|波长|通道|\bchannels?\b", re.I)
+_QUANTITY = re.compile(r"面积|黑子|\bareas?\b|\bspots?\b|MSH", re.I)
 _WITH_UNIT = re.compile(rf"\d[\s-]*{_UNIT}", re.I)
 _CORRECTED = re.compile(r"(?:\b(?:not|nor|neither|or|rather\s+than)\s+(?:the\s+)?|不是|并非|而非|[、或和与]\s*)$", re.I)
 
@@ -115,6 +116,8 @@ def _as_said(match: re.Match) -> Found | None:
     """A channel's bare digits where the sentence says that they are a wavelength, or corrects them by one."""
     text, at = match.string, match.start()
     near = text[max(0, at - 40) : at + 60]
+    if _QUANTITY.search(text[max(0, at - 16) : at]):
+        return None
     said = _SAID_WAVELENGTH.search(near) or (_CORRECTED.search(text[:at]) and _WITH_UNIT.search(text))
     return _angstrom(match[1]) if said else None
 
@@ -122,7 +125,7 @@ def _as_said(match: re.Match) -> Found | None:
 CHANNELS: list[Pattern] = [
     pattern("", rf"(?-i:(?<![A-Za-z])({_one_of(set(_CHANNELS))}))(?![\w.])", lambda m: _CHANNELS[m[1]]),
     pattern("",
-            rf"(?-i:\b({_one_of(_INSTRUMENTS)}))(?:'s)?[\s/-]*(\d{{2,5}})(?!\d|[.:-]\d|\s*(?:nm|纳米))"
+            rf"(?-i:\b({_one_of(_INSTRUMENTS)}))(?:'s)?[\s/-]*(\d{{2,5}})(?!\d|[.-]\d|:\d\d(?!\d)|\s*(?:nm|纳米))"
             rf"[\s-]*{_UNIT}?",
             lambda m: [("instrument", m[1]), _measured(m[1], m[2])]),
     pattern("", rf"{_WAVE}[\s-]*{_UNIT}", lambda m: _angstrom(m[1])),

@@ -28,6 +28,15 @@ def _if_spots(match: re.Match) -> Found | None:
     return _counted("n_spots", match) if re.search(r"\bspots?\b|黑子", match.string[: match.start()], re.I) else None
 
 
+_NOUNS = {"冕洞": "n_coronal_holes", "暗条": "n_filaments", "活动区": "n_regions", "黑子群": "n_regions", "黑子": "n_spots"}
+
+
+def _noun_before(match: re.Match) -> Found | None:
+    """ "冕洞总面积约84000 MSH，共三个": a count of what was named last."""
+    nouns = re.findall("|".join(_NOUNS), match.string[: match.start()])
+    return _counted(_NOUNS[nouns[-1]], match) if nouns else None
+
+
 def _the_rest(match: re.Match) -> Found:
     """ "No other region": as many as are named as exceptions before, else nothing is counted."""
     named = re.search(r"(?:\b(?:apart|aside)\s+from|\bother\s+than|\bbesides|\bexcept(?:\s+for)?|除了?)([^.。;；]*)$",
@@ -92,17 +101,18 @@ _RANGE = (
 )
 _NONE = (
     r"(?:\b(?:no|zero|without(?:\s+(?:any|a(?:\s+single)?))?|(?:free|devoid|empty|clear|bare)\s+(?:of|from)(?:\s+(?:any|all))?"
-    r"|lack(?:s|ing)?(?:\s+any)?|not\s+(?:a|one)(?:\s+single)?|no\s+(?:sign|trace|hint)s?\s+of(?:\s+(?:any|an?))?|none\s+of\s+the"
+    r"|lack(?:s|ing)?(?:\s+any)?|not\s+(?:a|one)(?:\s+single)?|no\s+(?:sign|trace|hint)s?\s+of(?:\s+(?:any|an?))?"
     r"|(?:can(?:not|'t)|could\s*n[o']t|(?:is|are|was|were|do|does|did)(?:\s+not|n't))(?:\s+\w+){0,2}?\s+(?:any|a\s+single))"
 )
 _NONE += r")"
 _SEEN = r"(?:visible|seen|present|discernible|apparent|evident|observed|made\s+out|detected|found|recognisable|recognizable|noticeable|distinguishable|identifiable)"
 _TALLY = r"(?:count|number|total|tally)"
-_IS = r"\s*(?:\bis|\bwas|\bare|\bof|:|=|\bstands?\s+at|\breaches|\bequals|\bcomes\s+to|\bamounts\s+to|\bgiven\s+as|\bput\s+at|,)\s*"
+_IS = r"\s*(?:\bis|\bwas|\bare|\bof|:|=|\bstands?\s+at|\breaches|\bequals|\bcomes\s+to|\bamounts\s+to|\bgiven\s+as|\bput\s+at|,|\()\s*"
 _IS += r"(?:(?:an?|only|just|modest|mere|impressive|exactly|about|roughly|around|given|as|at|about|some)\s+)*"
 
 EN_COUNTS: list[Pattern] = [
     # stretches and days without spots are not this disk
+    pattern("en", rf"\b(?:sunspot|wolf|relative)\s+(?:sunspot\s+)?number\b(?:{_IS})?\s*(?:{EN_NUMBER})?", []),
     pattern("en", r"\bspot(?:less|-free)\s+(?:days?|stretch\w*|runs?|periods?|spells?|weeks?|months?|streaks?)", []),
     pattern("en", rf"{_NONE}{_ADJECTIVES}\s+(?:new|other|further|additional){_REGIONS}", _the_rest),
     pattern("en", rf"{_NONE}{_REGIONS}(?:\s+numbers?)?(?!\s+(?:numbered\s+|AR\s*)?\d){_IN_PART}{_DOES}(?:\s+with\s+(?:sun)?spots)?",
@@ -117,6 +127,7 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"\b(?:active\s+)?regions\s+(?:is|are|were|was)\s+(?:entirely\s+|completely\s+)?(?:absent|missing"
             r"|lacking|nowhere)", [("n_regions", 0)]),
     pattern("en", rf"(?<!between\s){EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+(?:and|vs\.?|versus)\s+{EN_NUMBER}{_SPOTS}", _listed("n_spots")),
+    pattern("en", rf"\b(?:of|all|our|these|those)\s+(?:the\s+|our\s+)?(?P<n>{EN_NUMBER}){_REGIONS}", _count("n_regions"), over=True),
     pattern("en", rf"{_RANGE}{_REGIONS}{_IN_PART}", _count("n_regions"), over=True),
     pattern("en", rf"\b(?P<n>{EN_NUMBER})\s+(?:of\s+(?:them|which|these|those)\s+)?(?:are\s+|is\s+|were\s+|being\s+)?"
             r"numbered\b(?!\s+\w+)", _count("n_regions")),
@@ -130,14 +141,16 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"\b(?:regions|groups|ARs)(?:\s+(?:on|in)\s+\w+(?:\s+dis[ck])?|\s+(?:numbered|visible|present|today))*\s*[:=]"
             rf"\s*{_RANGE}(?![\w/:])", _count("n_regions")),
     pattern("en", rf"\b(?:regions|groups|ARs)\s+(?:number|total)\s+{_RANGE}(?!\d)", _count("n_regions")),
-    pattern("en", rf"\b(?:sun)?spots\s*[:=]\s*{_RANGE}(?![\w.])", _count("n_spots")),
-    pattern("en", rf"\b(?:sun)?spots\s+(?:number|total|numbered)\s+{_RANGE}(?![\w.])", _count("n_spots")),
+    pattern("en", rf"\b(?:sun)?spots\s*[:=]\s*{_RANGE}(?!\w|\.\d)", _count("n_spots")),
+    pattern("en", rf"\b(?:sun)?spots\s+(?:number|total|numbered)\s+{_RANGE}(?!\w|\.\d)", _count("n_spots")),
     pattern("en", rf"{_RANGE}{_ADJECTIVES}\s+{_SPOT}", _count("n_spots"), over=True),
     pattern("en", rf"\b(?:an?|its|the)\s+(?:only|lone|solitary|single|isolated){_ADJECTIVES}\s+{_SPOT}",
             [("n_spots", 1)], over=True),
-    pattern("en", rf"(?P<n>{EN_NUMBER})\s+of\s+(?:them|these|those)\b", _if_spots),
+    pattern("en", rf"(?P<n>{EN_NUMBER})\s+of\s+(?:them|these|those)\b(?!\s+(?:is|are|was|were|lies?|has|have|trans|nearly|large))", _if_spots),
+    pattern("en", rf"(?P<n>{EN_NUMBER})\s+(?:were|was|are)\s+(?:reported|counted|recorded|noted|listed|drawn|seen)\b", _if_spots),
+    pattern("en", rf"(?P<n>{EN_NUMBER})-spot(?:ted)?\b", _count("n_spots")),
     pattern("en", rf"\b(?:count|tally)(?=(?:\s+(?:for|in|of)\s+[^,.;:]{{1,20}}?)?{_IS}(?P<n>{EN_NUMBER})(?!\d))", _if_spots),
-    pattern("en", rf"\b(?:(?:sun)?spot[-\s]+{_TALLY}|{_TALLY}\s+of{_ADJECTIVES}\s+(?:sun)?spots)(?="
+    pattern("en", rf"\b(?:(?:sun)?spot[-\s]+(?:counts?|total|tally)|{_TALLY}\s+of{_ADJECTIVES}\s+(?:sun)?spots)(?="
             rf"(?:\s+(?:of|in|for|at|there|here|within)\b[^,.;:=]{{0,30}}?|\s*)?{_IS}(?P<n>{EN_NUMBER})(?!\d))", _count("n_spots")),
     pattern("en", rf"\b(?:sun)?spots?\s+(?:is|are|was|were|can|could|cannot|can't)(?:\s+(?:be|not|clearly|easily|readily"
             rf"|plainly|hardly))*\s+{_SEEN}\b", _visible),
@@ -153,16 +166,17 @@ EN_COUNTS: list[Pattern] = [
 _ANY = r"[^，。；：、,;:()（）\d之一二两三四五六七八九十在有为是和与无没未]"  # a word that neither counts nor ends a phrase
 _KIND = r"(?:活动区|黑子群|黑子区|太阳黑子群|编号的?区|(?<=个)区(?![域间])|编号黑子(?!数))"
 _MEASURE = r"(?:个|处|块|片|组|群|颗|粒|枚|座)"
-_N = rf"(?P<n>{ZH_NUMBER}|[俩仨])(?:\s*(?:-|到|至|或)\s*(?P<m>{UPPER}))?\s*(?P<over>[多余来])?"
+_N = rf"(?P<n>{ZH_NUMBER}|[俩仨])(?:\s*(?:[-~]|到|至|或)\s*(?P<m>{UPPER}))?\s*(?P<over>[多余来])?"
 _MORE = r"(?:(?P<more>或更多|及以上|以上|或以上)的?)?"
 _NO = (
     r"(?:没有|不存在|未见|未出现|看不到|看不见|看不出|无法看到|无法看出|无法辨认|找不到|未能看到|未能见到"
-    r"|不见|未发现|未观测到|未检测到|缺乏|没|无)(?:任何|一个|一颗|一群|一处|到|有|出)*"
+    r"|不见|未发现|未观测到|未检测到|缺乏|没|无)(?:任何|一个|一颗|一群|一处|到|有|出|看到|看见|见到|观测到|发现|检测到)*"
 )
 _END = r"(?=\s*(?:[，。,;；、)）!！]|\.(?!\d)|$|左右|上下|以上|之多))"
-_COUNTED = r"(?:共|总共|一共|总计|共计|合计|有|为|是|达|到|仅|只|:|约|大约|计|多达|高达|达到|等于|包含|包括|的|不足|不到|不少于|至少|至多|最多|超过|恰|恰好|恰为|分为|起来)"
+_COUNTED = r"(?:在|介于|共|总共|一共|总计|共计|合计|有|为|是|达|到|仅|只|:|约|大约|计|多达|高达|达到|等于|包含|包括|的|不足|不到|不少于|至少|至多|最多|超过|恰|恰好|恰为|分为|起来)"
 
 ZH_COUNTS: list[Pattern] = [
+    pattern("zh", r"无黑子(?:的)?(?:天数?|日数?|期)", []),
     pattern("zh", rf"第\s*{ZH_NUMBER}\s*{_MEASURE}|黑子相对数{_ANY}{{0,3}}?[为是]?\s*{ZH_NUMBER}", []),
     pattern("zh", rf"(?:另|同|某|每|这|那|是|为|作为|之)一{_MEASURE}{_ANY}{{0,8}}?(?:活动区|黑子群|区)", []),
     pattern("zh", r"(?<=\d{4})\s*(?:这|共|等)?(?P<n>[二两三四五六七八九十]|\d)[个群](?:活动区|编号)?(?=[，。,.;；]|$)", _count("n_regions")),
@@ -172,7 +186,7 @@ ZH_COUNTS: list[Pattern] = [
     pattern("zh", rf"(?:一{_MEASURE}|任何|连一{_MEASURE}){_ANY}{{0,4}}?{_KIND}(?:也|都|均)(?:没有?|未|看不到|不见|无|不存在)", [("n_regions", 0)]),
     pattern("zh", rf"{_KIND}(?:均|都)?(?:不存在|全无|一个也没有)", [("n_regions", 0)]),
     pattern("zh",
-            rf"{_NO}{_ANY}{{0,5}}?黑子(?!群|数|区)|黑子(?:均|都|也)?(?:不可见|看不见|看不到|全无|不存在|消失)|[无没]有?(?:黑子|斑点)|无斑",
+            rf"{_NO}{_ANY}{{0,5}}?黑子(?!群|数|区)|黑子(?:均|都|也)?(?:不可见|看不见|看不到|全无|不存在|消失)|[无没]有?(?:黑子|斑点)(?!天|日|期)|无斑",
             [("spots_visible", "no")]),
     pattern("zh",
             rf"(?:一{_MEASURE}|任何|连一{_MEASURE})?(?:可见的?)?(?:太阳)?黑子(?:也|都|均)(?:没有?|未|看不到|不见|看不见|无)",
@@ -182,6 +196,9 @@ ZH_COUNTS: list[Pattern] = [
             r"(?:有|明显|清晰|若干|一些|几|多|数|许多|不少|大|小|个|颗|的|深色|暗|可见)*(?:太阳)?黑子(?!群|区|数)"
             r"|有(?:明显|清晰|若干|一些|几|多|数|许多|不少|大|小|个|颗|的|可见)+(?:太阳)?黑子(?!群|区|数)"
             r"|(?<!无)黑子(?:清[晰楚]|明显|依稀|隐约|十分|非常)*可[见辨]", [("spots_visible", "yes")]),
+    pattern("zh", r"(?<![\d号第])(?P<n>[两三四五六])区(?![域间号])", _count("n_regions")),
+    pattern("zh", rf"(?<=[，,])(?:达到?|多达|高达|共有|约为?){_N}(?:个|颗){_END}", _noun_before),
+    pattern("zh", rf"(?<=[，,])(?:总|一)?共(?:有|计)?{_N}(?:个|条|处){_END}", _noun_before),
     pattern("zh", rf"{_N}(?:{_MEASURE}\s*{_MORE}(?:个)?\s*{_ANY}{{0,9}}?|(?:带黑子的?|编号|活动|太阳|主要|NOAA|大)*){_KIND}", _count("n_regions")),
     pattern("zh", rf"{_N}[群组]\s*{_MORE}{_ANY}{{0,6}}?黑子", _count("n_regions")),
     pattern("zh", rf"(?:唯一|仅有|只有)(?:的)?(?:一个)?{_KIND}", [("n_regions", 1)]),
@@ -204,13 +221,16 @@ def _features(kind: str, en: str, zh: str) -> list[Pattern]:
         pattern("en", rf"{_NONE}{_ADJECTIVES}\s+{en}\b{_IN_PART}{_DOES}", none),
         pattern("en", rf"{_RANGE}{_ADJECTIVES}\s+{en}\b(?!\s+(?:eruption|channel)){_IN_PART}", _count(kind)),
         pattern("zh", rf"{_NO}{_ANY}{{0,4}}?{zh}", none),
-        pattern("zh", rf"(?<!第){_N}(?:条|根|个|处|片){_ANY}{{0,5}}?{zh}", _count(kind)),
+        pattern("zh", rf"(?<![仅只共一有])(?:有|见)?一(?:条|个|片)(?:最?[长大小明显黑暗细的]*)?{zh}", []),
+        pattern("zh", rf"(?<!第){_N}(?:条|根|个|处|片|块){_ANY}{{0,5}}?{zh}", _count(kind)),
         pattern("zh", rf"{zh}(?:的)?(?:数目?量?|个数|总数)?{_COUNTED}*\s*{_N}(?:条|根|个|处|片){_END}", _count(kind)),
     ]
 
 
-FEATURES: list[Pattern] = _features("n_filaments", "filaments?", "(?:暗条|日面?纤维)") + _features(
-    "n_coronal_holes", r"coronal[-\s]+holes?", "冕洞"
-)
+FEATURES: list[Pattern] = [
+    *_features("n_filaments", "filaments?", "(?:暗条|日面?纤维)"),
+    *_features("n_coronal_holes", r"coronal[-\s]+holes?", "冕洞"),
+    *_features("n_plages", r"plages?(?:\s+(?:areas?|regions?))?", "谱斑(?:区)?"),
+]
 
 COUNTS: list[Pattern] = EN_COUNTS + ZH_COUNTS + FEATURES

@@ -39,7 +39,7 @@ _PART_OF_DAY = r"(?P<part>凌晨|清晨|早上|早晨|上午|中午|午后|下�
 _HALF = r"(?P<half>\s*\(?[ap]\.?m\b\.?\)?|\s+in\s+the\s+(?:morning|afternoon|evening)|\s+at\s+night)"
 _SECOND = r"(?:\s*[:ms分]\s*(?P<second>[0-5]\d)(?:\.\d+)?(?:秒|s(?![a-z]))?)?"
 _CLOCK = (
-    rf"{_PART_OF_DAY}(?P<hour>[01]?\d|2[0-4])(?:\s*[:h]\s*|\s*[时點点]\s*|\.(?=\d\d\s*(?:UT|Z\b))"
+    rf"{_PART_OF_DAY}(?P<hour>[01]?\d|2[0-4])(?:\s*[:h]\s*|\s*[时點点]\s*|\.(?=\d\d\s*(?:UT|Z\b|[ap]\.?m\b))"
     rf"|(?=\d\d\s*(?:UT|Z\b|GMT|hrs?\b|hours\b|世界时)))(?P<minute>[0-5]\d){_SECOND}(?:分|m(?![a-z]))?"
     rf"(?:\s*(?:hrs?|hours)\b)?{_HALF}?"
 )
@@ -73,6 +73,21 @@ def _value(match: re.Match) -> Found | None:
     clock = _clock(found)
     ahead = any(found.get(k) for k in ("ahead", "ahead0", "ahead1"))
     return None if clock is None else [("date_obs", _in_utc(date + clock, ahead))]
+
+
+_HOURS = "one two three four five six seven eight nine ten eleven twelve".split()
+_PAST_HOUR = (
+    rf"(?:a\s+)?(?P<quarter>half|quarter)\s+(?P<side>past|to)\s+(?P<word>{'|'.join(_HOURS)}){_HALF}?{_ZONE}?"
+)
+
+
+def _past_hour(match: re.Match) -> Found:
+    """ "a quarter past nine in the evening" is 21:15."""
+    minutes = 60 * (_HOURS.index(match["word"].lower()) + 1)
+    minutes += {"half": 30, "quarter": 15}[match["quarter"].lower()] * (1 if match["side"].lower() == "past" else -1)
+    half = (match["half"] or "").strip().lower()
+    minutes += 720 * (half[:1] == "p" or half.endswith(("afternoon", "evening", "night"))) * (minutes < 720)
+    return [("date_obs", f"T{minutes // 60:02d}:{minutes % 60:02d}")]
 
 
 def _exact(match: re.Match) -> Found | None:
@@ -127,6 +142,9 @@ _MADE = (
 )
 
 DATES: list[Pattern] = [
+    # a span of days is no time of this picture
+    pattern("en", rf"(?<!\d)\d{{1,2}}\s*(?:-|to|and|through|until)\s*\d{{1,2}}\s+{_MONTH}(?:\s+{_YEAR})?", []),
+    pattern("zh", r"(?:\d{4}年)?\d{1,2}月\d{1,2}[日号]?(?:-|至|到)(?:\d{1,2}月)?\d{1,2}[日号]", []),
     # the clock before the date: "at 21:40 UT on 24 October 2014"
     *(
         pattern("", rf"(?<![\d:]){clock}(?:{_ZONE}|{_AHEAD})?{_ON}{date}", _value)
@@ -150,7 +168,7 @@ DATES: list[Pattern] = [
     ),
     pattern("en", rf"(?<![\d:.]){_DAY}(?:\s+of)?\s+{_MONTH}(?:{_TIME})?", _value),
     pattern("en", rf"\b{_MONTH}\s+(?:the\s+)?{_DAY}(?!\w){_NOT_COUNTED}(?:{_TIME})?", _value),
-    pattern("en", rf"\b{_MADE}(?:\s+(?:from|in|of|is|to))?:?\s+{_YEAR}(?!\s*[-/]\s*\d)", _value),
+    pattern("en", rf"\b{_MADE}(?:\s+(?:from|in|of|is|to))?(?:\s+the\s+year)?:?\s+{_YEAR}(?!\s*[-/]\s*\d)", _value),
     pattern("zh", rf"{_AHEAD_FIRST}{_ZH_DATE}(?:{_TIME})", _value),
     pattern("zh", rf"{_AHEAD_FIRST}{_ZH_DATE}(?:{_ZH_TIME})?", _value),
     pattern("zh", rf"(?P<year>{_ZH_DIGIT}{{4}})\s*年\s*(?P<month>{_ZH_DIGIT}{{1,3}})\s*月(?:份)?", _value),
@@ -162,7 +180,9 @@ DATES: list[Pattern] = [
     pattern("", rf"{_UTC}(?:\s*时间)?\s*[:为]?\s*(?:\d{{1,2}}[日号]\s*)?{_CLOCK}(?![\d:])", _value),
     pattern("", rf"(?<![\d:]){_CLOCK}(?:{_ZONE}|{_AHEAD})", _value),
     pattern("", rf"(?<![\d:]){_CLOCK4}\s*(?:UTC?|Z|GMT)(?![A-Za-z])", _value),
-    pattern("en", rf"(?<![\d:]){_HOUR}", _value),
+    pattern("en", rf"(?<![\d:.]){_HOUR}", _value),
+    pattern("en", _PAST_HOUR, _past_hour),
+    pattern("", r"(?<![\d:.,+])(?P<hour>[01]?\d|2[0-3])\s*UTC?(?![A-Za-z]|\s*[+\d])", _value),
     pattern("en", rf"(?<![\d:])(?:at|around|about)\s+{_CLOCK}(?![\d:])", _value),
     pattern("en", rf"(?<![\d:])(?=\d\d:\d\d){_CLOCK}(?![\d:])", _value),
     pattern("zh", rf"(?<![\d:]){_CLOCK}(?![\d:])", _value),

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from jwvl_lib.claim_scope import REGION_KINDS
 
 _NEGATOR = (
-    r"\b(?:no|not|never|nor|neither|without|hardly|lacks?|lost)\b|\b(?:is|are|was|were|does|did|do|has|have|had|could|ca"
+    r"\bnor\s+(?:is|was|are|were|does|did|has)\s+\w+\b|\bnone\s+of\s+[^,;]{1,30}?\s(?:is|are|was|were|has|have)\b"
+    r"|\bno\s+evidence\s+(?:that|of|for)\b[^,;]{0,30}|没有证据(?:表明|显示)[^，。；]{0,12}|不认为[^，。；]{0,10}"
+    r"|\b(?:no|not|never|nor|neither|without|hardly|lacks?|lost)\b|\b(?:is|are|was|were|does|did|do|has|have|had|could|ca"
     r"|would|wo|need)n'?t\b|\bcannot\b|\brather\s+than\b|\b(?:instead|as\s+opposed)\s+(?:of|to)\b|\bno\s+longer\b"
     r"|\bfails?\s+to\b|\b(?:by\s+no\s+means|far\s+from|anything\s+but)\b"
     r"|而?并?不(?:再|可能|太可能|大可能|像|算)?(?:是|为|在|属于|属|位于|来自|显示|呈现?|具有|具备|对应|处于|含|由|应(?:是|为)?"
-    r"|能|会|可能|像|算|到|达)|并?非(?!常)|[并也]?(?:没有|没|未曾?|无(?!论|关))|绝非|而非|排除|与其说是?|毫不"
+    r"|能|会|可能|像|算)|并?非(?!常)|[并也]?(?:没有|没|未曾?|无(?!论|关))|绝非|而非|排除|与其说是?|毫不"
 )
 # words that may stand between a denial and the instrument, channel, layer or date it denies
 _BETWEEN = (
@@ -42,7 +44,8 @@ _CARRIES_ON = re.compile(
 )
 # said after what is denied: "X-class flares were not observed", "beta would be wrong"
 _DENIED_AFTER = re.compile(
-    r"(?:[-\s]*(?:class|solar|flares?|events?|flaring|or\s+(?:above|larger|higher)))*\s*(?:(?:is|are|was|were|has|have)\s*(?:not|n't)\b|(?:is"
+    r"(?:[-\s]*(?:class|solar|flares?|events?|flaring|or\s+(?:above|larger|higher)))*\s*(?:(?:is|are|was|were|has|have)\s*(?:not|n't)\s+(?:been\s+)?(?:seen"
+    r"|observed|recorded|detected|reported|present|found|there|produced|registered)|(?:did|do|does)\s*(?:not|n't)\s+(?:occur|happen|appear|take)|(?:is"
     r"|are|was|were)\s+(?:absent|missing|ruled\s+out)|:\s*(?:none|no|zero)\b)"
     r"|(?:[级以及的之上]|太阳|大|强|耀斑|爆发)*(?:并|也|均|都)?(?:未|没有)(?:能)?(?:发生|出现|观测到|记录到|被|爆发|见)"
     r"|(?:[级以及的之上]|太阳|大|强|耀斑|爆发)*(?:一次都?|一个都?)?(?:也)?(?:没有|没|未)(?=[，。；]|$)",
@@ -69,6 +72,10 @@ _NOT_THERE_AFTER = re.compile(
 )
 
 
+_DOES = re.compile(r"(?:号|区|活动区|的)*(?:有|存在|出现|具有|产生|爆发|发生|变|是|为)|'s?\s|\s+(?:shows?|has|had|produc|is|was)", re.I)
+_ASIDE = re.compile(r",\s*(?:as|like|contrary|however|of\s+course|at\s+least|I)\b[^,;]{0,60},")
+
+
 def denied(text: str, found: Sequence[tuple], start: int, end: int) -> list[bool]:
     """For each find of a sentence, in order, whether the sentence denies it.
 
@@ -77,9 +84,10 @@ def denied(text: str, found: Sequence[tuple], start: int, end: int) -> list[bool
     """
     marks, last = [], start
     for (low, high), kind, _ in found:
-        before = text[max(start, low - 60) : low]
+        before = _ASIDE.sub(" ", text[max(start, low - 110) : low])[-60:]
         if kind == "noaa_ar":
-            marks.append(bool(_NOT_THERE.search(before)) or _NOT_THERE_AFTER.match(text, high, end) is not None)
+            not_there = _NOT_THERE.search(before) and not _DOES.match(text, high, end)
+            marks.append(bool(not_there) or _NOT_THERE_AFTER.match(text, high, end) is not None)
             last = max(last, high)
             continue
         here = _denies(before, kind) or _WRONG_AFTER.match(text, high, end) is not None

@@ -23,10 +23,14 @@ def _flare(match: re.Match) -> Found:
 def _letter(match: re.Match) -> Found | None:
     """The letter of a flare whose class is not already told in full: "an X2.2, the first X-class event of the cycle"."""
     told = re.search(rf"(?-i:{match[1]})\d", match.string) and _SUMMED_UP.search(match.string[: match.start()])
-    return [] if told else _if_flares(match)
+    return [] if told else _flare(match)
 
 
-_SUMMED_UP = re.compile(r"(?:first|largest|strongest|首个|首次|首例|最强|最大|第[一二三\d]+[个次])[^，。]{0,6}$", re.I)
+def _letter_if_flares(match: re.Match) -> Found | None:
+    return _letter(match) if _ABOUT_FLARES.search(match.string) else None
+
+
+_SUMMED_UP = re.compile(r"(?:first|largest|strongest|首个|首次|首例|最强|最大|第[一二三\d]+[个次])[^，。]{0,6}$|\d[两三四五][次个]$", re.I)
 
 
 def _if_flares(match: re.Match) -> Found | None:
@@ -50,7 +54,7 @@ FLARES: list[Pattern] = [
     pattern("", rf"{_GOES}(\d{{1,2}})(?![\d.])(?={_CLASS}?(?:的|的太阳|[-\s]*){_EVENT}|级?的?{_ZH_EVENT}|级)", _flare),
     pattern("", r"(?<![A-Za-z\d])(?-i:([CMX]))(\d{1,2})(?![\d.A-Za-z]\w|\.\d|:)(?!\d)", _if_flares),
     pattern("", rf"{_GOES}{_CLASS}(?:及?以上|或更[强大高]|及?以下)?(?:的)?\s*(?:{_EVENT}|{_ZH_EVENT})", _letter),
-    pattern("", rf"{_GOES}{_CLASS}", _letter),
+    pattern("", rf"{_GOES}{_CLASS}", _letter_if_flares),
     pattern("", rf"{_GOES}{_SHARED}(?:{_CLASS}|\s+flares?\b))", _if_flares),
     pattern("en", rf"\b(?:class|level)\s+{_GOES}(?![\w.])", _if_flares),
     pattern("en", rf"{_GOES}[-\s]flares?\b", _flare),

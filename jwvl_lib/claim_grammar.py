@@ -95,6 +95,8 @@ def _en_number(text: str) -> int:
             current = 6 if "half" in text.lower() else 12
         elif word == "thousand":
             total, current = 1000 * current, 0
+        elif word in ("couple", "pair", "trio", "quartet", "quintet"):
+            current = _EN_VALUE[word]
         else:
             current += _EN_VALUE.get(word, 0)
     return total + current
@@ -112,7 +114,7 @@ def _zh_number(text: str) -> int:
     return total + digit
 
 
-# comparisons: which end of the claimed interval a number is
+# comparisons: which end of the claimed interval a number is; nobody quarrels about the sixtieth of "more than 60"
 _AT_LEAST = r"at\s+least|no(?:t)?\s+(?:fewer|less)\s+than|a\s+minimum\s+of|>=|≥|至少有?|不少于|不低于|不下"
 # "loops over 3 regions" is a place, "with over 3 regions" a count
 _AFTER = (
@@ -131,8 +133,6 @@ _AT_MOST = r"at\s+most|(?:no|not)\s+more\s+than|up\s+to|a\s+maximum\s+of|<=|≤|
 _LESS_THAN = rf"(?<!no\s)(?<!not\s)(?:fewer|less|smaller)\s+than|{_AFTER}(?:under|below)|<|少于|不足|不到|小于|低于"
 COMPARISON = rf"(?:(?P<least>{_AT_LEAST})|(?P<most>{_AT_MOST})|(?P<over>{_MORE_THAN})|(?P<under>{_LESS_THAN}))"
 
-_ODD = tuple("多余来几")  # "二十多个" is twenty and some
-
 _COMPARED = re.compile(
     rf"{COMPARISON}\s*(?:between\s+|(?:可以?|能|够)*(?:看到|看出|数出|见到|分?辨认?出|拥有|包含|包括|含有?|具有|存在|有|达|为|了)*\s*)?$", re.I | re.A
 )
@@ -149,7 +149,7 @@ def counted(match: re.Match) -> int | str:
     if found.get("least") or found.get("more"):
         return interval(low, None)
     if found.get("over"):
-        return interval(low + (found["over"] not in _ODD), None)
+        return interval(low, None)
     if found.get("most") or found.get("fewer"):
         return interval(0, high)
     return interval(0, low - 1) if found.get("under") and low else interval(low, high)

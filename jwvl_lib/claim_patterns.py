@@ -27,7 +27,7 @@ GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
     (
         re.compile(
             r"millionth|MSH|hem|ppm|area|size|面积|大小|半球|百万|alpha|beta|gamma|[αβγ]|阿尔法|贝|伽|unipolar|单极"
-            r"|10\^|10⁻|面积|[A-H][XRSAHK][XOIC]",
+            r"|10\^|10⁻|面积|[A-H]-?[XRSAHK]-?[XOIC]|[NS]\d\d[EW]|δ|delta|万分|单位|\d{4}\s?[(（]",
             re.I,
         ),
         CLASSES,

@@ -37,13 +37,13 @@ _BETWEEN = (
 
 PLACES: list[Pattern] = [
     pattern("",
-            rf"(?:(?<![A-Za-z])(?P<ns>[NS])[\s]*{_LAT}{_DEG}(?:[,，/、]|and|by)?\s*(?:longitude\s*|经度\s*)?(?P<ew>[EW])\s*{_LON})(?!\d){_DEG}", _location),
+            rf"(?:(?<![A-Za-z])(?P<ns>[NS])[\s]*{_LAT}{_DEG}(?:[,，/、]|and|by)?\s*(?:longitude\s*:?\s*|经度\s*:?\s*)?(?P<ew>[EW])\s*{_LON})(?!\d){_DEG}", _location),
     pattern("",
             rf"(?<![\d.]){_LAT}{_DEG}(?-i:(?P<ns>[NS]))\s*(?:[,，/]|and|by)?\s*(?:longitude\s*)?{_LON}{_DEG}(?-i:(?P<ew>[EW]))(?![A-Za-z])",
             _location),
     pattern("en",
             rf"{_EN_LAT}{_DEG}(?P<ns>north|south)(?:ern)?(?:\s+latitude)?{_BETWEEN}{_EN_LON}{_DEG}(?P<ew>east"
-            rf"|west)\b", _location),
+            rf"|west)(?:ern)?\b", _location),
     pattern("en",
             rf"latitudes?\s+(?:of\s+|is\s+)?{_EN_LAT}{_DEG}(?P<ns>N|S|north|south)\b{_BETWEEN}{_EN_LON}{_DEG}"
             rf"(?P<ew>E|W|east|west)\b",
@@ -52,9 +52,17 @@ PLACES: list[Pattern] = [
             rf"{_EN_LON}{_DEG}(?P<ew>east|west)(?:\s+(?:of|from)\s+(?:the\s+)?(?:central\s+)?meridian)?\s*(?:,"
             rf"|and|,\s*and)?\s*{_EN_LAT}{_DEG}"
             r"(?P<ns>north|south)\b", _location),
+    pattern("en",
+            rf"longitude\s+(?:of\s+)?(?P<ew>[EW])\s*{_LON}{_DEG}(?:,|and|/|\s)*latitude\s+(?:of\s+)?(?P<ns>[NS])\s*{_LAT}", _location),
+    pattern("en",
+            rf"longitude\s+(?:of\s+)?{_EN_LON}{_DEG}(?P<ew>east|west|E|W)\b(?:,|and|a|/|\s)*latitude\s+(?:of\s+)?{_EN_LAT}{_DEG}"
+            r"(?P<ns>north|south|N|S)\b", _location),
     pattern("zh",
             rf"(?P<ew>[东西])经\s*(?P<lon>{ZH_NUMBER}){_DEG}[,，、和]?\s*(?P<ns>[南北])纬\s*"
             rf"(?P<lat>{ZH_NUMBER}){_DEG}", _location),
+    pattern("zh",
+            rf"以?(?P<ew>[东西])\s*(?P<lon>{ZH_NUMBER}){_DEG}[,，、和]?(?:日面|太阳|位于|在|距)*赤道以?(?P<ns>[南北])\s*(?P<lat>{ZH_NUMBER}){_DEG}",
+            _location),
     pattern("zh",
             rf"(?:以|偏)?(?P<ns>[南北])纬?\s*(?P<lat>{ZH_NUMBER}){_DEG}[,，、和/]?\s*(?:以|偏)?(?P<ew>[东西])经?"
             rf"\s*(?P<lon>{ZH_NUMBER}){_DEG}", _location),
@@ -99,7 +107,7 @@ _PART = (
 )
 _OF = (
     r"(?:\s+(?:of|in|for)\s+(?:(?:the|this|that|its|NOAA|ARs?|active|largest|biggest|numbered|big|small)\s+)*(?:"
-    r"(?:region|group|it)\b\s*)?(?:(?:AR\s*)?#?\d+)?)?"
+    r"(?:region|group|it)\b\s*)?(?:(?:AR\s*)?#?\d+(?:(?:,|\s+and|\s+or)\s*(?:AR\s*)?\d{4,5})*)?)?"
 )
 _IS = (
     r"\s*(?:,?\s*which\b)?\s*(?:\b(?:is|was|are|were|has|have|shows?|carries|carry|bears?|being|appears?|seems"
@@ -125,6 +133,7 @@ POLARITY: list[Pattern] = [
             rf"\b{_SIGN}\s+(?:polarity|flux|field|part|pole|one)(?={_OF}\s+(?:is|lies|forms)\s+(?:on\s+|in\s+)?"
             rf"(?:the\s+)?(?:west\b|western|westward|leading|leader|preceding|front))",
             _polarity),
+    pattern("en", rf"\b{_SIGN}(?:[-\s]{_FLUX})*\s+(?:precedes|leads)\b", _polarity),
     pattern("en", rf"\blead(?:s|ing)?\s+with\s+(?:a\s+|its\s+)?(?:\w+\s+)?{_SIGN}\b", _polarity),
     pattern("en", rf"\b(?:led|headed|preceded)\s+by\s+(?:a\s+|the\s+|its\s+)?(?:\w+\s+)?{_SIGN}\b", _polarity),
     pattern("en", rf"\b{_SIGN}\s+(?:polarity|flux|field)\s+(?:in\s+front|ahead|to\s+the\s+west)", _polarity),

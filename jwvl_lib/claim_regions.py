@@ -68,7 +68,7 @@ _REMEMBERED = re.compile(
 )  # fmt: skip
 
 _FORMER = re.compile(
-    r"(?:\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周的|原(?:为|来的?|编号为?)?|前身(?:为|是)?|曾(?:经)?(?:为|是"
+    r"(?:\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周(?:之?前)?的|原(?:为|来的?|编号为?)?|前身(?:为|是)?|曾(?:经)?(?:为|是"
     r"|编号为?))\s*(?:known\s+as\s+|numbered\s+)?$",
     re.I,
 )
@@ -99,7 +99,7 @@ NUMBERS: list[Pattern] = [
             r"|MSH|millionths))(?:(?:,\s*(?:and\s+)?|\s+and\s+|/)\d{3}(?![\d.]))*", _numbers),
     pattern("zh", rf"{_ZH_REGION_WORD}{_NO}\d{{4,5}}(?!\d|\.\d|:\d|\s*(?:Å|埃|UT)){_LIST}", _numbers),
     pattern("", r"(?<![\d.,:/+-])(?:\d{5}\s*[、,和与及]\s*)*\d{4,5}\s*(?:号|活动区|黑子群|区(?!间))", _numbers),
-    pattern("zh", r"(?<![\d.,/+-])(?<!\d:)\d{3}(?:[、和与及]\d{3})*(?=区(?!间)|号(?:活动)?区)", _numbers),
+    pattern("zh", r"(?<![\d.,/+-])(?<!\d:)\d{3}(?:[、和与及]\d{3})*(?=区(?!间)|号(?:活动)?区)|(?<=[群区]，)\d{3,4}(?=，)", _numbers),
     # four digits at the head of a sentence, or in a list of such
     pattern("en",
             r"(?:^|(?<=[.;]\s))\d{4}(?:,\s*\d{4,5})*(?:,?\s+(?:and|or)\s+\d{4,5})?(?=\s+(?:is|was|are|were|lies?"
@@ -109,18 +109,17 @@ NUMBERS: list[Pattern] = [
             r"(?:面积|黑子|前导|磁)|面积|黑子|前导|磁))", _numbers),
     # five digits of today's numbers, and four with a leading zero, stand alone
     pattern("", rf"(?<![\d.,:/+A-Za-z-])0\d{{3}}(?![\dA-Za-z:/.-]){_NO_UNIT}", _numbers),
-    pattern("", rf"(?<!\d:)(?<![\d./+A-Za-z-])1[0-4]\d{{3}}(?![\dA-Za-z/]|:\d|-\d){_NO_UNIT}{_LIST}", _numbers),
+    pattern("", rf"(?<![\d./+A-Za-z-])1[0-4]\d{{3}}(?![\dA-Za-z/]|:\d|-\d){_NO_UNIT}{_LIST}", _numbers),
 ]  # fmt: skip
 
 # a number in a sentence about regions, which nothing else has taken: four digits that are no year, no wavelength
 _NO_CUE = (
-    r"(?<![\d.,:/+A-Za-z(×~±-])(?<!\d\s)(?<!rotation\s)(?<!CR\s)(?<!CR)(?<!\bin\s(?=19|20))(?<!\bsince\s)(?<!\bof\s(?=19|20))"
+    r"(?<![\d.,:/+A-Za-z(×~±-])(?<!\d\s)(?<!rotation\s)(?<!HARP\s)(?<!CR\s)(?<!CR)(?<!\bin\s(?=19|20))(?<!\bsince\s)(?<!\bof\s(?=19|20))"
 )
-_FOUR = r"(?!19\d\d|20\d\d|1600|1700|4500|6173|656[23]|6768|5896|5250|630[12]|5324)[1-9]\d{3}(?![\d:/×x%°]|\.\d|-\d)"
+_FOUR = r"(?!19\d\d|20\d\d|4096|3072|1600|1700|4500|6173|656[23]|6768|5896|5250|630[12]|5324)[1-9]\d{3}(?![\d:/×x%°]|\.\d|-\d)"
 BARE_NUMBERS: list[Pattern] = [
     pattern("en",
-            rf"{_NO_CUE}{_FOUR}(?='s\b|\s*(?:[,;:)(]|\.(?!\d)|$|(?:is|was|are|were|has|had|have|lies?|sits?|and|in|at|on|by|with"
-            r"|itself|also|remains?|stays?|shows?|holds?|hosts?|covers?|carries|produced|fired|leads?|alone|too|can|which)\b))"
+            rf"{_NO_CUE}{_FOUR}(?='s\b|\s*(?:[,;:)(]|\.(?!\d)|$)|\s+(?!(?:to|of|by|square|units|or)\b)[a-z])"
             rf"{_NO_UNIT}", _numbers),
     pattern("zh", rf"{_NO_CUE}{_FOUR}(?!\s*(?:个|颗|年|分|秒|度|万|亿|倍|次|人|公里|千米|高斯|时|点|米)){_NO_UNIT}", _numbers),
     pattern("zh", r"[一二三四五六七八九〇零十]{5}(?![一二三四五六七八九十百千年埃])", _spelt),
@@ -152,8 +151,38 @@ def _zh_fraction(match: re.Match) -> Found:
 def _if_listed(match: re.Match) -> Found | None:
     """A bare number in a row of codes ("Dso, β, 100, N07E36") is the area, if no other number is."""
     text = match.string
-    coded = re.search(_MCINTOSH, text) and not re.search(r"面积|MSH|\barea|millionth|半球", text, re.I)
-    return _area(match) if coded else None
+    coded = re.search(rf"{_MCINTOSH}|[NS]\d\d[EW]\d\d", text) and not re.search(r"面积|MSH|\barea|millionth|半球", text, re.I)
+    others = [int(m["n"]) for m in match.re.finditer(text) if m.start() != match.start()]
+    spots = others and int(match["n"]) < max(others)
+    return ([("n_spots", int(match["n"]))] if spots else _area(match)) if coded else None
+
+
+def _spots_in_row(match: re.Match) -> Found | None:
+    coded = re.search(_MCINTOSH, match.string) and not re.search("黑子", match.string)
+    return [("n_spots", number(match["n"]))] if coded else None
+
+
+def _in_row(match: re.Match) -> Found | None:
+    """ "面积依次为11967（1580）、11968（190）": what was named before the row."""
+    nouns = re.findall(r"面积|\bareas?\b|黑子|\bspots?\b", match.string[: match.start()], re.I)
+    if not nouns or re.search("flare|耀斑", match.string, re.I):
+        return None
+    return [("area_msh" if nouns[-1].lower().startswith(("面积", "area")) else "n_spots", int(match["n"]))]
+
+
+def _ten_thousandths(match: re.Match) -> Found | None:
+    """ "万分之0.3" alone, where the hemisphere was named before."""
+    return _fraction(match, 1e2) if "半球" in match.string[: match.start()] else None
+
+
+def _total(match: re.Match) -> Found:
+    """The area of all regions together, or of all coronal holes."""
+    holes = re.search(r"coronal\s+holes?|冕洞", match.string[: match.start()], re.I)
+    return [("coronal_hole_area_msh" if holes else "sunspot_area_msh", number(match["n"]))]
+
+
+def _hole_area(match: re.Match) -> Found:
+    return [("coronal_hole_area_msh", number(match["n"]))]
 
 
 def _hale(match: re.Match) -> Found:
@@ -173,13 +202,21 @@ _HALE_EN = (
 )
 
 CLASSES: list[Pattern] = [
+    pattern("en", rf"\b(?:total|combined|overall)\s+(?:sunspot\s+|spot\s+)?area\b[^,.;\d]{{0,24}}(?P<n>{EN_NUMBER})(?:\s*{_MILLIONTHS})?", _total),
+    pattern("zh", rf"(?<!半球)总面积[^，。；\d]{{0,6}}(?P<n>{ZH_NUMBER})(?:\s*{_ZH_MILLIONTHS})?(?!\s*%)", _total),
+    pattern("zh", rf"冕洞(?:的)?总?面积[^，。；\d]{{0,6}}(?P<n>{ZH_NUMBER})\s*{_ZH_MILLIONTHS}", _hole_area),
+    pattern("en", rf"\bcoronal\s+holes?\b[^,.;\d]{{0,30}}(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _hole_area),
+    # what it came from it is no more
+    pattern("", rf"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*){_MCINTOSH}(?=\s*(?:to|into)\b|型?群?\s*(?:变|演|发展|升|降|到|至|转|增))", []),
+    pattern("", r"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*)(?:(?:alpha|beta|gamma|delta|[αβγδ])[-/\s]?)+(?:class|type|型)?(?=\s*(?:to|into)\b"
+            r"|\s*(?:变|演|发展|升|降|到|至|转|增))", []),
     pattern("en", rf"{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER}\s*{_MILLIONTHS}", _areas),
     # what it grew or shrank to is what it is
     pattern("en", rf"\bfrom\s+(?:{EN_NUMBER})(?:\s*{_MILLIONTHS})?\s+to\s+(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _area),
     pattern("en",
-            rf"(?P<n>{EN_NUMBER})(?:\s*(?:-|to|and)\s*(?P<m>{UPPER}))?\s*{_MILLIONTHS}", _area),
+            rf"(?P<n>{EN_NUMBER})(?:\s*(?:-|to|and)\s*(?P<m>{UPPER}))?\s*{_MILLIONTHS}(?!\s+(?:more|less|larger|smaller|bigger|fewer))", _area),
     pattern("zh", rf"{ZH_NUMBER}(?:\s*[、,，]\s*{ZH_NUMBER})*\s*[、和与]\s*{ZH_NUMBER}\s*{_ZH_MILLIONTHS}", _areas),
-    pattern("zh", rf"(?P<n>{ZH_NUMBER})(?:\s*(?:-|到|至)\s*(?P<m>{UPPER}))?\s*(?P<over>[多余来])?{_ZH_MILLIONTHS}", _area),
+    pattern("zh", rf"(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到|至)\s*(?P<m>{UPPER}))?\s*(?P<over>[多余来])?{_ZH_MILLIONTHS}", _area),
     pattern("zh",
             rf"(?:从|由)\s*(?:{ZH_NUMBER})\s*(?:{_ZH_MILLIONTHS})?(?:[增加扩减少缩降长大小了]{{1,4}})[到至]了?\s*"
             rf"(?P<n>{ZH_NUMBER})(?:\s*{_ZH_MILLIONTHS})?", _area),
@@ -201,7 +238,7 @@ CLASSES: list[Pattern] = [
             r"百万分之\s*(?P<n>\d{2,4}|[一二两三四五六七八九十百千]{2,})\s*(?:个)?(?:太阳|日面|可见)*半球", _area),
     # a bare number after "area" is in the usual unit
     pattern("en",
-            r"\b(?:area|size)\s*(?:is|was|of|:|=|at|about|around|given\s+as|now|has\s+grown\s+to|\s)*\s*"
+            r"\b(?:area|size)\s*(?:is|was|of|:|=|\(|at|about|around|given\s+as|now|has\s+grown\s+to|\s)*\s*"
             r"(?P<n>\d[\d,]*\d|\d)"
             r"(?:\s+units)?(?=\s*(?:[,;)]|\.(?!\d)|$|and\b|with\b))", _area),
     pattern("zh", rf"(?P<n>{ZH_NUMBER})\s*个?面积单位", _area),
@@ -216,8 +253,11 @@ CLASSES: list[Pattern] = [
             rf"(?:面积|大小)(?:大概|在|已经?|仅|只有?|大?约|达到?|为|是|有|增至|增加到|增大到|增长到|减至|减小到"
             rf"|缩小到|高达|近|:|=|\s)*"
             rf"(?P<n>{ZH_NUMBER})(?:\s*(?:个)?单位)?(?:左右|上下|以上|多)?(?=\s*(?:[,，。;；、)]|\.(?!\d)|$))", _area),
-    pattern("zh", rf"面积[^，。；：、,;:\d一二两三四五六七八九十]{{0,8}}(?P<n>{ZH_NUMBER})(?![\d.个颗倍%°:年月]|\s*(?:平方|角秒|分之|成|百万|万|亿|多?倍))", _area),
-    pattern("", r"(?:(?<=[,/]\s)|(?<=，))(?P<n>\d{2,4})(?=\s*[,，/]|$)", _if_listed),
+    pattern("zh", rf"面积[^，。；：、,;:\d一二两三四五六七八九十]{{0,8}}(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到|至)\s*(?P<m>{UPPER}))?(?![\d.个颗倍%°:年月]|\s*(?:平方|角秒|分之|成|百万|万|亿|多?倍))", _area),
+    pattern("", r"(?:(?<=[,/]\s)|(?<=，))(?P<n>\d{2,4})(?=\s*[,，/。]|$)", _if_listed),
+    pattern("zh", rf"(?<=[，,、])(?P<n>{ZH_NUMBER})[个颗](?=[，。,]|$)", _spots_in_row),
+    pattern("", r"(?:(?<=\d{4}[(（])|(?<=\d{4}\s[(（]))(?P<n>\d{1,4})(?=[)）])", _in_row),
+    pattern("zh", r"万分之(?P<f>\d*\.?\d+)(?![.\d])", _ten_thousandths),
     pattern("",
             rf"(?<![A-Za-z])(?!Fri\b(?!\)))({_MCINTOSH})(?![A-Za-z])",
             lambda m: [("mcintosh_class", m[1].capitalize())]),
@@ -228,7 +268,7 @@ CLASSES: list[Pattern] = [
             r"(?:class(?:ified)?(?:\s+as)?|McIntosh|分类为?|分型为?|级为?|类型为?)\s*(Fri)(?![A-Za-z])",
             [("mcintosh_class", "Fri")]),
     pattern("", r"(?<![A-Za-z])(?-i:([A-H])-([xrsahk])-([xoic]))(?![A-Za-z])", lambda m: [("mcintosh_class", m[1] + m[2] + m[3])]),
-    pattern("", r"(?<![A-Za-zα-ωβγ/-])(?:δ型(?!黑子)|delta[-\s](?:class|type)\b)", [("hale_class", "Delta")]),
+    pattern("", r"(?<![A-Za-zα-ωβγ/-])(?:δ[型群](?!黑子)|delta[-\s](?:class|type|group|region)\b)", [("hale_class", "Delta")]),
     pattern("", _HALE_EN, _hale),
     pattern("",
             r"(?<![A-Za-zα-ω体])(?:[αβ]|γ(?=\s*[-/]?\s*δ|\s*(?:型|类|构型|位形|class|config|type|group|region)))"

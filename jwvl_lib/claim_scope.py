@@ -81,14 +81,15 @@ def ruled_out(text: str, found: Sequence[tuple], start: int) -> list[int]:
 
 
 def subjects(
-    text: str, found: Sequence[tuple], start: int, end: int, opening: list[tuple], about_largest: bool
+    text: str, found: Sequence[tuple], start: int, end: int, opening: list[tuple], about_largest: bool, pair: Sequence[int] = ()
 ) -> tuple[list[list[tuple]], list[tuple]]:
     """For each find of a sentence (noaa_ar, of_largest) of each region it is about; and the sentence's last subject.
 
     In its clause the last region named before it, else the first named in the clause, else the last of the clauses
-    before, else the first of the sentence, else `opening`: what the sentence before spoke of.
+    before, else the first of the sentence, else `opening`: what the sentence before spoke of. `pair`: the two regions
+    of the text, if it names two, for "the former" and "the latter".
     """
-    marks = _marks(text, found, start, end)
+    marks = _marks(text, found, start, end, pair)
     if _ANOTHER.match(text, start, end) and not about_largest:
         opening = [(None, False)]
     numbers = [value for _, kind, value in found if kind == "noaa_ar"]
@@ -110,7 +111,7 @@ def subjects(
     return out, (marks[-1][1] if marks else opening)
 
 
-def _marks(text: str, found: Sequence[tuple], start: int, end: int) -> list[tuple]:
+def _marks(text: str, found: Sequence[tuple], start: int, end: int, pair: Sequence[int]) -> list[tuple]:
     """(position, [(noaa_ar, of_largest), ...]) of whatever a sentence names as its subject, in order.
 
     Numbers in a list ("11967 and 11969") are one subject, at the place of the first; "the former" is the first of them.
@@ -126,13 +127,12 @@ def _marks(text: str, found: Sequence[tuple], start: int, end: int) -> list[tupl
         else:
             marks.append((low, [(value, False)]))
         last = high
-    named = [who for _, several in marks for who in several]
     for m in SUBJECT.finditer(text, start, end):
         predicate = _PREDICATE.search(text, start, m.start()) is not None
         if not predicate and not any(at < m.start() for at, _ in marks):  # "AR 12192 is the largest" still speaks of AR 12192
             marks.append((m.start(), [(None, True)]))
-    for m in _ONE_OF_TWO.finditer(text, start, end) if len(named) == 2 else ():
-        marks.append((m.start(), [named[0 if m["first"] or m["first_"] else 1]]))
+    for m in _ONE_OF_TWO.finditer(text, start, end) if len(pair) == 2 else ():
+        marks.append((m.start(), [(pair[0 if m["first"] or m["first_"] else 1], False)]))
     return sorted(marks, key=lambda mark: mark[0])
 
 
@@ -145,14 +145,21 @@ def _subject(
     if before and not _in_brackets(text, span[1], found):
         return before[-1]
     ahead = next((f for f in found if f[1] == "noaa_ar" and f[0][0] >= span[1]), None)
-    if ahead and _SET_OFF.fullmatch(text, span[1], ahead[0][0]) and text[ahead[0][1] : ahead[0][1] + 1] in set(",，)）"):
+    if ahead and _SET_OFF.fullmatch(text, span[1], ahead[0][0]) and text[ahead[0][1] : ahead[0][1] + 1] in (*",，)）.。", ""):
         return [(ahead[2], False)]
+    if _OTHERS.match(text, low, high):
+        return [(None, False)]
     if inside:
         return inside[0][1]
     earlier = [who for p, who in marks if p <= span[0]]
     if earlier:
         return earlier[-1]
-    return marks[0][1] if marks else opening
+    back = opening != [(None, False)] and _PRONOUN.match(text, start, end)
+    return marks[0][1] if marks and not back else opening
+
+
+_OTHERS = re.compile(r"\s*(?:其他|其它|另外?有|另外还有|elsewhere\b|others?\b)", re.I)
+_PRONOUN = re.compile(r"\s*(?:其(?![他它余中])|它|该[区群]|这个|its?\b|the\s+(?:region|group)\b|this\b)", re.I)
 
 
 def _every(text: str, span: tuple[int, int], found: Sequence[tuple], marks: list[tuple]) -> list[tuple]:

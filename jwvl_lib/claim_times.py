@@ -19,11 +19,28 @@ _COMMA = re.compile(r"[,，;；]")
 _NO_FLARE = re.compile(r"\b(?:no|not|without|neither|nor)\b|n't\b|没有|未|无", re.I)
 
 
+_FILLER = re.compile(
+    r"[\s,，;；(（、/|-]*(?:(?:at|about|around|near|on|of|the|and|in|time|UTC?|世界时|时间|约|于|为|的|是|日|当[天日]|星期[一二三四五六日天]|周[一二三四五六日])[\s:：,，]*)*", re.I
+)
+
+
+def joined(text: str, found: Sequence[tuple]) -> list[tuple]:
+    """A day and a clock time in one phrase made one time: "24 October 2014, at a quarter past nine"."""
+    out = list(found)
+    for one, two in zip(found, found[1:], strict=False):
+        if one[1] == two[1] == "date_obs" and _FILLER.fullmatch(text, one[0][1], two[0][0]):
+            day, clock = sorted((one[2], two[2]), key=lambda value: "T" in value)
+            if "T" not in day and clock[0] == "T":
+                out = [f for f in out if f not in (one, two)]
+                out.append(((one[0][0], two[0][1]), "date_obs", day + clock))
+    return sorted(out, key=lambda f: f[0])
+
+
 def flare_times(text: str, found: Sequence[tuple], start: int, end: int) -> list[tuple]:
     """The finds of a sentence, a time that belongs to a flare moved into its value: "X2.2@T01:56"."""
     flares = [i for i, f in enumerate(found) if f[1] == "flare"]
     if not flares:
-        return list(found)
+        return [f for f in found if not _of_an_unclassed_flare(text, f, start, end)]
     out, gone = list(found), set()
     for i, (span, kind, value) in enumerate(found):
         if kind != "date_obs" or not _of_a_flare(text, span, value, found, start, end):
@@ -47,3 +64,12 @@ def _of_a_flare(text: str, span: tuple[int, int], value: str, found: Sequence[tu
     if _EVENT.search(part):
         return True
     return not (_PICTURE.search(part) or pictured or (not value.startswith("T") and not happened))
+
+
+def _of_an_unclassed_flare(text: str, find: tuple, start: int, end: int) -> bool:
+    """Whether a clock time is that of a flare whose class is not told, which is no claim."""
+    span, kind, value = find
+    if kind != "date_obs" or value[0] != "T":
+        return False
+    part = text[slice(*clause(text, span[0], start, end, _COMMA))]
+    return re.search(r"\bflare|耀斑", part, re.I) is not None and _EVENT.search(part) is not None

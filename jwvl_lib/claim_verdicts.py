@@ -81,7 +81,7 @@ def spots_visible(facts: Sequence[Fact]) -> tuple[str, Fact] | None:
 def _candidates(claim: Claim, facts: Sequence[Fact]) -> list[tuple[object, Fact]]:
     """(value, fact) pairs that can decide a claim."""
     if claim.kind == "spots_visible":
-        seen = spots_visible(facts)
+        seen = spots_visible(facts) or _spotless(facts)
         return [seen] if seen else []
     if claim.kind == "flares_seen":
         return [("yes", f) for f in facts if f.kind == "flare"]
@@ -97,6 +97,12 @@ def _candidates(claim: Claim, facts: Sequence[Fact]) -> list[tuple[object, Fact]
     elif claim.kind == "noaa_ar" and claim.of_largest:
         pairs = [(v, f) for v, f in pairs if f.noaa_ar == region or v == region]
     return pairs
+
+
+def _spotless(facts: Sequence[Fact]) -> tuple[str, Fact] | None:
+    """Where no region has spots, no picture shows any, whatever its layer."""
+    n_regions = find(facts, "n_regions")
+    return ("no", n_regions) if n_regions is not None and n_regions.value == 0 else None
 
 
 def _same_region(claimed: int, true: int) -> bool:

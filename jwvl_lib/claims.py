@@ -15,7 +15,7 @@ from jwvl_lib.claim_denial import denied
 from jwvl_lib.claim_ellipsis import completed
 from jwvl_lib.claim_grammar import interval, plain
 from jwvl_lib.claim_patterns import BARE, GROUPS
-from jwvl_lib.claim_times import flare_times
+from jwvl_lib.claim_times import flare_times, joined
 from jwvl_lib.claim_verdicts import VERDICTS, Claim, judge, largest_region, spots_visible
 from jwvl_lib.facts import Fact
 
@@ -85,17 +85,31 @@ def _finds(text: str, language: str | None) -> list[tuple]:
 def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Claim]:
     """Sentence by sentence: what is asserted, of which region, and what is denied."""
     claims = []
+    regions = list(dict.fromkeys(value for _, kind, value in found if kind == "noaa_ar"))
+    if len(regions) == 1 and len(_LABELS.findall(text)) >= 3:  # "Area: 2180; Class: Fkc; Region: 10486" is one row
+        return _row(text, found, regions[0])
     speaks_of = [(None, about_largest)]
     for start, end in claim_scope.sentences(text):
         inside = completed(text, found, start, end)
-        inside = flare_times(text, asserted(text, inside, start, end), start, end)
+        inside = joined(text, asserted(text, inside, start, end))
+        inside = flare_times(text, inside, start, end)
         opening = speaks_of if claims or about_largest else [(None, False)]
-        who, speaks_of = claim_scope.subjects(text, inside, start, end, opening, about_largest)
+        who, speaks_of = claim_scope.subjects(text, inside, start, end, opening, about_largest, regions)
         negated = denied(text, inside, start, end)
-        for (span, kind, value), regions, no in zip(inside, who, negated, strict=True):
-            claims += [Claim(kind, value, noaa_ar, span, no, largest) for noaa_ar, largest in regions]
+        for (span, kind, value), whose, no in zip(inside, who, negated, strict=True):
+            claims += [Claim(kind, value, noaa_ar, span, no, largest) for noaa_ar, largest in whose]
         claims += _ruled_out(text, inside, claims, start)
     return claims
+
+
+_LABELS = re.compile(r"[A-Za-z\u4e00-\u9fff]\s*:\s?(?=\S)")
+
+
+def _row(text: str, found: Sequence[tuple], region: int) -> list[Claim]:
+    """The claims of a row of labelled values about one region."""
+    found = joined(text, found)
+    of_region = [region if kind in claim_scope.REGION_KINDS else None for _, kind, _ in found]
+    return [Claim(kind, value, n, span) for (span, kind, value), n in zip(found, of_region, strict=True)]
 
 
 def _ruled_out(text: str, found: Sequence[tuple], claims: Sequence[Claim], start: int) -> list[Claim]:
