@@ -11,13 +11,13 @@ from jwvl_lib import knowledge
 from jwvl_lib.chat_sentences import Sentence
 from jwvl_lib.chat_words import Asked
 
-MCINTOSH = re.compile(r"(?<![A-Za-z])([A-HL][rsahkx][xoic])(?![A-Za-z])", re.I)
+MCINTOSH = re.compile(rf"(?<![A-Za-z])({'|'.join(knowledge.mcintosh_classes())})(?![A-Za-z])", re.I)
 MOST_ENTRIES = 3
 
 
 def answer(asked: Asked) -> list[Sentence]:
     """One sentence a term that the question names; none where the knowledge base has none of its words."""
-    classes = [c for c in map(str.capitalize, MCINTOSH.findall(asked.text)) if knowledge.read_mcintosh(c)]
+    classes = [c.capitalize() for c in MCINTOSH.findall(asked.text)]
     if classes:
         return [_mcintosh(c, asked.language) for c in dict.fromkeys(classes)]
     found = [e for e in knowledge.named_in(asked.text, asked.language) if e.says]

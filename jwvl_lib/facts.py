@@ -17,7 +17,7 @@ FACT_KINDS = {
     "instrument": "name, such as AIA",
     "measurement": "magnetogram, continuum, H-alpha or the channel in angstrom, such as 171",
     "wavelength_angstrom": "float, angstrom",
-    "layer": "photosphere, chromosphere, transition region or corona",
+    "layer": "of the solar atmosphere, such as corona (section `layer` of data/knowledge.yaml)",
     "date_obs": "UTC, ISO 8601 to the second",
     "banner_text": "the text burnt into the picture, lines joined by a newline",
     "n_regions": "number of numbered regions with spots (SRS part I); 0 is an explicit absence",

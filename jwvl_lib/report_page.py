@@ -50,6 +50,7 @@ def html(report: dict, pictures: Mapping[str, dict] | None = None) -> str:
             percent=percent,
             term=knowledge.term,
             entry=knowledge.entry,
+            goes_letters=knowledge.goes_letters(),
             glossary=glossary,
             glossary_sources=glossary_sources,
             gloss_id=report_glossary.anchor,
