@@ -12,13 +12,14 @@ from pathlib import Path
 import yaml
 
 from jwvl_lib.claim_grammar import plain
+from jwvl_lib.knowledge import goes_letters
 
 WORDS = Path(__file__).parent / "data" / "chat_words.yaml"
 HAN = re.compile(r"[\u3400-\u9fff]")
 REGION = re.compile(
     r"(?:\b(?:AR|NOAA|regions?)|活动区|编号)\s*(?:NOAA|AR)?\s*#?(\d{4,5})(?!\d)|(?<![\d.:/-])(\d{5})(?![\d.:/-])", re.I
 )
-FLARE_LETTER = re.compile(r"\b([ABCMX])(?:[- ]?class|\d|(?= flare))|([ABCMX])\s*级", re.I | re.A)
+FLARE_LETTER = re.compile(rf"\b([{goes_letters()}])(?:[- ]?class|\d|(?= flare))|([{goes_letters()}])\s*级", re.I | re.A)
 
 
 @dataclass(frozen=True)
