@@ -19,7 +19,9 @@ from jwvl_lib import knowledge, report_boxes
 
 # a place, a flare class, or a plain number
 NUMBER = re.compile(
-    r"\b[NS]\d\d[EW]\d\d\d?\b|\b[ABCMX]\d+\.\d\b|(?<![\d.])\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?![\d])", re.IGNORECASE
+    rf"\b[NS]\d\d[EW]\d\d\d?\b|\b[{knowledge.goes_letters()}]\d+\.\d\b"
+    r"|(?<![\d.])\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?![\d])",
+    re.IGNORECASE,
 )
 VOID = {"meta", "link", "br", "img", "input", "hr", "col", "path", "circle", "polyline"}
 SILENT = {"style", "script", "title", "summary"}  # <title> of page and SVG marks repeats what stands beside it
