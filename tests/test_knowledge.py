@@ -1,5 +1,6 @@
 """The knowledge base: whole, right about classes and scales, refused where it is not, repeated nowhere in code."""
 
+import ast
 import copy
 import json
 import re
@@ -184,3 +185,103 @@ def test_a_file_that_is_not_whole_is_refused_in_one_line(tmp_path, change, line)
         knowledge.load(_broken(tmp_path, change))
     assert "\n" not in str(error.value)
     assert "knowledge.yaml" in str(error.value)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# nothing of it in code
+
+LIBRARY = knowledge.TABLE.parents[1]
+# not about the Sun: where a shape of the general pictures lies
+APART = {"general_task.py": "quadrant"}
+# modules whose words still have to move
+NOT_YET = {"claim_assertion.py", "claim_counts.py", "claim_flares.py", "claim_patterns.py", "claim_regions.py"}
+MANY = 3  # so many words of one section in one literal are a repeated list
+STRUNG = {"".join(knowledge.values(name)) for name in ("goes_class", *knowledge.PLACES)} | {"rsahk", "[A-H]"}
+LISTED = ("layer", "hale_class", "activity_level", "R", "S", "G")  # whose values alone, in a row, are a list of terms
+KEYED = ("goes_class", "R", "S", "G")  # whose values in a mapping carry the thresholds
+
+
+def _words_of(name):
+    """word -> value: Chinese words, and English ones that are more than the value itself."""
+    known = knowledge.words(name, "zh") | {w: v for w, v in knowledge.words(name, "en").items() if w != v}
+    return {w: v for w, v in known.items() if len(w) > 1 or not w.isascii()}
+
+
+VOCABULARY = {name: _words_of(name) for name, s in knowledge.load().sections.items() if len(s.entries) >= MANY}
+
+
+def _texts(nodes):
+    """The strings among the elements of a literal and of the tuples in it."""
+    flat = [e for n in nodes for e in (n.elts if isinstance(n, ast.Tuple | ast.List | ast.Set) else [n])]
+    return [n.value for n in flat if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+
+
+def _repeated(source, is_python=True):
+    """(line, section or letters) of every literal that repeats a list of the knowledge base."""
+    tree = ast.parse(source) if is_python else None
+    scopes = [n for n in ast.walk(tree) if isinstance(n, ast.Module | ast.FunctionDef | ast.ClassDef)]
+    said = {id(n.body[0].value) for n in scopes if n.body and isinstance(n.body[0], ast.Expr)}  # docstrings
+    for node in ast.walk(tree):
+        values, keys = [], []
+        if isinstance(node, ast.Dict):
+            values, keys = _texts(node.values), _texts([k for k in node.keys if k is not None])
+        elif isinstance(node, ast.List | ast.Tuple | ast.Set):
+            values = _texts(node.elts)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            values = re.split(r"\s*[|,、]\s*|\s+or\s+", node.value)
+            yield from ((node.lineno, letters) for letters in STRUNG if letters in node.value)
+        for name, known in VOCABULARY.items():
+            listed = {known[w] for w in (*values, *(k for k in keys if not k.isascii())) if w in known}
+            listed |= {v for v in values if name in LISTED and v in knowledge.values(name)}
+            if len(listed) >= MANY or (name in KEYED and set(keys) >= set(knowledge.values(name))):
+                yield node.lineno, name
+
+
+@pytest.mark.parametrize(
+    ("code", "section"),
+    [
+        ('LAYERS = ("photosphere", "chromosphere", "transition region", "corona")', "layer"),
+        ('ZH = {"光球": "photosphere", "色球": "chromosphere", "日冕": "corona"}', "layer"),
+        ('REGEX = "光球|色球|过渡区|日冕"', "layer"),
+        ('KINDS = {"layer": "photosphere, chromosphere, transition region or corona"}', "layer"),
+        ('LEVELS = {"very low": "很低", "low": "低", "high": "高"}', "activity_level"),
+        ('R_SCALE = (("X20.0", "R5"), ("X10.0", "R4"), ("X1.0", "R3"))', "R"),
+        ('NAMES = {"srs": ("Solar Region Summary", "活动区摘要"), "x": ("事件表", "预报讨论")}', "product"),
+        ('GREEK = {"阿尔法": "Alpha", "贝塔": "Beta", "伽马": "Gamma"}', "hale_class"),
+        ('FLUX = {"A": 1e-8, "B": 1e-7, "C": 1e-6, "M": 1e-5, "X": 1e-4}', "goes_class"),
+        ('re.compile(r"([ABCMX]\\d+)")', "ABCMX"),
+        ('[f"{z}{p}" for z in "DEF" for p in "rsahk"]', "rsahk"),
+    ],
+)  # fmt: skip
+def test_a_repeated_list_would_be_found(code, section):
+    assert section in {name for _, name in _repeated(code)}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'if layer in ("corona", "transition region"): pass',
+        'LEVELS = ("C", "M", "X")',
+        'TESTS = {"delta": 1, "growing": 2, "new": 3}',
+        'COLORS = {"supported": "green", "contradicted": "red", "unsupported": "grey"}',
+        '"""Layers: photosphere, chromosphere, corona."""',
+    ],
+)
+def test_a_use_of_the_entries_is_no_list(code):
+    assert list(_repeated(code)) == []
+
+
+@pytest.mark.parametrize("path", sorted(LIBRARY.glob("*.py")), ids=lambda p: p.stem)
+def test_nothing_of_it_is_repeated_in_code(path):
+    found = [(line, name) for line, name in _repeated(path.read_text("utf-8")) if APART.get(path.name) != name]
+    if path.name in NOT_YET:
+        pytest.xfail(f"{len(found)} literals")
+    assert found == [], "take the words from jwvl_lib/knowledge.py"
+
+
+@pytest.mark.parametrize("path", sorted((LIBRARY / "data").glob("*.j2")), ids=lambda p: p.name)
+def test_nothing_of_it_is_repeated_in_templates(path):
+    text = path.read_text("utf-8")
+    assert [letters for letters in STRUNG if letters in text] == []
+    for name in ("layer", "hale_class", "product", "verdict", "flag", "mcintosh_z"):
+        assert len({v for w, v in VOCABULARY[name].items() if f'"{w}"' in text}) < MANY, name
