@@ -6,7 +6,7 @@ the correlation of their fine detail decides. On the pictures of a tiny run hone
 shifted or brightened copies .964 or more; days without any feature in continuum light cannot be told apart this way.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,7 +27,7 @@ MIDDLE = 0.9 * DISK_FILLS / 2 / 2**0.5  # half a side of a square inside nine te
 
 
 def middle_of(picture: Image.Image) -> Image.Image:
-    """Grey square from the middle of the disk; of a picture that is empty there (a coronagraph) all above the banner."""
+    """Grey square from the middle of the disk; of one that is empty there (a coronagraph) all above the banner."""
     field = picture.convert("L").crop((0, 0, picture.width, picture.height - round(picture.height / 6)))
     half, x, y = MIDDLE * field.height, (field.width - 1) / 2, (field.height - 1) / 2
     square = field.crop((round(x - half), round(y - half), round(x + half), round(y + half)))
@@ -59,30 +59,33 @@ def _detail(square: Image.Image) -> np.ndarray:
     return ndimage.gaussian_filter(values - ndimage.gaussian_filter(values, 6), 1)
 
 
-def near_in_time(table: pd.DataFrame) -> Iterator[tuple[int, int]]:
-    """Pairs of positions, earlier row of the table first: one channel, at most `NEAR_MINUTES` apart."""
-    dates = pd.to_datetime(table["date_obs"]).to_numpy()
-    for positions in table.reset_index(drop=True).groupby(CHANNEL, sort=False).indices.values():
-        ordered = positions[np.argsort(dates[positions], kind="stable")]
-        for i, a in enumerate(ordered):
-            for b in ordered[i + 1 :]:
-                if (dates[b] - dates[a]) / np.timedelta64(1, "m") > NEAR_MINUTES:
-                    break
-                yield int(min(a, b)), int(max(a, b))
+def near_in_time(paths: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Pairs of positions, the earlier one first: one channel, at most `NEAR_MINUTES` apart.
+
+    Channel and time stand in the name of a corpus's picture (`<channel>_<time>_<digest>.png`).
+    """
+    named = [Path(path).stem.rsplit("_", 2) for path in paths]
+    times = pd.to_datetime([stamp for _, stamp, _ in named], format="%Y%m%dT%H%M%S").to_numpy()
+    order = sorted(range(len(paths)), key=lambda i: (named[i][0], times[i], i))
+    for place, a in enumerate(order):
+        for b in order[place + 1 :]:
+            if named[a][0] != named[b][0] or (times[b] - times[a]) / np.timedelta64(1, "m") > NEAR_MINUTES:
+                break
+            yield min(a, b), max(a, b)
 
 
-def same_to_the_eye(table: pd.DataFrame, folder: str | Path) -> list[tuple[int, int, float]]:
-    """(kept, repeated, likeness) of rows that show the same at nearly the same time, in order of the repeated row.
+def same_to_the_eye(paths: Sequence[str], folder: str | Path) -> dict[int, tuple[int, float]]:
+    """Position of a repeated picture -> the earlier position it repeats and their likeness, of one channel and time.
 
-    `folder` holds the pictures that the column `path` names. A quiet Sun of another hour is another picture.
+    `paths` are those of the corpus below `folder`. A quiet Sun of another hour is another picture.
     """
     repeated: dict[int, tuple[int, float]] = {}
-    for a, b in sorted(near_in_time(table)):
-        if a not in repeated and b not in repeated and _alike_bits(folder, table["path"].iloc[a], table["path"].iloc[b]):
-            value = _likeness_of(folder, table["path"].iloc[a], table["path"].iloc[b])
+    for a, b in sorted(near_in_time(paths)):
+        if a not in repeated and b not in repeated and _alike_bits(folder, paths[a], paths[b]):
+            value = _likeness_of(folder, paths[a], paths[b])
             if value >= LEAST_LIKENESS:
                 repeated[b] = (a, value)
-    return [(a, b, value) for b, (a, value) in sorted(repeated.items())]
+    return repeated
 
 
 def across_splits(corpus: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
