@@ -1,6 +1,6 @@
 """A chat-completions server that misbehaves on purpose, in a process of its own: `python storm_server.py LOG [PACE]`.
 
-Prints its port. PACE multiplies the time it holds a request (1.0: an answer takes 1.5 to 2.5 s). Writes a line a request
+Prints its port. PACE multiplies how long it holds a request (1.0: an answer takes 1.5 to 2.5 s). A line a request goes
 to LOG when it arrives and another when its answer has been sent: wall-clock time, "in" or "out", number of the item,
 fault, seconds it was held. About 30 % of the attempts go wrong, decided by the item's number modulo 1,000,000 and how
 often it was asked, so a run can be repeated, also on the same server. For a second in each half minute the house is
