@@ -207,6 +207,7 @@ def _words_of(name):
     return {w: v for w, v in known.items() if len(w) > 1 or not w.isascii()}
 
 
+VALUES = {name: set(s.entries) for name, s in knowledge.load().sections.items()}
 VOCABULARY = {name: _words_of(name) for name, s in knowledge.load().sections.items() if len(s.entries) >= MANY}
 
 
@@ -230,10 +231,10 @@ def _repeated(source, is_python=True):
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
             values = re.split(r"\s*[|,、]\s*|\s+or\s+", node.value)
             yield from ((node.lineno, letters) for letters in STRUNG if letters in node.value)
-        for name, known in VOCABULARY.items():
+        for name, known in VOCABULARY.items() if len({*values, *keys}) >= MANY else ():
             listed = {known[w] for w in (*values, *(k for k in keys if not k.isascii())) if w in known}
-            listed |= {v for v in values if name in LISTED and v in knowledge.values(name)}
-            if len(listed) >= MANY or (name in KEYED and set(keys) >= set(knowledge.values(name))):
+            listed |= {v for v in values if name in LISTED and v in VALUES[name]}
+            if len(listed) >= MANY or (name in KEYED and set(keys) >= VALUES[name]):
                 yield node.lineno, name
 
 
