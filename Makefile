@@ -6,7 +6,7 @@ BIN     := $(VENV)/bin
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-heavy nb-test nb-clean nb-contract tiny-base flare-rates flare-model lab voila lint freeze
+.PHONY: help run test test-fast test-heavy nb-test nb-clean nb-contract tiny-base flare-rates flare-model lab voila chat lint freeze
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -52,6 +52,9 @@ lab: $(VENV)/.installed  ## JupyterLab on the notebooks
 
 voila: $(VENV)/.installed  ## the review panel as a page
 	$(BIN)/voila --Voila.ip=127.0.0.1 notebooks/03_review.ipynb
+
+chat: $(VENV)/.installed  ## the chat about the day as a page (after `make run`)
+	$(BIN)/voila --Voila.ip=127.0.0.1 notebooks/07_chat.ipynb
 
 lint: $(VENV)/.installed  ## ruff and the notebook check
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python tests/nb_clean.py --check

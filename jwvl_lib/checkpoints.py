@@ -10,37 +10,48 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from transformers import TrainerCallback, TrainingArguments
 
-from jwvl_lib import artifacts
+from jwvl_lib import artifacts, preflight, recovery
 from jwvl_lib.samples import Row
 
 log = logging.getLogger(__name__)
 SEAL = "sealed.json"
 # settings that change what a step computes; the others (logging, paths) may differ between a run and its continuation
 _DECISIVE = (
-    "max_steps per_device_train_batch_size gradient_accumulation_steps learning_rate weight_decay lr_scheduler_type "
-    "warmup_steps optim bf16 seed max_grad_norm"
+    "max_steps learning_rate weight_decay lr_scheduler_type warmup_steps optim bf16 seed max_grad_norm "
+    "adam_beta1 adam_beta2 adam_epsilon"
 ).split()
 
 
 def run_key(rows: Sequence[Row], trainable: Sequence[dict], arguments: TrainingArguments) -> str:
-    """What a continuation must share with the run it continues: plan, frozen weights, settings and code, hashed."""
+    """What a continuation must share with the run it continues: plan, frozen weights, settings and code, hashed.
+
+    Of the batch its size over all processes counts, not how it is parted: a run that ran out of memory goes on smaller.
+    """
     settings = {name: str(getattr(arguments, name)) for name in _DECISIVE}
+    settings["rows_per_step"] = preflight.rows_per_step(arguments)
     code = artifacts.code_sha256("04_training")
     key = json.dumps([repr(rows), trainable, settings, arguments.world_size, code], sort_keys=True, default=str)
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 class Sealing(TrainerCallback):
-    """Seals every checkpoint after its last file is on disk."""
+    """Seals every checkpoint after its last file, of every process, is on disk."""
 
     def __init__(self, key: str):
         self.key = key
 
     def on_save(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            seal(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.key)
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()
+        if state.is_world_process_zero and folder.is_dir():
+            try:
+                seal(folder, self.key)
+            except OSError as error:
+                recovery.abandon(folder, error)
 
 
 def seal(folder: Path, key: str) -> None:

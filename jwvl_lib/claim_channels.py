@@ -1,44 +1,36 @@
-"""Claims of what a picture is: instrument, observatory, channel, wavelength, layer. Reads the instrument table."""
+"""Claims of what a picture is: instrument, observatory, channel, wavelength, layer. Reads the instrument table and the
+knowledge base."""
 
 import re
+from collections.abc import Iterable
 
+from jwvl_lib import knowledge
 from jwvl_lib.claim_grammar import EN_WORDS, ZH_WORDS, Found, Pattern, number, pattern
 from jwvl_lib.instruments import Instrument, load_instruments
 
-# named in the paper, not (yet) in the instrument table
-MORE_OBSERVATORIES = "ASO-S CHASE HSOS GOES-16 GOES-18 DKIST Yohkoh".split()
-MORE_INSTRUMENTS = "FMG HXI SUTRI SUVI SMFT SMAT SFMM".split()
-# the names in full, as they stand in texts: pattern -> kind, value
-FULL_NAMES = {
-    r"Solar\s+Dynamics\s+Observatory|太阳动力学(?:天文台|观测台|观测卫星|观测站|卫星)": ("observatory", "SDO"),
-    r"Solar\s+and\s+Heliospheric\s+Observatory|太阳和?与?日球层(?:天文台|探测器|观测台)": ("observatory", "SOHO"),
-    r"Solar\s+Orbiter|太阳轨道(?:飞行)?器|环日轨道器": ("observatory", "SolO"),
-    r"STEREO[\s-]*(?:A\b|Ahead)": ("observatory", "STEREO-A"),
-    r"STEREO[\s-]*(?:B\b|Behind)": ("observatory", "STEREO-B"),
-    r"PROBA[\s-]?2": ("observatory", "PROBA2"),
-    r"日出卫星": ("observatory", "Hinode"),
-    r"Global\s+Oscillation\s+Network\s+Group": ("observatory", "GONG"),
-    r"全球(?:太阳)?(?:振荡|日震)(?:观测)?(?:监测)?网(?:络)?": ("observatory", "GONG"),
-    r"Big\s+Bear(?:\s+Solar\s+Observatory)?|大熊湖(?:太阳)?(?:天文台)?": ("observatory", "BBSO"),
-    r"夸父一号|先进天基太阳天文台": ("observatory", "ASO-S"),
-    r"羲和号": ("observatory", "CHASE"),
-    r"怀柔(?:太阳)?(?:观测基地|观测站)?": ("observatory", "HSOS"),
-    r"Atmospheric\s+Imaging\s+Assembly|大气成像(?:组件|仪|望远镜|设备|阵列)": ("instrument", "AIA"),
-    r"Helioseismic\s+and\s+Magnetic\s+Imager|日震(?:和|与|及)?磁(?:场)?成?像仪": ("instrument", "HMI"),
-    r"Michelson\s+Doppler\s+Imager|迈克尔逊多普勒成像仪": ("instrument", "MDI"),
-    r"Extreme[\s-]ultraviolet\s+Imaging\s+Telescope|极紫外成像望远镜": ("instrument", "EIT"),
-    r"X-Ray\s+Telescope|X射线望远镜": ("instrument", "XRT"),
-}  # fmt: skip
-LAYER_WORDS = {
-    "photospher": "photosphere", "chromospher": "chromosphere", "transition": "transition region", "coron": "corona",
-    "光球": "photosphere", "色球": "chromosphere", "过渡": "transition region", "日冕": "corona",
-}  # fmt: skip
+# names built of parts, which no list of words holds whole
+_BUILT_NAMES = {
+    "observatory": {
+        r"全球(?:太阳)?(?:振荡|日震)(?:观测|监测)?(?:台)?网(?:络)?": "GONG",
+        r"太阳动力学(?:天文台|观测台|观测卫星|观测站|卫星)": "SDO",
+        r"太阳和?与?日球层(?:天文台|探测器|观测台)": "SOHO",
+        r"Big\s+Bear(?:\s+Solar\s+Observatory)?": "BBSO",
+        r"GOES[\s-]?16": "GOES-16",
+        r"GOES[\s-]?18": "GOES-18",
+    },
+    "instrument": {
+        r"日震(?:和|与|及)?磁(?:场)?成?像仪": "HMI",
+        r"大气成像(?:组件|仪|望远镜|设备|阵列)": "AIA",
+        r"(?:Hα|H阿尔法)成像光谱仪|H-?alpha\s+Imaging\s+Spectrograph": "HIS",
+    },
+}
+_MAGNETIC = r"(?:(?:line-of-sight|longitudinal|LOS|vector|full-disk)\s+)*"
 MEASUREMENT_WORDS = {
-    r"(?:magnetograms?|magnetic(?:[-\s]field)?\s+maps?|磁场?(?:强度)?(?:分布)?(?:图|像)|磁像图|磁力图|(?<!"
-    r"[A-Za-z])mag\s+(?:image|map))": "magnetogram",
-    r"(?:continuum|white[-\s]light|连续(?:光)?谱|白光|连续辐射)": "continuum",
-    r"(?:Dopplergrams?|多普勒(?:速度)?图)": "Dopplergram",
-}  # fmt: skip
+    r"(?:magnetograms?|magnetic(?:[-\s]field)?\s+(?:maps?|images?)|磁场?(?:强度)?(?:分布)?(?:图|像(?!仪))|磁像图|磁力图|(?<!"
+    r"[A-Za-z])mag(?:\s+(?:image|map)|(?=\s*(?:[,.;)]|$))))": "magnetogram",
+    r"(?:continuum|white[-\s]light|intensitygrams?|连续(?:光)?谱|白光|连续辐射|连续谱强度)": "continuum",
+    r"(?:Dopplergrams?|Doppler\s+(?:maps?|images?|velocity\s+maps?)|多普勒(?:速度)?图)": "Dopplergram",
+}
 # digits that name a channel even without a unit, where the words say "channel"
 _CHANNEL_NUMBERS = sorted({r.measurement for r in load_instruments() if r.measurement.isdigit()}, key=int)
 _CHANNEL_WORD = r"(?:channel|pass-?band|band|filter|line|wavelength|EUV|波段|通道|波长|滤光片|谱线)"
@@ -82,8 +74,21 @@ def _measured(instrument: str, digits: str) -> tuple:
     return ("measurement", digits) if digits in channels else ("wavelength_angstrom", float(digits))
 
 
-def _layer(match: re.Match) -> Found:
-    return [("layer", next(v for k, v in LAYER_WORDS.items() if match.group().lower().startswith(k)))]
+def _worded(kind: str, language: str) -> Pattern:
+    """Every word the knowledge base has for the values of a kind; "Solar Orbiter" may break at a line's end."""
+    words = {re.sub(r"[\s-]+", " ", word.casefold()): value for word, value in knowledge.words(kind, language).items()}
+    built = {} if kind == "layer" else {re.compile(regex, re.I): v for regex, v in _BUILT_NAMES[kind].items()}
+    regex = "|".join([*(r.pattern for r in built), *(re.escape(w).replace("\\ ", r"[\s-]+") for w in _longest(words))])
+
+    def value(match: re.Match) -> Found:
+        named = next((v for r, v in built.items() if r.fullmatch(match.group())), None)
+        return [(kind, named or words[re.sub(r"[\s-]+", " ", match.group().casefold())])]
+
+    return pattern("", regex if language == "zh" else rf"(?<![A-Za-z])(?:{regex})(?![A-Za-z])", value)
+
+
+def _longest(words: Iterable[str]) -> list[str]:
+    return sorted(words, key=lambda word: (-len(word), word))
 
 
 def _angstrom(text: str, factor: float = 1.0) -> Found:
@@ -92,15 +97,35 @@ def _angstrom(text: str, factor: float = 1.0) -> Found:
 
 
 _CHANNELS = {row.name: _channel(row) for row in load_instruments()}
-_OBSERVATORIES = {row.observatory for row in load_instruments()} - {""} | set(MORE_OBSERVATORIES)
-_INSTRUMENTS = {row.instrument for row in load_instruments()} - {""} | set(MORE_INSTRUMENTS)
+_OBSERVATORIES = ({row.observatory for row in load_instruments()} | set(knowledge.values("observatory"))) - {""}
+_INSTRUMENTS = ({row.instrument for row in load_instruments()} | set(knowledge.values("instrument")) | {"HIS"}) - {""}
+_INSTRUMENTS -= {"TRACE", "RHESSI"}  # as GONG, but a text that names them means the spacecraft
 _WAVE = r"(?<![\d.,])(\d{1,3}(?:,\d{3})|\d{2,5}(?:\.\d+)?)"
 _UNIT = r"(?:[Åå](?!ngst)|A\u030a|Angstroms?\b|Angstroem\b|[Åå]ngstr[öo]ms?\b|埃|(?-i:A)(?![A-Za-z]))"
+
+_COUNTED = (
+    r"(?:spots?|sunspots?|(?:\w+\s+)?regions?|groups?|pixels|of\s+the|MSH|millionths|degrees|°|个|号|颗|区|群|张|幅|天|倍|度|年|月)"
+)
+_SAID_WAVELENGTH = re.compile(r"\bwavelengths?\b|\bangstroms?\b|波长|通道|\bchannels?\b", re.I)
+_QUANTITY = re.compile(r"面积|黑子|\bareas?\b|\bspots?\b|MSH", re.I)
+_WITH_UNIT = re.compile(rf"\d[\s-]*{_UNIT}", re.I)
+_CORRECTED = re.compile(r"(?:\b(?:not|nor|neither|or|rather\s+than)\s+(?:the\s+)?|不是|并非|而非|[、或和与]\s*)$", re.I)
+
+
+def _as_said(match: re.Match) -> Found | None:
+    """A channel's bare digits where the sentence says that they are a wavelength, or corrects them by one."""
+    text, at = match.string, match.start()
+    near = text[max(0, at - 40) : at + 60]
+    if _QUANTITY.search(text[max(0, at - 16) : at]):
+        return None
+    said = _SAID_WAVELENGTH.search(near) or (_CORRECTED.search(text[:at]) and _WITH_UNIT.search(text))
+    return _angstrom(match[1]) if said else None
+
 
 CHANNELS: list[Pattern] = [
     pattern("", rf"(?-i:(?<![A-Za-z])({_one_of(set(_CHANNELS))}))(?![\w.])", lambda m: _CHANNELS[m[1]]),
     pattern("",
-            rf"(?-i:\b({_one_of(_INSTRUMENTS)}))(?:'s)?[\s/-]*(\d{{2,5}})(?!\d|[.:-]\d|\s*(?:nm|纳米))"
+            rf"(?-i:\b({_one_of(_INSTRUMENTS)}))(?:'s)?[\s/-]*(\d{{2,5}})(?!\d|[.-]\d|:\d\d(?!\d)|\s*(?:nm|纳米))"
             rf"[\s-]*{_UNIT}?",
             lambda m: [("instrument", m[1]), _measured(m[1], m[2])]),
     pattern("", rf"{_WAVE}[\s-]*{_UNIT}", lambda m: _angstrom(m[1])),
@@ -125,9 +150,10 @@ CHANNELS: list[Pattern] = [
     pattern("en",
             rf"\b(?:in|at)\s+(?:the\s+)?({'|'.join(_CHANNEL_NUMBERS)})(?=\s*(?:[,;)]|\.(?!\d)|$|images?\b"
             rf"|frames?\b|pictures?\b))", lambda m: _angstrom(m[1])),
+    pattern("", rf"(?<![\d.,:])({'|'.join(_CHANNEL_NUMBERS)}|6173|6563|6768)(?!\d|:\d|\.\d|,\d{{3}}|\s*{_COUNTED})", _as_said),
     pattern("", rf"{_WAVE}\s+is\s+(?:a|the)\s+wavelength", lambda m: _angstrom(m[1])),
     pattern("",
-            r"(?<![A-Za-z])H[-\s]?(?:alpha|α|阿尔法)(?![A-Za-z])|氢[-\s]?(?:alpha|α|阿尔法)",
+            r"(?<![A-Za-z])(?:H|hydrogen)[-\s_]?(?:alpha|α|阿尔法)(?![A-Za-z])|氢[-\s的]?(?:alpha|α|阿尔法)",
             [("measurement", "H-alpha")]),
     pattern("", r"\b(?:Lyman|Ly)[-\s]?(?:alpha|α)|莱曼[-\s]?(?:α|阿尔法)", []),
 ]  # fmt: skip
@@ -141,12 +167,9 @@ PICTURE: list[Pattern] = [
             r"|零点|质量)", []),
     pattern("en", r"\bcoronal\s+(?:holes?|mass|loops?|rain|dimmings?|arcades?|streamers?|cavit)", []),
     pattern("zh", r"日冕物质|日冕雨|冕洞|日冕环|日冕洞|冕环|日冕暗化", []),
-    pattern("en",
-            r"\bphotospher(?:e|ic)\b|\bchromospher(?:e|ic)\b|\btransition\s+(?:region|layer)\b|\bcoron(?:a|al)\b",
-            _layer),
-    pattern("zh", r"光球|色球|过渡(?:区|层)|日冕", _layer),
+    *(_worded("layer", language) for language in knowledge.LANGUAGES),
+    *(_worded(kind, language) for kind in ("instrument", "observatory") for language in knowledge.LANGUAGES),
     *(pattern("", regex, [("measurement", value)]) for regex, value in MEASUREMENT_WORDS.items()),
-    *(pattern("", rf"(?:{regex})", [claim]) for regex, claim in FULL_NAMES.items()),
     _named("instrument", _INSTRUMENTS),
     _named("observatory", _OBSERVATORIES),
 ]  # fmt: skip

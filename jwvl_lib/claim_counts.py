@@ -1,13 +1,53 @@
-"""Claims of how many and whether at all: flares, regions, spots. Reads and writes nothing."""
+"""Claims of how many and whether at all: regions and spots. Reads and writes nothing."""
 
 import re
 from collections.abc import Callable
 
-from jwvl_lib.claim_grammar import EN_NUMBER, ZH_NUMBER, Found, Pattern, counted, number, pattern
+from jwvl_lib.claim_grammar import EN_NUMBER, UPPER, ZH_NUMBER, Found, Pattern, counted, number, pattern
 
 
 def _count(kind: str) -> Callable[[re.Match], Found]:
-    return lambda match: [(kind, counted(match))]
+    """A count, unless the words between number and noun say that it is only of some ("two other regions")."""
+    return lambda match: [] if _PARTIAL.search(match.group()) or _apposed(match) else _counted(kind, match)
+
+
+def _counted(kind: str, match: re.Match) -> Found:
+    """No spots at all are an absence, not a count."""
+    count = counted(match)
+    return [("spots_visible", "no")] if (kind, count) == ("n_spots", 0) else [(kind, count)]
+
+
+def _apposed(match: re.Match) -> bool:
+    """ "12192、12193两个活动区" only sums up the names before it; "只有12192、12193两个" counts."""
+    before = match.string[: match.start()]
+    return re.search(r"\d\s*(?:这|等)?$", before) is not None and not re.search("只有|仅有|共", before)
+
+
+def _if_spots(match: re.Match) -> Found | None:
+    """A count whose noun was said before: "the real count for AR 12192 is 67"."""
+    return _counted("n_spots", match) if re.search(r"\bspots?\b|黑子", match.string[: match.start()], re.I) else None
+
+
+_NOUNS = {"冕洞": "n_coronal_holes", "暗条": "n_filaments", "活动区": "n_regions", "黑子群": "n_regions", "黑子": "n_spots"}
+
+
+def _noun_before(match: re.Match) -> Found | None:
+    """ "冕洞总面积约84000 MSH，共三个": a count of what was named last."""
+    nouns = re.findall("|".join(_NOUNS), match.string[: match.start()])
+    return _counted(_NOUNS[nouns[-1]], match) if nouns else None
+
+
+def _the_rest(match: re.Match) -> Found:
+    """ "No other region": as many as are named as exceptions before, else nothing is counted."""
+    named = re.search(r"(?:\b(?:apart|aside)\s+from|\bother\s+than|\bbesides|\bexcept(?:\s+for)?|除了?)([^.。;；]*)$",
+                      match.string[: match.start()], re.I)
+    numbers = re.findall(r"(?<!\d)\d{4,5}(?!\d)", named[1]) if named else []
+    return [("n_regions", len(numbers))] if numbers else []
+
+
+def _visible(match: re.Match) -> Found:
+    denied = re.search(r"\bnot\b|n't\b|\bcannot\b|不|未|没", match.group())
+    return [("spots_visible", "no" if denied else "yes")]
 
 
 def _none_in_part(match: re.Match) -> Found:
@@ -16,170 +56,181 @@ def _none_in_part(match: re.Match) -> Found:
     return [] if re.search("[南北东西]半球|象限|附近|边缘|东[南北]|西[南北]", before) else [("n_regions", 0)]
 
 
-def _spots_before(match: re.Match) -> Found | None:
-    """A number that leaves its noun out: "AR 12195 has 6 spots, AR 12193 just one"."""
-    before = re.split(r"[.。](?!\d)", match.string[: match.start()])[-1]
-    return [("n_spots", counted(match))] if re.search(r"spots?\b(?!\s+group)|黑子(?!群)", before, re.I) else None
+def _listed(kind: str) -> Callable[[re.Match], Found]:
+    """ "55, 130 and 53 spots": each number at its own place."""
+    return lambda match: [
+        (kind, number(n.group()), (match.start() + n.start(), match.start() + n.end()))
+        for n in re.finditer(EN_NUMBER if match.group().isascii() else ZH_NUMBER, match.group(), re.I)
+    ]
 
 
-def _spots_listed(match: re.Match) -> Found:
-    """ "黑子数依次为55、130、53": each number at its own place."""
-    at = match.start()
-    numbers = re.finditer(ZH_NUMBER, match.group())
-    return [("n_spots", number(n.group()), (at + n.start(), at + n.end())) for n in numbers]
-
+_PARTIAL = re.compile(
+    r"\b(?:other|further|additional|new|newly|remaining|smaller|larger|lesser|northern|southern|eastern|western"
+    r"|neighbou?ring|nearby|similar|extra|more\s+(?!than)|old|older|previous|former|unnumbered|dozen\s+of)\b"
+    r"|其[他它余]|新(?!月)|较小|更小|[南北]半球|另|未编号|相邻|邻近|再",
+    re.I,
+)
 
 # --------------------------------------------------------------------------------------------------------------------
-# flares
+# English: a number, any adjectives, a noun
 
-_GOES = r"(?<![A-Za-z\d])(?-i:([ABCMX]))"
-_EVENT = (
-    r"(?:solar\s+|X-ray\s+|long-duration\s+|impulsive\s+)*(?:flares?|flaring|events?|bursts?|eruptions?"
-    r"|activity)\b"
+# what ends a row of adjectives
+_NO_ADJECTIVE = (
+    r"(?!(?:of|in|on|at|the|to|by|from|for|per|with|as|than|into|over|under|between|around|about|a|an|this|that|these"
+    r"|those|its|their|is|are|was|were|be|has|have|had|which|who|where|when|but|or|nor|versus|vs|spots?|sunspots?"
+    r"|regions?|groups?|ARs?|degrees?|deg|millionths?|MSH|flares?|days?|hours?|minutes?|times|years?|UT|UTC|percent"
+    r"|north|south|east|west|class|new|lies?|sits?|covers?|hosts?|shows?|holds?|carries|areas?|umbrae"
+    rf"|{EN_NUMBER})\b)"
 )
-_ZH_EVENT = r"(?:特?大|小|中等|强|太阳|X射线|软X射线)*(?:耀斑|爆发|事件)"
-
-FLARES: list[Pattern] = [
-    # what M-class flares are in general, and one of another year
-    pattern("en",
-            rf"{_GOES}[\d.]*(?:[-\s]class)?(?:\s+(?:flare|event))?\s+(?:of|in|from)\s+(?:[A-Z][a-z]+\.?\s+)?"
-            rf"(?:19|20)\d\d\b", []),
-    pattern("zh", rf"(?:19|20)\d\d年(?:\d{{1,2}}月)?(?:的|那次的?){_GOES}[\d.]*级?", []),
-    pattern("en",
-            rf"{_GOES}[-\s]class\s+flares?\s+(?:are|is|have|release|last)s?\b(?!\s+(?:been|not|n't|seen|recorded"
-            rf"|observed|absent|reported|present))|\bthan\s+(?:an?\s+)?{_GOES}[-\s]class\s+flares?", []),
-    pattern("zh", rf"{_GOES}级(?:耀斑)?的(?:峰值|流量|能量|强度|\S{{0,6}}倍)", []),
-    pattern("", rf"{_GOES}\s?(\d{{1,2}}\.\d)(?!\d|\.\d)", lambda m: [("flare", m[1] + m[2])]),
-    pattern("", rf"{_GOES}(\d{{1,2}})(?![\d.])(?=(?:[-\s]*(?:class|level))?\s*(?:{_EVENT}|级?的?{_ZH_EVENT}))",
-            lambda m: [("flare", m[1] + m[2])]),
-    pattern("", rf"{_GOES}(?:[-\s]*(?:class|level))\s*(?:{_EVENT})", lambda m: [("flare", m[1])]),
-    pattern("", r"(?<![A-Za-z\d])(?-i:([MX]))(\d{1,2})(?![\d.A-Za-z]\w|\.\d)(?!\d)",
-            lambda m: [("flare", m[1] + m[2])] if re.search("flare|耀斑", m.string, re.I) else None),
-    pattern("en", rf"{_GOES}[-\s]flares?\b", lambda m: [("flare", m[1])]),
-    pattern("", rf"{_GOES}\s?(?:级|类)(?:及?以上|或更强)?(?:的)?{_ZH_EVENT}", lambda m: [("flare", m[1])]),
-    # no flare at all, of whatever class
-    pattern("en",
-            r"\b(?:no|without(?:\s+any)?|zero)\s+(?:(?:significant|major|notable|strong|solar|X-ray)\s+)*"
-            r"(?:flares?|flaring)\b(?!\s+(?:stations?|kernel|ribbon|above|stronger|greater|larger|of|from|in\s+"
-            r"(?:AR|region)))",
-            [("flares_seen", "no")]),
-    pattern("zh",
-            r"(?:没有|无|未见|未曾?发生|未出现|未爆发|没发生|没有发生|没有出现|未记录到|未观测到|未探测到)"
-            r"(?:任何|显著|明显|强|大)*的?(?:太阳|X射线)*耀斑",
-            [("flares_seen", "no")]),
-]  # fmt: skip
-
-# --------------------------------------------------------------------------------------------------------------------
-# regions and spots
-
-_ADJECTIVES = (
-    r"(?:\s+(?:NOAA[-\s]?)?(?:numbered|active|sunspot|distinct|separate|visible|main|bright|large|small"
-    r"|different|individual"
-    r"|NOAA|solar|such|magnetic|spotted|designated|catalogued|identified|spot-bearing)(?:,)?)*"
+_ADJECTIVES = rf"(?:(?:\s+and|,)?\s+{_NO_ADJECTIVE}[A-Za-z][A-Za-z'/-]*){{0,4}}?"
+_REGION = (
+    r"(?:(?:sun)?spot[-\s]+(?:groups?|regions?|clusters?)|(?:spot|active)-regions?|groups?(?:\s+of\s+(?:sun)?spots)?"
+    r"|regions?(?!\s+of\b)|ARs?)\b(?!\s*#?\d|-)"
 )
-_REGIONS = _ADJECTIVES + r"\s+(?:regions?|(?:sun)?spot\s+groups?|groups?|ARs?)\b(?!\s+of\b)"
-_SOME = r"(?:a\s+total\s+of\s+|exactly\s+|only\s+|just\s+|some\s+|about\s+|roughly\s+|around\s+)?"
+_REGIONS = rf"{_ADJECTIVES}\s+{_REGION}"
+_SPOT = r"(?:sun)?spots?\b(?!\s*-?(?:groups?|regions?|clusters?|number|count|area|cycle|class|maximum|minimum|pairs?)\b)"
+_SPOTS = rf"{_ADJECTIVES}\s+{_SPOT}"
 # "two regions lie in the NE quadrant" counts a part, not the disk
 _PART = r"(?:NE|NW|SE|SW|north|south|east|west|limb|upper|lower|left|right)"
 _IN_PART = rf"(?!\s+(?:with\s+(?:sun)?spots\s+)?(?:[a-z]+\s+){{0,3}}(?:in|near|on|at|along)\s+the\s+(?:\w+\s+)?{_PART})"
+# "no region produced a flare" is not "no region"
+_DOES = r"(?!\s+(?:has|have|had)?\s*(?:produc|flar|erupt|launch|exceed|reach|chang|gr[eo]w|decay|beyond|larger|other|except|apart|besides|lies|lay|sits)\w*)"
 _RANGE = (
-    rf"(?P<n>{EN_NUMBER})(?:\s*(?:-|to|or|and)\s*(?P<m>{EN_NUMBER}))?(?P<more>\s*\+|\s+or\s+more)?(?P<fewer>"
-    rf"\s+or\s+fewer|\s+or\s+less)?"
+    rf"(?:(?:between|from)\s+)?(?P<n>{EN_NUMBER})(?:\s*(?:-|to|or|and)\s*(?P<m>{UPPER}))?(?P<more>\s*\+"
+    r"|\s+or\s+more)?(?P<fewer>\s+or\s+fewer|\s+or\s+less)?"
 )
-_ZH_KIND = (
-    r"(?:带?有?编(?:了|过)?号的?|已编号的?|带黑子的?|有黑子的?|含黑子的?|活动的?|主要的?|可见的?|明显的?|不同的?"
-    r"|太阳|NOAA|独立的?)*\s*(?:活动区|黑子群|(?<=编号)区)"
-)
-_ZH_COUNT = (
-    rf"(?P<n>{ZH_NUMBER})(?:\s*(?:-|到|至|或)"
-    rf"\s*(?P<m>{ZH_NUMBER}))?\s*"
-)
-_ZH_MORE = r"(?:(?P<more>或更多|及以上|以上|或以上)的?)?"
-_MEASURE = r"(?:个|处|块|片|组|群|颗|粒)"
 _NONE = (
-    r"(?:没有|无|不存在|未见|未出现|看不到|看不见|看不出|无法看到|无法看出|无法辨认|找不到|未能看到|未能见到"
-    r"|不见|未发现|未观测到|缺乏|没)(?:任何|一个|到|有)*"
+    r"(?:\b(?:no|zero|without(?:\s+(?:any|a(?:\s+single)?))?|(?:free|devoid|empty|clear|bare)\s+(?:of|from)(?:\s+(?:any|all))?"
+    r"|lack(?:s|ing)?(?:\s+any)?|not\s+(?:a|one)(?:\s+single)?|no\s+(?:sign|trace|hint)s?\s+of(?:\s+(?:any|an?))?"
+    r"|(?:can(?:not|'t)|could\s*n[o']t|(?:is|are|was|were|do|does|did)(?:\s+not|n't))(?:\s+\w+){0,2}?\s+(?:any|a\s+single))"
 )
+_NONE += r")"
+_SEEN = r"(?:visible|seen|present|discernible|apparent|evident|observed|made\s+out|detected|found|recognisable|recognizable|noticeable|distinguishable|identifiable)"
+_TALLY = r"(?:count|number|total|tally)"
+_IS = r"\s*(?:\bis|\bwas|\bare|\bof|:|=|\bstands?\s+at|\breaches|\bequals|\bcomes\s+to|\bamounts\s+to|\bgiven\s+as|\bput\s+at|,|\()\s*"
+_IS += r"(?:(?:an?|only|just|modest|mere|impressive|exactly|about|roughly|around|given|as|at|about|some)\s+)*"
 
-COUNTS: list[Pattern] = [
+EN_COUNTS: list[Pattern] = [
+    # stretches and days without spots are not this disk
+    pattern("en", rf"\b(?:sunspot|wolf|relative)\s+(?:sunspot\s+)?number\b(?:{_IS})?\s*(?:{EN_NUMBER})?", []),
+    pattern("en", r"\bspot(?:less|-free)\s+(?:days?|stretch\w*|runs?|periods?|spells?|weeks?|months?|streaks?)", []),
+    pattern("en", rf"{_NONE}{_ADJECTIVES}\s+(?:new|other|further|additional){_REGIONS}", _the_rest),
+    pattern("en", rf"{_NONE}{_REGIONS}(?:\s+numbers?)?(?!\s+(?:numbered\s+|AR\s*)?\d){_IN_PART}{_DOES}(?:\s+with\s+(?:sun)?spots)?",
+            lambda m: _the_rest(m) if re.search(r"\b(?:other|new|further)\b", m.group()) else [("n_regions", 0)]),
     pattern("en",
-            rf"\b(?:no|without(?:\s+any)?|free\s+of|devoid\s+of|zero)(?:\s+other)?{_REGIONS}(?!\s+(?:numbered\s+"
-            rf"|AR\s*)?\d){_IN_PART}(?:\s+with\s+(?:sun)?spots)?",
-            lambda m: [] if "other" in m.group() else [("n_regions", 0)]),
-    pattern("en",
-            r"\b(?:no|without(?:\s+any)?|free\s+of|devoid\s+of|lacks?(?:\s+any)?)(?:\s+(?:visible|discernible))?"
-            r"\s+(?:sun)?spots?\b(?!\s*groups?)" + _IN_PART + r"|\bspot(?:less|-free)\b"
-            r"|\bnot\s+a\s+single\s+(?:sun)?spot\b(?!\s+group)|\b(?:sun|disk|disc)\s+(?:is|was|looks?|appears?)"
-            r"\s+(?:completely\s+|entirely\s+)?blank\b|\bblank\s+(?:sun|disk|disc)\b",
+            rf"{_NONE}{_SPOTS}{_IN_PART}{_DOES}|\bspot(?:less|-free)\b|\bneither\s+(?:sun)?spots\b(?!\s+group)"
+            r"|\b(?:sun|sun's\s+face|solar\s+face|disk|disc|photosphere)\s+(?:is|was|looks?|appears?|remains?)\s+"
+            r"(?:\w+ly\s+)?blank\b|\bblank\s+(?:sun|disk|disc)\b",
             [("spots_visible", "no")]),
+    pattern("en", rf"\b(?:sun)?spots?\s+(?:is|are|were|was)\s+(?:entirely\s+|completely\s+)?(?:absent|missing|lacking"
+            r"|nowhere)", [("spots_visible", "no")]),
+    pattern("en", rf"\b(?:active\s+)?regions\s+(?:is|are|were|was)\s+(?:entirely\s+|completely\s+)?(?:absent|missing"
+            r"|lacking|nowhere)", [("n_regions", 0)]),
+    pattern("en", rf"(?<!between\s){EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+(?:and|vs\.?|versus)\s+{EN_NUMBER}{_SPOTS}", _listed("n_spots")),
+    pattern("en", rf"\b(?:of|all|our|these|those)\s+(?:the\s+|our\s+)?(?P<n>{EN_NUMBER}){_REGIONS}", _count("n_regions"), over=True),
+    pattern("en", rf"{_RANGE}{_REGIONS}{_IN_PART}", _count("n_regions"), over=True),
+    pattern("en", rf"\b(?P<n>{EN_NUMBER})\s+(?:of\s+(?:them|which|these|those)\s+)?(?:are\s+|is\s+|were\s+|being\s+)?"
+            r"numbered\b(?!\s+\w+)", _count("n_regions")),
+    pattern("en", rf"\b(?:the|its|an?)\s+(?:only|sole|single|lone|solitary){_REGIONS}{_IN_PART}", [("n_regions", 1)]),
+    pattern("en", rf"\b(?:only|just)\s+(?:a|the)\s+single{_REGIONS}{_IN_PART}", [("n_regions", 1)]),
     pattern("en",
-            rf"(?:\bnot|n't)\s+(?:see\s+|show\s+|have\s+|contain\s+|find\s+|detect\s+|make\s+out\s+)?(?:any|a"
-            rf"\s+single)(?:\s+visible)?\s+(?:sun)?spots?\b(?!\s+group){_IN_PART}"
-            r"|\bcannot\s+(?:see|find|make\s+out)\s+any\s+(?:sun)?spots?\b(?!\s+group)", [("spots_visible", "no")]),
-    pattern("en",
-            rf"(?:\bnot|n't)\s+(?:see\s+|show\s+|have\s+|contain\s+|find\s+|detect\s+|host\s+)?(?:any|a"
-            rf"\s+single){_REGIONS}{_IN_PART}"
-            rf"|\bcannot\s+(?:see|find|make\s+out)\s+any{_REGIONS}{_IN_PART}", [("n_regions", 0)]),
-    pattern("en", rf"\b{_SOME}(?:between\s+)?{_RANGE}{_REGIONS}{_IN_PART}", _count("n_regions")),
-    pattern("en",
-            rf"\b(?P<n>{EN_NUMBER})\s+of\s+(?:them|which|these)\s+(?:are\s+|is\s+)?numbered", _count("n_regions")),
-    pattern("en", rf"\bthe\s+(?:only|sole|single|lone){_REGIONS}", [("n_regions", 1)]),
-    pattern("en",
-            rf"\b(?:has|had|have|with|shows?|contains|holds|just|only|counts|and|as\s+many\s+as|(?<=\d{{5}})|"
-            rf"(?<=\d{{4}}))\s+(?:only\s+|just\s+|about\s+|a\s+mere\s+)?"
-            rf"(?P<n>{EN_NUMBER})(?=\s+of\s+them|\s*[;,)]|\.(?!\d)|$|\s+(?:and|but|while)\b)", _spots_before),
-    pattern("en", r"\bneither\s+(?:sun)?spots\b(?!\s+group)", [("spots_visible", "no")]),
-    pattern("en",
-            rf"\b(?:a\s+single|only\s+one|a\s+lone|just\s+one|a\s+solitary){_REGIONS}{_IN_PART}", [("n_regions", 1)]),
-    pattern("en",
-            rf"\b(?:number|count)\s+of{_ADJECTIVES}\s+(?:regions|groups|ARs)(?:\s+on\s+the\s+dis[ck])?\s*(?:is"
-            rf"|was|:|=|stands\s+at|equals)\s*(?P<n>{EN_NUMBER})",
+            rf"\b{_TALLY}\s+of{_ADJECTIVES}\s+(?:regions|groups|ARs|(?:sun)?spot\s+groups)\b[^,.;:=\d]{{0,30}}?{_IS}"
+            rf"(?P<n>{EN_NUMBER})(?!\d|\s+(?:sun)?spots)", _count("n_regions")),
+    pattern("en", rf"\b(?:region|group|AR)s?[-\s]+{_TALLY}\b[^,.;:=\d]{{0,30}}?{_IS}(?P<n>{EN_NUMBER})(?!\d)",
             _count("n_regions")),
-    pattern("en", rf"\b(?:sun)?spots\s*:\s*(?:between\s+)?{_RANGE}(?![\w.])", _count("n_spots")),
-    pattern("en",
-            rf"(?:between\s+)?(?P<n>{EN_NUMBER})(?:\s*(?:-|to|or|and)\s*(?P<m>{EN_NUMBER}))?"
-            rf"(?:\s+(?:visible|individual|separate|distinct|small|counted|dark))*\s+(?:sun)?spots\b(?!"
-            rf"\s+groups?)",
-            _count("n_spots")),
-    pattern("en",
-            r"\b(?:a\s+single|only\s+one|just\s+one|one|1)\s+(?:visible\s+|individual\s+)?(?:sun)?spot\b(?!"
-            r"\s+groups?)", [("n_spots", 1)]),
-    pattern("en",
-            rf"\b(?:spot\s+count|number\s+of\s+(?:sun)?spots)(?=(?:\s+(?:of|in|for)\s+[^,.;:]{{1,25}}?)?\s*(?:"
-            rf"\bis|\bwas|\bof|:|=|stands\s+at|reaches)\s*(?P<n>{EN_NUMBER}))", _count("n_spots")),
-    pattern("en",
-            r"\b(?:a\s+(?:lone|solitary|single|small)|its\s+only)\s+(?:sun)?spot\b(?!\s+group)", [("n_spots", 1)]),
-    pattern("en", r"\b(?:sun)?spots?\s+(?:is|are|can\s+be|cannot\s+be|can't\s+be)\s+(?P<no>not\s+)?(?:visible|seen)",
-            lambda m: [("spots_visible", "no" if "not" in m.group() or "can't" in m.group() else "yes")]),
-    pattern("zh", rf"第\s*{ZH_NUMBER}\s*{_MEASURE}", []),
-    pattern("zh",
-            r"(?<=\d{4})\s*(?:这|共|等)?(?P<n>[二两三四五六七八九十]|\d)个(?=[，。,.;；]|$)", _count("n_regions")),
-    pattern("zh", rf"{_NONE}\s*{_ZH_KIND}(?:位于|在|处于|落在|分布在)", []),
-    pattern("zh", rf"{_NONE}\s*{_ZH_KIND}", _none_in_part),
-    pattern("zh",
-            rf"{_NONE}(?:可见的?|明显的?)*(?:太阳)?黑子(?!群|数)|黑子(?:均|都)?(?:不可见|看不见|看不到)|无黑子",
-            [("spots_visible", "no")]),
-    pattern("zh",
-            r"(?:一个|任何|连一个)?(?:可见的?)?(?:太阳)?黑子(?:也|都|均)(?:没有|看不到|不见|看不见|无)",
-            [("spots_visible", "no")]),
-    pattern("zh", rf"(?:一个|任何|连一个){_ZH_KIND}(?:也|都|均)(?:没有|看不到|不见|无)", [("n_regions", 0)]),
-    pattern("zh",
-            r"(?:可以?看到|可见到?|能看到|看得到|看得见)(?:明显的?)?(?:太阳)?黑子(?!群)|(?<!无)黑子(?:清晰)?可见",
-            [("spots_visible", "yes")]),
-    pattern("zh", rf"{_ZH_COUNT}{_MEASURE}?\s*{_ZH_MORE}(?:个)?\s*{_ZH_KIND}", _count("n_regions")),
-    pattern("zh", rf"{_ZH_COUNT}群\s*{_ZH_MORE}(?:太阳)?黑子", _count("n_regions")),
-    pattern("zh", rf"(?:唯一|仅有)(?:的)?(?:一个)?{_ZH_KIND}", [("n_regions", 1)]),
-    pattern("zh",
-            rf"(?:活动区|黑子群)(?:的)?(?:数目?量?|个数|总数)?\s*(?:共|总共|一共|有|为|是|达|:|共有|计)"
-            rf"\s*{_ZH_COUNT}(?:个|处|群|块)?(?=\s*(?:[，。,.;；、)]|$))", _count("n_regions")),
-    pattern("zh",
-            rf"(?<=黑子)(?:的)?(?:数目?量?|个数)?(?:依次|分别|各)(?:为|是|有)\s*{ZH_NUMBER}[个颗]?(?:\s*"
-            rf"[、,，和与]\s*{ZH_NUMBER}[个颗]?)+", _spots_listed),
-    pattern("zh", rf"(?P<n>{ZH_NUMBER})\s*[个颗](?=\s*(?:[，。,;；、)]|\.(?!\d)|$))", _spots_before),
-    pattern("zh",
-            rf"{_ZH_COUNT}{_MEASURE}\s*{_ZH_MORE}(?:可见的?|大小不一的?|大小|独立的?|大|小|左右的?)*\s*"
-            rf"(?:太阳)?黑子(?!群)", _count("n_spots")),
-    pattern("zh",
-            rf"黑子(?:的)?(?:数目?量?|个数|总数)?\s*(?:共|总共|有|为|是|达|:|共有|约|计)*\s*{_ZH_COUNT}(?:个"
-            rf"|颗)?(?![号年\d])", _count("n_spots")),
+    pattern("en", rf"\b(?:regions|groups|ARs)(?:\s+(?:on|in)\s+\w+(?:\s+dis[ck])?|\s+(?:numbered|visible|present|today))*\s*[:=]"
+            rf"\s*{_RANGE}(?![\w/:])", _count("n_regions")),
+    pattern("en", rf"\b(?:regions|groups|ARs)\s+(?:number|total)\s+{_RANGE}(?!\d)", _count("n_regions")),
+    pattern("en", rf"\b(?:sun)?spots\s*[:=]\s*{_RANGE}(?!\w|\.\d)", _count("n_spots")),
+    pattern("en", rf"\b(?:sun)?spots\s+(?:number|total|numbered)\s+{_RANGE}(?!\w|\.\d)", _count("n_spots")),
+    pattern("en", rf"{_RANGE}{_ADJECTIVES}\s+{_SPOT}", _count("n_spots"), over=True),
+    pattern("en", rf"\b(?:an?|its|the)\s+(?:only|lone|solitary|single|isolated){_ADJECTIVES}\s+{_SPOT}",
+            [("n_spots", 1)], over=True),
+    pattern("en", rf"(?P<n>{EN_NUMBER})\s+of\s+(?:them|these|those)\b(?!\s+(?:is|are|was|were|lies?|has|have|trans|nearly|large))", _if_spots),
+    pattern("en", rf"(?P<n>{EN_NUMBER})\s+(?:were|was|are)\s+(?:reported|counted|recorded|noted|listed|drawn|seen)\b", _if_spots),
+    pattern("en", rf"(?P<n>{EN_NUMBER})-spot(?:ted)?\b", _count("n_spots")),
+    pattern("en", rf"\b(?:count|tally)(?=(?:\s+(?:for|in|of)\s+[^,.;:]{{1,20}}?)?{_IS}(?P<n>{EN_NUMBER})(?!\d))", _if_spots),
+    pattern("en", rf"\b(?:(?:sun)?spot[-\s]+(?:counts?|total|tally)|{_TALLY}\s+of{_ADJECTIVES}\s+(?:sun)?spots)(?="
+            rf"(?:\s+(?:of|in|for|at|there|here|within)\b[^,.;:=]{{0,30}}?|\s*)?{_IS}(?P<n>{EN_NUMBER})(?!\d))", _count("n_spots")),
+    pattern("en", rf"\b(?:sun)?spots?\s+(?:is|are|was|were|can|could|cannot|can't)(?:\s+(?:be|not|clearly|easily|readily"
+            rf"|plainly|hardly))*\s+{_SEEN}\b", _visible),
+    pattern("en", r"\b(?:there\s+are|shows?|displays?|reveals?|features?|can\s+(?:see|make\s+out)|sees?|notices?|contains?"
+            r"|spots?|dotted\s+with|marked\s+by|peppered\s+with)\s+(?:clearly\s+)?(?:several|some|many|a\s+(?:few|number\s+of"
+            r"|handful\s+of)|numerous|clear|obvious|multiple|dark|visible|large|small|prominent)"
+            rf"{_ADJECTIVES}\s+{_SPOT}", [("spots_visible", "yes")]),
 ]  # fmt: skip
+
+# --------------------------------------------------------------------------------------------------------------------
+# Chinese: a number, a measure word, anything short, a noun
+
+_ANY = r"[^，。；：、,;:()（）\d之一二两三四五六七八九十在有为是和与无没未]"  # a word that neither counts nor ends a phrase
+_KIND = r"(?:活动区|黑子群|黑子区|太阳黑子群|编号的?区|(?<=个)区(?![域间])|编号黑子(?!数))"
+_MEASURE = r"(?:个|处|块|片|组|群|颗|粒|枚|座)"
+_N = rf"(?P<n>{ZH_NUMBER}|[俩仨])(?:\s*(?:[-~]|到|至|或)\s*(?P<m>{UPPER}))?\s*(?P<over>[多余来])?"
+_MORE = r"(?:(?P<more>或更多|及以上|以上|或以上)的?)?"
+_NO = (
+    r"(?:没有|不存在|未见|未出现|看不到|看不见|看不出|无法看到|无法看出|无法辨认|找不到|未能看到|未能见到"
+    r"|不见|未发现|未观测到|未检测到|缺乏|没|无)(?:任何|一个|一颗|一群|一处|到|有|出|看到|看见|见到|观测到|发现|检测到)*"
+)
+_END = r"(?=\s*(?:[，。,;；、)）!！]|\.(?!\d)|$|左右|上下|以上|之多))"
+_COUNTED = r"(?:在|介于|共|总共|一共|总计|共计|合计|有|为|是|达|到|仅|只|:|约|大约|计|多达|高达|达到|等于|包含|包括|的|不足|不到|不少于|至少|至多|最多|超过|恰|恰好|恰为|分为|起来)"
+
+ZH_COUNTS: list[Pattern] = [
+    pattern("zh", r"无黑子(?:的)?(?:天数?|日数?|期)", []),
+    pattern("zh", rf"第\s*{ZH_NUMBER}\s*{_MEASURE}|黑子相对数{_ANY}{{0,3}}?[为是]?\s*{ZH_NUMBER}", []),
+    pattern("zh", rf"(?:另|同|某|每|这|那|是|为|作为|之)一{_MEASURE}{_ANY}{{0,8}}?(?:活动区|黑子群|区)", []),
+    pattern("zh", r"(?<=\d{4})\s*(?:这|共|等)?(?P<n>[二两三四五六七八九十]|\d)[个群](?:活动区|编号)?(?=[，。,.;；]|$)", _count("n_regions")),
+    pattern("zh", rf"{_NO}{_ANY}{{0,6}}?{_KIND}(?:位于|在|处于|落在|分布在|爆发|产生)", []),
+    pattern("zh", rf"{_NO}{_ANY}{{0,6}}?{_KIND}",
+            lambda m: _the_rest(m) if re.search("新|其[他它余]|别的|更多", m.group()) else _none_in_part(m)),
+    pattern("zh", rf"(?:一{_MEASURE}|任何|连一{_MEASURE}){_ANY}{{0,4}}?{_KIND}(?:也|都|均)(?:没有?|未|看不到|不见|无|不存在)", [("n_regions", 0)]),
+    pattern("zh", rf"{_KIND}(?:均|都)?(?:不存在|全无|一个也没有)", [("n_regions", 0)]),
+    pattern("zh",
+            rf"{_NO}{_ANY}{{0,5}}?黑子(?!群|数|区)|黑子(?:均|都|也)?(?:不可见|看不见|看不到|全无|不存在|消失)|[无没]有?(?:黑子|斑点)(?!天|日|期)|无斑",
+            [("spots_visible", "no")]),
+    pattern("zh",
+            rf"(?:一{_MEASURE}|任何|连一{_MEASURE})?(?:可见的?)?(?:太阳)?黑子(?:也|都|均)(?:没有?|未|看不到|不见|看不见|无)",
+            [("spots_visible", "no")]),
+    pattern("zh",
+            r"(?:可以?(?:清[楚晰]地?)?看[到见]|可(?:清[楚晰])?见到?|能(?:清[楚晰]地?)?看[到见]|看得[到见]|分布着|出现了?|存在|显示出?)"
+            r"(?:有|明显|清晰|若干|一些|几|多|数|许多|不少|大|小|个|颗|的|深色|暗|可见)*(?:太阳)?黑子(?!群|区|数)"
+            r"|有(?:明显|清晰|若干|一些|几|多|数|许多|不少|大|小|个|颗|的|可见)+(?:太阳)?黑子(?!群|区|数)"
+            r"|(?<!无)黑子(?:清[晰楚]|明显|依稀|隐约|十分|非常)*可[见辨]", [("spots_visible", "yes")]),
+    pattern("zh", r"(?<![\d号第])(?P<n>[两三四五六])区(?![域间号])", _count("n_regions")),
+    pattern("zh", rf"(?<=[，,])(?:达到?|多达|高达|共有|约为?){_N}(?:个|颗){_END}", _noun_before),
+    pattern("zh", rf"(?<=[，,])(?:总|一)?共(?:有|计)?{_N}(?:个|条|处){_END}", _noun_before),
+    pattern("zh", rf"{_N}(?:{_MEASURE}\s*{_MORE}(?:个)?\s*{_ANY}{{0,9}}?|(?:带黑子的?|编号|活动|太阳|主要|NOAA|大)*){_KIND}", _count("n_regions")),
+    pattern("zh", rf"{_N}[群组]\s*{_MORE}{_ANY}{{0,6}}?黑子", _count("n_regions")),
+    pattern("zh", rf"(?:唯一|仅有|只有)(?:的)?(?:一个)?{_KIND}", [("n_regions", 1)]),
+    pattern("zh", rf"(?:活动区|黑子群|编号的?区)(?:的)?(?:数目?量?|个数|总数|编号)?{_ANY}{{0,6}}?{_COUNTED}*\s*{_N}(?:个|处|群|块)?(?!\d|[号区个颗]|[个颗]?黑子){_END}",
+            lambda m: _count("n_regions")(m) if len(m["n"]) < 4 else None),
+    pattern("zh", rf"(?<=黑子)(?:的)?(?:数目?量?|个数)?(?:依次|分别|各)(?:为|是|有)\s*{ZH_NUMBER}[个颗]?(?:\s*"
+            rf"[、,，和与]\s*{ZH_NUMBER}[个颗]?)+", _listed("n_spots")),
+    pattern("zh", rf"{ZH_NUMBER}[个颗]?(?:\s*[、和与]\s*{ZH_NUMBER}[个颗]?)+(?:可见|大小)?(?:太阳)?黑子(?!群|区)", _listed("n_spots")),
+    pattern("zh", rf"{_N}{_MEASURE}\s*{_MORE}{_ANY}{{0,7}}?黑子(?!群|区)", _count("n_spots")),
+    pattern("zh", rf"黑子(?!群|区|相对数){_ANY}{{0,6}}?{_COUNTED}*\s*{_N}(?:个|颗|枚)?(?![号年月\d:：群组区埃])", _count("n_spots")),
+    pattern("zh", r"(?:孤立的?|单独的?|唯一的?)?(?:单个|单颗|孤立|一个孤立的?|孤零零的?一?[个颗]?)的?(?:小|大)?黑子(?!群)", [("n_spots", 1)]),
+]  # fmt: skip
+
+# --------------------------------------------------------------------------------------------------------------------
+# what a detector counts
+
+def _features(kind: str, en: str, zh: str) -> list[Pattern]:
+    none = lambda m: [] if re.search(r"large|big|大型?|明显|显著|erupt", m.group(), re.I) else [(kind, 0)]  # noqa: E731
+    return [
+        pattern("en", rf"{_NONE}{_ADJECTIVES}\s+{en}\b{_IN_PART}{_DOES}", none),
+        pattern("en", rf"{_RANGE}{_ADJECTIVES}\s+{en}\b(?!\s+(?:eruption|channel)){_IN_PART}", _count(kind)),
+        pattern("zh", rf"{_NO}{_ANY}{{0,4}}?{zh}", none),
+        pattern("zh", rf"(?<![仅只共一有])(?:有|见)?一(?:条|个|片)(?:最?[长大小明显黑暗细的]*)?{zh}", []),
+        pattern("zh", rf"(?<!第){_N}(?:条|根|个|处|片|块){_ANY}{{0,5}}?{zh}", _count(kind)),
+        pattern("zh", rf"{zh}(?:的)?(?:数目?量?|个数|总数)?{_COUNTED}*\s*{_N}(?:条|根|个|处|片){_END}", _count(kind)),
+    ]
+
+
+FEATURES: list[Pattern] = [
+    *_features("n_filaments", "filaments?", "(?:暗条|日面?纤维)"),
+    *_features("n_coronal_holes", r"coronal[-\s]+holes?", "冕洞"),
+    *_features("n_plages", r"plages?(?:\s+(?:areas?|regions?))?", "谱斑(?:区)?"),
+]
+
+COUNTS: list[Pattern] = EN_COUNTS + ZH_COUNTS + FEATURES

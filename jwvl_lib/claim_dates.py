@@ -10,54 +10,107 @@ from datetime import datetime, timedelta
 from jwvl_lib.claim_grammar import Found, Pattern, number, pattern
 
 MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth".split()
+
+# --------------------------------------------------------------------------------------------------------------------
+# parts of a date
+
 _MONTH = (
     r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
-    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
+    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)(?![a-z])\.?"
 )
-_YEAR = r"(?P<year>(?:19|20)\d\d)(?!\d)"
-_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth".split()
+_YEAR = r"(?<!\d)(?P<year>(?:19|20)\d\d|'\d\d)(?!\d)"
 _DAY = rf"(?P<day>(?<!\d)\d{{1,2}}(?!\d)|{'|'.join(_ORDINALS)})(?:st|nd|rd|th)?"
-_ZONE = r"(?:\s*\(?(?:UTC?|GMT|Z|universal\s+time|世界时|协调世界时|国际标准时间?)(?![A-Za-z])\)?)"
-_AHEAD = r"(?P<ahead>\s*\(?(?:北京时间?|Beijing\s+time|CST|UTC?\s*\+\s*0?8)\)?)"  # eight hours ahead of UTC
-_AHEAD_FIRST = r"(?:(?P<ahead1>北京时间?|Beijing\s+time)\s*:?\s*)?"
+_WEEKDAY = r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\b\.?,?\s+)?"
+_ISO = r"(?P<year>(?:19|20)\d\d)(?P<sep>[-/.])(?P<month>\d{1,2})(?P=sep)(?P<day>\d{1,2})(?!\d)"
+_DAY_FIRST = rf"{_DAY}(?:\s+(?:day\s+)?of)?[\s-]*{_MONTH},?(?:\s+of|\s+in)?[\s-]*{_YEAR}"
+_MONTH_FIRST = rf"{_MONTH}[\s-]+(?:the\s+)?{_DAY}(?:\s*,|\s+of|-)?\s*{_YEAR}"
+_ZH_DIGIT = r"[〇零一二三四五六七八九十\d]"
+_ZH_DAY = rf"(?P<month>{_ZH_DIGIT}{{1,3}})\s*月\s*(?P<day>{_ZH_DIGIT}{{1,3}})\s*[日号]"
+_ZH_DATE = rf"(?P<year>{_ZH_DIGIT}{{4}}|\d\d)\s*年\s*{_ZH_DAY}"
+
+# parts of a time
+_UTC = r"(?:UTC?|GMT|Z|(?:coordinated\s+)?universal\s+time|(?:协调)?世界时间?|国际标准时间?|格林尼治(?:标准)?时间?)"
+_ZONE = rf"(?:\s*\(?{_UTC}(?![A-Za-z])\)?)"
+_BEIJING = r"(?:北京时间?|Beijing\s+time)"
+_AHEAD = rf"(?P<ahead>\s*[(]?(?:{_BEIJING}|CST|UTC?\s*\+\s*0?8)[)]?)"  # eight hours ahead of UTC
+_AHEAD_FIRST = rf"(?:(?P<ahead1>{_BEIJING})\s*:?\s*)?"
+_PART_OF_DAY = r"(?P<part>凌晨|清晨|早上|早晨|上午|中午|午后|下午|傍晚|晚上|晚间|夜间|深夜|当晚|晚)?"
+_HALF = r"(?P<half>\s*\(?[ap]\.?m\b\.?\)?|\s+in\s+the\s+(?:morning|afternoon|evening)|\s+at\s+night)"
+_SECOND = r"(?:\s*[:ms分]\s*(?P<second>[0-5]\d)(?:\.\d+)?(?:秒|s(?![a-z]))?)?"
 _CLOCK = (
-    r"(?P<hour>[01]?\d|2[0-4])(?:\s*[:h]\s*|\s*[时點点]\s*|\.(?=\d\d\s*(?:UT|Z\b))|(?=\d\d\s*(?:UT|Z\b|GMT"
-    r"|世界时)))(?P<minute>[0-5]\d)(?:\s*[:ms分]\s*(?P<second>[0-5]\d)(?:\.\d+)?秒?)?(?:分|m(?![a-z]))?"
-    r"(?:\s*(?P<pm>[ap])\.?m\b\.?)?"
+    rf"{_PART_OF_DAY}(?P<hour>[01]?\d|2[0-4])(?:\s*[:h]\s*|\s*[时點点]\s*|\.(?=\d\d\s*(?:UT|Z\b|[ap]\.?m\b))"
+    rf"|(?=\d\d\s*(?:UT|Z\b|GMT|hrs?\b|hours\b|世界时)))(?P<minute>[0-5]\d){_SECOND}(?:分|m(?![a-z]))?"
+    rf"(?:\s*(?:hrs?|hours)\b)?{_HALF}?"
 )
+_ZH_CLOCK = (
+    rf"{_PART_OF_DAY}(?P<hour>{_ZH_DIGIT}{{1,3}})\s*[时点點]\s*(?:(?P<minute>半|一刻|三刻|{_ZH_DIGIT}{{1,3}})\s*分?"
+    rf"(?:\s*(?P<second>{_ZH_DIGIT}{{1,3}})\s*秒)?|整)?(?![个\d])"
+)
+_HOUR = rf"(?P<hour>[01]?\d|2[0-4])(?:\s*o'clock)?{_HALF}"
 _CLOCK4 = r"(?P<hour>[01]\d|2[0-3])(?P<minute>[0-5]\d)"
-_JOIN = r"(?:\s*[T,，_(]?\s*(?:(?:at|around|about|near|的|约|于)\s+|约|的|UTC?时?间?\s*|世界时间?\s*)*)"
-_TIME = rf"(?:{_JOIN}(?P<ahead0>北京时间?)?{_CLOCK}(?:{_ZONE}|{_AHEAD})?)"
-_ZH_NUM = r"[〇零一二三四五六七八九十\d]"
+_ABOUT = (
+    r"(?:at|around|about|near|circa|shortly\s+(?:after|before)|just\s+(?:after|before)|approximately|的|约|于|在|大约)"
+)
+_JOIN = rf"(?:\s*[T,，;_(-]?\s*(?:{_ABOUT}\s*|time:?\s*|{_UTC}\s*(?:时间)?[:,]?\s*)*)"
+_TIME = rf"(?:{_JOIN}(?P<ahead0>{_BEIJING})?{_CLOCK}(?:{_ZONE}|{_AHEAD})?)"
+_ZH_TIME = _TIME.replace(_CLOCK, _ZH_CLOCK)
+_ON = rf",?\s*(?:on\s+|of\s+|时间\s*)?(?:the\s+)?{_WEEKDAY}"
 
 
 def _value(match: re.Match) -> Found | None:
     """A date, its parts and a clock as far as the match has them; None for what no calendar has."""
     found = match.groupdict()
-    year, month, day = found.get("year"), found.get("month"), found.get("day")
+    year, month, day = (found.get(k) for k in ("year", "month", "day"))
     if day and day.lower() in _ORDINALS:
         day = str(_ORDINALS.index(day.lower()) + 1)
-    date = f"{number(year) + 2000 * (len(year) == 2)}" if year else "-" if month else ""
+    date = f"{number(year.strip(chr(39))) + 2000 * (len(year) < 4)}" if year else "-" if month else ""
     if month:
         month_number = MONTHS.index(month[:3].lower()) + 1 if month[:3].lower() in MONTHS else number(month)
         if not 1 <= month_number <= 12 or (day and not 1 <= number(day) <= 31):
             return None
         date += f"-{month_number:02d}" + (f"-{number(day):02d}" if day else "")
-    return [
-        (
-            "date_obs",
-            _in_utc(date + _clock(found), bool(found.get("ahead") or found.get("ahead0") or found.get("ahead1"))),
-        )
-    ]
+    clock = _clock(found)
+    ahead = any(found.get(k) for k in ("ahead", "ahead0", "ahead1"))
+    return None if clock is None else [("date_obs", _in_utc(date + clock, ahead))]
 
 
-def _clock(found: dict) -> str:
+_HOURS = "one two three four five six seven eight nine ten eleven twelve".split()
+_PAST_HOUR = (
+    rf"(?:a\s+)?(?P<quarter>half|quarter)\s+(?P<side>past|to)\s+(?P<word>{'|'.join(_HOURS)}){_HALF}?{_ZONE}?"
+)
+
+
+def _past_hour(match: re.Match) -> Found:
+    """ "a quarter past nine in the evening" is 21:15."""
+    minutes = 60 * (_HOURS.index(match["word"].lower()) + 1)
+    minutes += {"half": 30, "quarter": 15}[match["quarter"].lower()] * (1 if match["side"].lower() == "past" else -1)
+    half = (match["half"] or "").strip().lower()
+    minutes += 720 * (half[:1] == "p" or half.endswith(("afternoon", "evening", "night"))) * (minutes < 720)
+    return [("date_obs", f"T{minutes // 60:02d}:{minutes % 60:02d}")]
+
+
+def _exact(match: re.Match) -> Found | None:
+    """A clock in words, if it says more than "ten points"."""
+    return _value(match) if match["minute"] or match["part"] or match.group()[-1] in "时整" else None
+
+
+_ZH_MINUTES = {"半": 30, "一刻": 15, "三刻": 45}
+
+
+def _clock(found: dict) -> str | None:
+    """ "T21:15" of hour, minute, second and what part of the day they are in; None for what no clock shows."""
     if not found.get("hour"):
         return ""
-    hour, minute = number(found["hour"]), number(found.get("minute") or "0")
-    hour += 12 * (bool(found.get("late")) or (found.get("pm") or "").lower() == "p") * (hour < 12)
-    hour *= not ((found.get("pm") or "").lower() == "a" and hour == 12)
-    text = f"T{hour:02d}" + (f":{minute:02d}" if found.get("minute") else "")
+    hour, minute = number(found["hour"]), found.get("minute")
+    half = (found.get("half") or "").strip(" (").lower()
+    late = half[:1] == "p" or half.endswith(("afternoon", "evening", "night"))
+    late = late or (found.get("part") or "") in tuple("午后 下午 傍晚 晚上 晚间 夜间 深夜 当晚 晚".split())
+    hour = hour % 12 if half[:1] == "a" else hour + 12 * (late and hour < 12)
+    minutes = _ZH_MINUTES.get(minute, None) if minute in _ZH_MINUTES else number(minute) if minute else None
+    if hour > 24 or (minutes or 0) > 59:
+        return None
+    text = f"T{hour:02d}" + (f":{minutes:02d}" if minutes is not None else "")
     return text + (f":{number(found['second']):02d}" if found.get("second") else "")
 
 
@@ -66,60 +119,72 @@ def _in_utc(value: str, ahead: bool) -> str:
     if not ahead or "T" not in value:
         return value
     date, clock = value.split("T")
-    dated = len(date) == 10
+    dated = len(date) == 10 and date[0] != "-"
     shifted = datetime.fromisoformat(f"{date if dated else '2000-01-02'}T{clock}") - timedelta(hours=8)
     return shifted.isoformat()[: len(value)] if dated else "T" + shifted.isoformat()[11 : 11 + len(clock)]
 
 
 def _slashed(match: re.Match) -> Found | None:
-    """10/24/2014 or 24/10/2014: only where one of them cannot be a month is it known which."""
-    first, second, year = int(match["first"]), int(match["second"]), match["year"]
+    """10/24/2014 or 24/10/2014: only where one of them cannot be a month is it known which; 24.10.2014 is a day first."""
+    found = match.groupdict()
+    first, second, year = int(match["first"]), int(match["other"]), match["year"]
     month, day = (first, second) if second > 12 or first == second else (second, first)
-    known = max(first, second) > 12 or first == second
-    return [("date_obs", f"{year}-{month:02d}-{day:02d}")] if known and 1 <= month <= 12 and 1 <= day <= 31 else []
+    known = max(first, second) > 12 or first == second or match["sep"] == "."
+    clock = _clock(found) if found.get("hour") else ""
+    valid = known and 1 <= month <= 12 and 1 <= day <= 31 and clock is not None
+    return [("date_obs", f"{year}-{month:02d}-{day:02d}{clock}")] if valid else []
 
 
 _LONG_AGO = r"\b(?:since|before|until|after|launched(?:\s+\w+)?\s+in)"  # when something else happened
-_ON = r",?\s*(?:on\s+|of\s+)?(?:the\s+)?(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+)?"
+_NOT_COUNTED = r"(?!\s*(?:active|numbered|spots|sunspots|regions|groups))"
+_MADE = (
+    r"(?:taken|captured|recorded|acquired|obtained|observed|made|image|picture|photograph|frame|magnetogram|map|dated?)"
+)
 
 DATES: list[Pattern] = [
+    # a span of days is no time of this picture
+    pattern("en", rf"(?<!\d)\d{{1,2}}\s*(?:-|to|and|through|until)\s*\d{{1,2}}\s+{_MONTH}(?:\s+{_YEAR})?", []),
+    pattern("zh", r"(?:\d{4}年)?\d{1,2}月\d{1,2}[日号]?(?:-|至|到)(?:\d{1,2}月)?\d{1,2}[日号]", []),
     # the clock before the date: "at 21:40 UT on 24 October 2014"
-    pattern("en",
-            rf"(?<![\d:]){_CLOCK}(?:{_ZONE}|{_AHEAD})?{_ON}{_DAY}(?:\s+of)?[\s-]*{_MONTH},?[\s-]*{_YEAR}", _value),
-    pattern("en", rf"(?<![\d:]){_CLOCK}(?:{_ZONE}|{_AHEAD})?{_ON}{_MONTH}\s+{_DAY},?\s+{_YEAR}", _value),
-    pattern("",
-            rf"(?<![\d:]){_CLOCK}(?:{_ZONE}|{_AHEAD})?{_ON}{_YEAR}(?P<sep>[-/.])(?P<month>\d{{1,2}})(?P=sep)"
-            rf"(?P<day>\d{{1,2}})(?!\d)", _value),
-    pattern("", rf"{_AHEAD_FIRST}(?<![\d.]){_YEAR}(?P<sep>[-/.])(?P<month>\d{{1,2}})(?P=sep)(?P<day>\d{{1,2}})(?!\d)"
-            rf"(?:{_TIME}|{_ZONE})?", _value),
+    *(
+        pattern("", rf"(?<![\d:]){clock}(?:{_ZONE}|{_AHEAD})?{_ON}{date}", _value)
+        for date in (_DAY_FIRST, _MONTH_FIRST, _ISO)
+        for clock in (_CLOCK, _HOUR)
+    ),
+    pattern("", rf"{_AHEAD_FIRST}(?<![\d.]){_ISO}(?:{_TIME}|{_ZONE})?", _value),
     pattern("",
             rf"(?<!\d)(?P<year>(?:19|20)\d\d)(?P<month>0[1-9]|1[0-2])(?P<day>[0-3]\d)(?:[T_\s-]?{_CLOCK4}"
-            rf"(?P<second>[0-5]\d)?)?(?!\d)"
-            rf"{_ZONE}?", _value),
-    pattern("", rf"(?<![\d/])(?P<first>\d{{1,2}})/(?P<second>\d{{1,2}})/{_YEAR}", _slashed),
-    pattern("en", rf"(?<![\d:.]){_DAY}(?:\s+of)?[\s-]*{_MONTH},?[\s-]*{_YEAR}(?:{_TIME}|{_ZONE})?", _value),
-    pattern("en", rf"\b{_MONTH}\s+{_DAY},?\s+{_YEAR}(?:{_TIME}|{_ZONE})?", _value),
-    pattern("en", rf"\b{_YEAR}\s+{_MONTH}\s+{_DAY}\b(?:{_TIME}|{_ZONE})?", _value),
+            rf"(?P<second>[0-5]\d)?)?(?!\d){_ZONE}?", _value),
+    pattern("", rf"(?<![\d/.-])(?P<first>\d{{1,2}})(?P<sep>[/.-])(?P<other>\d{{1,2}})(?P=sep)"
+            rf"(?P<year>(?:19|20)\d\d)(?!\d)(?:{_TIME}|{_ZONE})?", _slashed),
+    pattern("en", rf"(?<![\d:.]){_DAY_FIRST}(?:{_TIME}|{_ZONE})?", _value),
+    pattern("en", rf"\b{_MONTH_FIRST}(?:{_TIME}|{_ZONE})?", _value),
+    pattern("en", rf"{_YEAR},?[\s-]+{_MONTH}[\s-]+{_DAY}(?![\w:])(?:{_TIME}|{_ZONE})?", _value),
     pattern("en", rf"{_LONG_AGO}\s+{_MONTH},?\s+{_YEAR}", []),
     pattern("en", rf"\b{_MONTH},?\s+(?:of\s+)?{_YEAR}", _value),
+    *(
+        pattern("en", rf"(?<![\d:]){_CLOCK}(?:{_ZONE}|{_AHEAD})?{_ON}{date}{_NOT_COUNTED}", _value)
+        for date in (rf"{_DAY}(?:\s+of)?\s+{_MONTH}", rf"{_MONTH}\s+{_DAY}(?!\w)")
+    ),
     pattern("en", rf"(?<![\d:.]){_DAY}(?:\s+of)?\s+{_MONTH}(?:{_TIME})?", _value),
-    pattern("en",
-            rf"\b{_MONTH}\s+{_DAY}\b(?!\s*(?:active|numbered|spots|sunspots|regions|groups))(?:{_TIME})?", _value),
-    pattern("zh", rf"(?P<year>{_ZH_NUM}{{4}})年(?P<month>{_ZH_NUM}{{1,3}})月(?P<day>{_ZH_NUM}{{1,3}})[日号]"
-            rf"(?P<hour>[零一二三四五六七八九十]{{1,3}})[时点](?P<minute>[零〇一二三四五六七八九十]{{1,3}})分", _value),
-    pattern("zh",
-            rf"{_AHEAD_FIRST}(?P<year>{_ZH_NUM}{{4}}|\d\d)\s*年\s*(?P<month>{_ZH_NUM}{{1,3}})\s*月\s*"
-            rf"(?P<day>{_ZH_NUM}{{1,3}})\s*[日号]"
-            rf"(?:{_TIME})?", _value),
-    pattern("zh", rf"(?P<year>{_ZH_NUM}{{4}})\s*年\s*(?P<month>{_ZH_NUM}{{1,3}})\s*月(?:份)?", _value),
-    pattern("zh",
-            rf"(?<!{_ZH_NUM})(?P<month>{_ZH_NUM}{{1,3}})\s*月\s*(?P<day>{_ZH_NUM}{{1,3}})\s*[日号](?:{_TIME})?",
-            _value),
-    # the clock alone needs its zone, or seconds: "1:15" may be a scale
-    pattern("", rf"(?P<ahead0>北京时间?|Beijing\s+time)\s*{_CLOCK}", _value),
-    pattern("", rf"(?:UTC?|世界时)(?:时间)?\s*{_CLOCK}(?![\d:])", _value),
+    pattern("en", rf"\b{_MONTH}\s+(?:the\s+)?{_DAY}(?!\w){_NOT_COUNTED}(?:{_TIME})?", _value),
+    pattern("en", rf"\b{_MADE}(?:\s+(?:from|in|of|is|to))?(?:\s+the\s+year)?:?\s+{_YEAR}(?!\s*[-/]\s*\d)", _value),
+    pattern("zh", rf"{_AHEAD_FIRST}{_ZH_DATE}(?:{_TIME})", _value),
+    pattern("zh", rf"{_AHEAD_FIRST}{_ZH_DATE}(?:{_ZH_TIME})?", _value),
+    pattern("zh", rf"(?P<year>{_ZH_DIGIT}{{4}})\s*年\s*(?P<month>{_ZH_DIGIT}{{1,3}})\s*月(?:份)?", _value),
+    pattern("zh", rf"(?<!{_ZH_DIGIT}){_ZH_DAY}(?:{_TIME})", _value),
+    pattern("zh", rf"(?<!{_ZH_DIGIT}){_ZH_DAY}(?:{_ZH_TIME})?", _value),
+    pattern("zh", r"(?:摄于|拍于|取自|拍摄于|获取于|观测于|年份[为是:]?)\s*(?P<year>(?:19|20)\d\d)\s*年?(?!\s*\d|间|代|来)", _value),
+    # the clock alone needs its zone, or two digits on either side: "1:15" may be a scale
+    pattern("", rf"(?P<ahead0>{_BEIJING})\s*:?\s*(?:\d{{1,2}}[日号]\s*)?{_CLOCK}", _value),
+    pattern("", rf"{_UTC}(?:\s*时间)?\s*[:为]?\s*(?:\d{{1,2}}[日号]\s*)?{_CLOCK}(?![\d:])", _value),
     pattern("", rf"(?<![\d:]){_CLOCK}(?:{_ZONE}|{_AHEAD})", _value),
-    pattern("", rf"(?<![\d:]){_CLOCK4}\s*(?:UTC?|Z)(?![A-Za-z])", _value),
+    pattern("", rf"(?<![\d:]){_CLOCK4}\s*(?:UTC?|Z|GMT)(?![A-Za-z])", _value),
+    pattern("en", rf"(?<![\d:.]){_HOUR}", _value),
+    pattern("en", _PAST_HOUR, _past_hour),
+    pattern("", r"(?<![\d:.,+])(?P<hour>[01]?\d|2[0-3])\s*UTC?(?![A-Za-z]|\s*[+\d])", _value),
     pattern("en", rf"(?<![\d:])(?:at|around|about)\s+{_CLOCK}(?![\d:])", _value),
+    pattern("en", rf"(?<![\d:])(?=\d\d:\d\d){_CLOCK}(?![\d:])", _value),
     pattern("zh", rf"(?<![\d:]){_CLOCK}(?![\d:])", _value),
+    pattern("zh", rf"(?<!{_ZH_DIGIT})(?P<ahead0>{_BEIJING})?{_ZH_CLOCK}", _exact),
 ]  # fmt: skip

@@ -17,20 +17,24 @@ class Pattern:
 
     `language` is "" for what stands in texts of both languages (names, codes, ISO times). `values` turns a match into
     claims: an empty list closes the stretch to later patterns without claiming anything ("coronal hole" says nothing
-    about the layer), None leaves it open to them.
+    about the layer), None leaves it open to them. A pattern that reaches `over` may have what is taken in its middle:
+    "three beta regions" is a count and a class.
     """
 
     language: str
     regex: re.Pattern
     values: Callable[[re.Match], Found | None]
+    over: bool = False
 
 
-def pattern(language: str, regex: str, values: Callable[[re.Match], Found | None] | Found) -> Pattern:
+def pattern(
+    language: str, regex: str, values: Callable[[re.Match], Found | None] | Found, over: bool = False
+) -> Pattern:
     r"""A pattern for plain text; letters fit in either case unless the regex says `(?-i:...)`.
 
     ASCII: to `\b` and `\w` Chinese is no word, so that codes end where Chinese begins ("656.3 nm处").
     """
-    return Pattern(language, re.compile(regex, re.I | re.A), values if callable(values) else lambda match: values)
+    return Pattern(language, re.compile(regex, re.I | re.A), values if callable(values) else lambda match: values, over)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -57,18 +61,20 @@ _ONES = "zero one two three four five six seven eight nine".split()
 _TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _EN_VALUE = {word: n for n, word in enumerate(_ONES + _TEENS)} | {w: 10 * n for n, w in enumerate(_TENS, start=2)}
-_EN_VALUE |= {"a": 1, "dozen": 12, "couple": 2, "pair": 2, "single": 1, "lone": 1, "solitary": 1, "no": 0}
+_EN_VALUE |= {"a": 1, "dozen": 12, "couple": 2, "pair": 2, "trio": 3, "quartet": 4, "quintet": 5, "single": 1}
+_EN_VALUE |= {"lone": 1, "solitary": 1, "no": 0}
 _ONE, _TEEN, _TEN = ("|".join(words) for words in (_ONES, _TEENS, _TENS))
 _EN_SMALL = rf"(?:(?:{_TEN})(?:[-\s](?:{_ONE})\b)?|{_TEEN}|{_ONE})"
 EN_WORDS = rf"(?:(?:(?:{_ONE}|a)\s+thousand(?:,?\s+(?:and\s+)?)?)?(?:{_ONE}|a)\s+hundred(?:\s+(?:and\s+)?{_EN_SMALL})?"
-EN_WORDS += rf"|{_EN_SMALL}|(?:(?:half\s+)?a\s+)?dozen|a\s+(?:couple|pair)\s+of)(?![a-z])"
+EN_WORDS += rf"|{_EN_SMALL}|(?:(?:half\s+)?a\s+)?dozen|a\s+(?:couple|pair|trio|quartet|quintet)\s+of)(?![a-z])"
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?!\d)"
 EN_NUMBER = rf"(?:(?<![\d.,/+-])(?<!\d:)(?:{DIGITS})|\b{EN_WORDS})"
 ZH_WORDS = r"[零〇一二两三四五六七八九十百千]+"
 ZH_NEIGHBOURS = "一[二两]|[二两]三|三四|四五|五六|六七|七八|八九"  # "四五个" is four or five
 ZH_NUMBER = rf"(?:(?<![\d.,/+-])(?<!\d:){DIGITS}|{ZH_WORDS})"
+UPPER = rf"(?:{DIGITS}|\b{EN_WORDS}|{ZH_WORDS})"  # the second number of a range, which follows a dash
 
-_ZH_VALUE = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
+_ZH_VALUE = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "俩": 2, "仨": 3}
 _ZH_UNIT = {"十": 10, "百": 100, "千": 1000}
 
 
@@ -77,7 +83,7 @@ def number(text: str) -> int:
     digits = text.replace(",", "")
     if digits.isdigit():
         return int(digits)
-    return _zh_number(text) if re.fullmatch(ZH_WORDS, text) else _en_number(text)
+    return _zh_number(text) if re.fullmatch(f"{ZH_WORDS}|[俩仨]", text) else _en_number(text)
 
 
 def _en_number(text: str) -> int:
@@ -89,6 +95,8 @@ def _en_number(text: str) -> int:
             current = 6 if "half" in text.lower() else 12
         elif word == "thousand":
             total, current = 1000 * current, 0
+        elif word in ("couple", "pair", "trio", "quartet", "quintet"):
+            current = _EN_VALUE[word]
         else:
             current += _EN_VALUE.get(word, 0)
     return total + current
@@ -106,7 +114,7 @@ def _zh_number(text: str) -> int:
     return total + digit
 
 
-# comparisons: which end of the claimed interval a number is
+# comparisons: which end of the claimed interval a number is; nobody quarrels about the sixtieth of "more than 60"
 _AT_LEAST = r"at\s+least|no(?:t)?\s+(?:fewer|less)\s+than|a\s+minimum\s+of|>=|≥|至少有?|不少于|不低于|不下"
 # "loops over 3 regions" is a place, "with over 3 regions" a count
 _AFTER = (
@@ -126,7 +134,7 @@ _LESS_THAN = rf"(?<!no\s)(?<!not\s)(?:fewer|less|smaller)\s+than|{_AFTER}(?:unde
 COMPARISON = rf"(?:(?P<least>{_AT_LEAST})|(?P<most>{_AT_MOST})|(?P<over>{_MORE_THAN})|(?P<under>{_LESS_THAN}))"
 
 _COMPARED = re.compile(
-    rf"{COMPARISON}\s*(?:between\s+|(?:可以?|能)?(?:看到|看出|数出|见到|辨认出|有)\s*)?$", re.I | re.A
+    rf"{COMPARISON}\s*(?:between\s+|(?:可以?|能|够)*(?:看到|看出|数出|见到|分?辨认?出|拥有|包含|包括|含有?|具有|存在|有|达|为|了)*\s*)?$", re.I | re.A
 )
 
 
@@ -141,7 +149,7 @@ def counted(match: re.Match) -> int | str:
     if found.get("least") or found.get("more"):
         return interval(low, None)
     if found.get("over"):
-        return interval(low + 1, None)
+        return interval(low, None)
     if found.get("most") or found.get("fewer"):
         return interval(0, high)
     return interval(0, low - 1) if found.get("under") and low else interval(low, high)

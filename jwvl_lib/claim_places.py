@@ -37,27 +37,39 @@ _BETWEEN = (
 
 PLACES: list[Pattern] = [
     pattern("",
-            rf"(?:(?<![A-Za-z])(?P<ns>[NS])[\s]*{_LAT}{_DEG}[,，/]?\s*(?P<ew>[EW])\s*{_LON})(?!\d){_DEG}", _location),
+            rf"(?:(?<![A-Za-z])(?P<ns>[NS])[\s]*{_LAT}{_DEG}(?:[,，/、]|and|by)?\s*(?:longitude\s*:?\s*|经度\s*:?\s*)?(?P<ew>[EW])\s*{_LON})(?!\d){_DEG}", _location),
     pattern("",
-            rf"(?<![\d.]){_LAT}{_DEG}(?-i:(?P<ns>[NS]))\s*[,，/]?\s*{_LON}{_DEG}(?-i:(?P<ew>[EW]))(?![A-Za-z])",
+            rf"(?<![\d.]){_LAT}{_DEG}(?-i:(?P<ns>[NS]))\s*(?:[,，/]|and|by)?\s*(?:longitude\s*)?{_LON}{_DEG}(?-i:(?P<ew>[EW]))(?![A-Za-z])",
             _location),
     pattern("en",
             rf"{_EN_LAT}{_DEG}(?P<ns>north|south)(?:ern)?(?:\s+latitude)?{_BETWEEN}{_EN_LON}{_DEG}(?P<ew>east"
-            rf"|west)\b", _location),
+            rf"|west)(?:ern)?\b", _location),
     pattern("en",
-            rf"latitude\s+(?:of\s+|is\s+)?{_EN_LAT}{_DEG}(?P<ns>N|S|north|south)\b{_BETWEEN}{_EN_LON}{_DEG}"
+            rf"latitudes?\s+(?:of\s+|is\s+)?{_EN_LAT}{_DEG}(?P<ns>N|S|north|south)\b{_BETWEEN}{_EN_LON}{_DEG}"
             rf"(?P<ew>E|W|east|west)\b",
             _location),
     pattern("en",
             rf"{_EN_LON}{_DEG}(?P<ew>east|west)(?:\s+(?:of|from)\s+(?:the\s+)?(?:central\s+)?meridian)?\s*(?:,"
             rf"|and|,\s*and)?\s*{_EN_LAT}{_DEG}"
             r"(?P<ns>north|south)\b", _location),
+    pattern("en",
+            rf"longitude\s+(?:of\s+)?(?P<ew>[EW])\s*{_LON}{_DEG}(?:,|and|/|\s)*latitude\s+(?:of\s+)?(?P<ns>[NS])\s*{_LAT}", _location),
+    pattern("en",
+            rf"longitude\s+(?:of\s+)?{_EN_LON}{_DEG}(?P<ew>east|west|E|W)\b(?:,|and|a|/|\s)*latitude\s+(?:of\s+)?{_EN_LAT}{_DEG}"
+            r"(?P<ns>north|south|N|S)\b", _location),
     pattern("zh",
             rf"(?P<ew>[东西])经\s*(?P<lon>{ZH_NUMBER}){_DEG}[,，、和]?\s*(?P<ns>[南北])纬\s*"
             rf"(?P<lat>{ZH_NUMBER}){_DEG}", _location),
     pattern("zh",
+            rf"以?(?P<ew>[东西])\s*(?P<lon>{ZH_NUMBER}){_DEG}[,，、和]?(?:日面|太阳|位于|在|距)*赤道以?(?P<ns>[南北])\s*(?P<lat>{ZH_NUMBER}){_DEG}",
+            _location),
+    pattern("zh",
             rf"(?:以|偏)?(?P<ns>[南北])纬?\s*(?P<lat>{ZH_NUMBER}){_DEG}[,，、和/]?\s*(?:以|偏)?(?P<ew>[东西])经?"
             rf"\s*(?P<lon>{ZH_NUMBER}){_DEG}", _location),
+    pattern("en",
+            r"\b(north|south)ern\s+(?:hemisphere|half)(?:\s+of\s+the\s+(?:sun|disk|disc))?,?\s+(?:and\s+|just\s+|slightly\s+|to\s+"
+            r"|in\s+|on\s+|the\s+)*(east|west)(?:ern)?\b(?!\s+limb)", _quadrant),
+    pattern("zh", r"([南北])半球的?(?:略|稍)?(?:偏|靠)?的?([东西])(?!经)(?:侧|部|边|面|方)?", _quadrant),
     pattern("", r"(?-i:(?<![A-Za-z])([NS])([EW]))(?![A-Za-z\d])", _quadrant),
     pattern("en", r"(?<![A-Za-z])([NS])([EW])\s+(?:quadrant|quarter)", _quadrant),
     pattern("en",
@@ -88,14 +100,14 @@ def _polarity(match: re.Match) -> Found:
     return [("leading_polarity", value, (start, end) if denied else match.span())]
 
 
-_LEAD = r"(?:lead(?:ing|er)|preceding|westward|western)"
+_LEAD = r"(?:lead(?:ing|er)|preceding|westward|western(?:most)?)"
 _PART = (
     r"(?:polarit(?:y|ies)|part|portion|(?:sun)?spots?|flux|patch|field|side|half|umbrae?|feature|element"
     r"|component|group|one)"
 )
 _OF = (
     r"(?:\s+(?:of|in|for)\s+(?:(?:the|this|that|its|NOAA|ARs?|active|largest|biggest|numbered|big|small)\s+)*(?:"
-    r"(?:region|group|it)\b\s*)?(?:(?:AR\s*)?#?\d+)?)?"
+    r"(?:region|group|it)\b\s*)?(?:(?:AR\s*)?#?\d+(?:(?:,|\s+and|\s+or)\s*(?:AR\s*)?\d{4,5})*)?)?"
 )
 _IS = (
     r"\s*(?:,?\s*which\b)?\s*(?:\b(?:is|was|are|were|has|have|shows?|carries|carry|bears?|being|appears?|seems"
@@ -121,15 +133,16 @@ POLARITY: list[Pattern] = [
             rf"\b{_SIGN}\s+(?:polarity|flux|field|part|pole|one)(?={_OF}\s+(?:is|lies|forms)\s+(?:on\s+|in\s+)?"
             rf"(?:the\s+)?(?:west\b|western|westward|leading|leader|preceding|front))",
             _polarity),
+    pattern("en", rf"\b{_SIGN}(?:[-\s]{_FLUX})*\s+(?:precedes|leads)\b", _polarity),
     pattern("en", rf"\blead(?:s|ing)?\s+with\s+(?:a\s+|its\s+)?(?:\w+\s+)?{_SIGN}\b", _polarity),
     pattern("en", rf"\b(?:led|headed|preceded)\s+by\s+(?:a\s+|the\s+|its\s+)?(?:\w+\s+)?{_SIGN}\b", _polarity),
     pattern("en", rf"\b{_SIGN}\s+(?:polarity|flux|field)\s+(?:in\s+front|ahead|to\s+the\s+west)", _polarity),
     pattern("zh", rf"(?:后随|尾随|跟随){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?:极|磁)?", []),
-    pattern("zh", rf"(?:前导|领头|先导){_ZH_SPOT}\s*(?:并?不是|并非|不为)([正负])极?性?[,，]?\s*而?(?:是|为)([正负])",
+    pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}\s*(?:并?不是|并非|不为)([正负])极?性?[,，]?\s*而?(?:是|为)([正负])",
             lambda m: [("leading_polarity", "positive" if m[g] == "正" else "negative", m.span(g)) for g in (1, 2)]),
-    pattern("zh", rf"(?:前导|领头|先导){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、)]|$)", _polarity),
+    pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、)]|$)", _polarity),
     pattern("zh",
-            rf"(?:前导|领头|先导){_ZH_SPOT}(?=[^。；]{{0,14}}?(?:是|为|呈)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]"
+            rf"(?:前导|领头|先导|领先){_ZH_SPOT}(?=[^。；]{{0,14}}?(?:是|为|呈)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]"
             rf"|$))", _polarity),
     pattern("zh",
             r"([正负])(?:磁)?极性?的?(?:磁场|黑子|磁通|部分)?(?:在前|前导|领先|居前|位于前|先导)|由([正负])"

@@ -4,6 +4,7 @@ import re
 
 from jwvl_lib.claim_grammar import (
     EN_NUMBER,
+    UPPER,
     ZH_NUMBER,
     Found,
     Pattern,
@@ -26,7 +27,10 @@ _MCINTOSH_ANY = r"(?:axx|bx[oi]|c[rsahk][oi]|[def][rsahk][oic]|h[rsahk]x)"
 # --------------------------------------------------------------------------------------------------------------------
 # numbers
 
-_NO = r"(?:\s*(?:\(?No\.|numbers?|№|编号为?|号)\s*)?[\s#:-]*"
+_NO = (
+    r"(?:\s*(?:\(?No\.|numbers?|№|编号为?|号)\s*|,?\s*(?:numbered|designated|designation|labell?ed|called|namely|known\s+as)"
+    r"\s+(?:as\s+)?|,\s+(?=\d{4,5},))?[\s#:-]*"
+)
 _LIST = (
     r"(?:\s*(?:,\s*and|,|、|/|and|or|&|;|和|与|及|以及|或|至)\s*(?:(?:NOAA|AR|region|号|活动区)\s*)*#?\d{4,5}(?!"
     r"\d|\.\d|:\d|-\d))*"
@@ -64,7 +68,7 @@ _REMEMBERED = re.compile(
 )  # fmt: skip
 
 _FORMER = re.compile(
-    r"(?:\bformer(?:ly)?|\bpreviously|\bonce|\bold|原(?:为|来的?|编号为?)?|前身(?:为|是)?|曾(?:经)?(?:为|是"
+    r"(?:\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周(?:之?前)?的|原(?:为|来的?|编号为?)?|前身(?:为|是)?|曾(?:经)?(?:为|是"
     r"|编号为?))\s*(?:known\s+as\s+|numbered\s+)?$",
     re.I,
 )
@@ -76,6 +80,13 @@ def _range(match: re.Match) -> Found | None:
     return [("noaa_ar", n, match.span()) for n in range(low, high + 1)] if 0 < high - low < 10 else None
 
 
+def _spelt(match: re.Match) -> Found | None:
+    """ "十一九六七" and "一一九六七" are 11967."""
+    digits = match.group().replace("十", "一", 1) if match.group()[0] == "十" else match.group()
+    digits = digits[0] + digits[1:] if "十" not in digits else ""
+    return [("noaa_ar", number(digits))] if digits else None
+
+
 _PLURAL = re.compile(r"(?:[a-z]+\s+)*(?:regions|groups)\b", re.I)
 
 NUMBERS: list[Pattern] = [
@@ -84,11 +95,11 @@ NUMBERS: list[Pattern] = [
             rf"\b(?:{_REGION_WORD}|number){_NO}\d{{4,5}}(?!\d|\.\d|:\d|-\d|\s*(?:Å|Angstrom|nm|spots|is\s+a\s+"
             rf"(?:wave|channel))){_LIST}", _numbers),
     pattern("en",
-            r"\b(?:NOAA(?:\s+AR)?|AR|(?:active\s+)?region)\s*#?\d{3}(?!\d|\.\d|:\d|\s*(?:Å|Angstrom|nm|spots"
-            r"|MSH|millionths))", _numbers),
+            r"\b(?:NOAA(?:\s+ARs?)?|ARs?|(?:active\s+)?regions?)\s*#?\d{3}(?!\d|\.\d|:\d|\s*(?:Å|Angstrom|nm|spots"
+            r"|MSH|millionths))(?:(?:,\s*(?:and\s+)?|\s+and\s+|/)\d{3}(?![\d.]))*", _numbers),
     pattern("zh", rf"{_ZH_REGION_WORD}{_NO}\d{{4,5}}(?!\d|\.\d|:\d|\s*(?:Å|埃|UT)){_LIST}", _numbers),
     pattern("", r"(?<![\d.,:/+-])(?:\d{5}\s*[、,和与及]\s*)*\d{4,5}\s*(?:号|活动区|黑子群|区(?!间))", _numbers),
-    pattern("zh", r"(?<![\d.,/+-])(?<!\d:)\d{3}(?=区(?!间)|号(?:活动)?区)", _numbers),
+    pattern("zh", r"(?<![\d.,/+-])(?<!\d:)\d{3}(?:[、和与及]\d{3})*(?=区(?!间)|号(?:活动)?区)|(?<=[群区]，)\d{3,4}(?=，)", _numbers),
     # four digits at the head of a sentence, or in a list of such
     pattern("en",
             r"(?:^|(?<=[.;]\s))\d{4}(?:,\s*\d{4,5})*(?:,?\s+(?:and|or)\s+\d{4,5})?(?=\s+(?:is|was|are|were|lies?"
@@ -98,7 +109,20 @@ NUMBERS: list[Pattern] = [
             r"(?:面积|黑子|前导|磁)|面积|黑子|前导|磁))", _numbers),
     # five digits of today's numbers, and four with a leading zero, stand alone
     pattern("", rf"(?<![\d.,:/+A-Za-z-])0\d{{3}}(?![\dA-Za-z:/.-]){_NO_UNIT}", _numbers),
-    pattern("", rf"(?<!\d:)(?<![\d./+A-Za-z-])1[0-4]\d{{3}}(?![\dA-Za-z:/-]|-\d){_NO_UNIT}{_LIST}", _numbers),
+    pattern("", rf"(?<![\d./+A-Za-z-])1[0-4]\d{{3}}(?![\dA-Za-z/]|:\d|-\d){_NO_UNIT}{_LIST}", _numbers),
+]  # fmt: skip
+
+# a number in a sentence about regions, which nothing else has taken: four digits that are no year, no wavelength
+_NO_CUE = (
+    r"(?<![\d.,:/+A-Za-z(×~±-])(?<!\d\s)(?<!rotation\s)(?<!HARP\s)(?<!CR\s)(?<!CR)(?<!\bin\s(?=19|20))(?<!\bsince\s)(?<!\bof\s(?=19|20))"
+)
+_FOUR = r"(?!19\d\d|20\d\d|4096|3072|1600|1700|4500|6173|656[23]|6768|5896|5250|630[12]|5324)[1-9]\d{3}(?![\d:/×x%°]|\.\d|-\d)"
+BARE_NUMBERS: list[Pattern] = [
+    pattern("en",
+            rf"{_NO_CUE}{_FOUR}(?='s\b|\s*(?:[,;:)(]|\.(?!\d)|$)|\s+(?!(?:to|of|by|square|units|or)\b)[a-z])"
+            rf"{_NO_UNIT}", _numbers),
+    pattern("zh", rf"{_NO_CUE}{_FOUR}(?!\s*(?:个|颗|年|分|秒|度|万|亿|倍|次|人|公里|千米|高斯|时|点|米)){_NO_UNIT}", _numbers),
+    pattern("zh", r"[一二三四五六七八九〇零十]{5}(?![一二三四五六七八九十百千年埃])", _spelt),
 ]  # fmt: skip
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -107,13 +131,6 @@ NUMBERS: list[Pattern] = [
 
 def _area(match: re.Match) -> Found:
     return [("area_msh", counted(match))]
-
-
-def _area_before(match: re.Match) -> Found | None:
-    """A number that leaves its noun and unit out: "AR 11968 holds 150 millionths, AR 11969 only sixty"."""
-    before = re.split(r"[.。](?!\d)", match.string[: match.start()])[-1]
-    named = re.findall(r"millionths|MSH|\bareas?\b|面积|spots?\b|黑子(?!群)", before, re.I)
-    return _area(match) if named and "spot" not in named[-1].lower() and named[-1] != "黑子" else None
 
 
 def _areas(match: re.Match) -> Found:
@@ -125,6 +142,47 @@ def _areas(match: re.Match) -> Found:
 
 def _fraction(match: re.Match, per_unit: float) -> Found:
     return [("area_msh", round(float(match["f"]) * per_unit))]
+
+
+def _zh_fraction(match: re.Match) -> Found:
+    return [("area_msh", number(match["n"]) * {"千": 1000, "万": 100}[match["per"]])]
+
+
+def _if_listed(match: re.Match) -> Found | None:
+    """A bare number in a row of codes ("Dso, β, 100, N07E36") is the area, if no other number is."""
+    text = match.string
+    coded = re.search(rf"{_MCINTOSH}|[NS]\d\d[EW]\d\d", text) and not re.search(r"面积|MSH|\barea|millionth|半球", text, re.I)
+    others = [int(m["n"]) for m in match.re.finditer(text) if m.start() != match.start()]
+    spots = others and int(match["n"]) < max(others)
+    return ([("n_spots", int(match["n"]))] if spots else _area(match)) if coded else None
+
+
+def _spots_in_row(match: re.Match) -> Found | None:
+    coded = re.search(_MCINTOSH, match.string) and not re.search("黑子", match.string)
+    return [("n_spots", number(match["n"]))] if coded else None
+
+
+def _in_row(match: re.Match) -> Found | None:
+    """ "面积依次为11967（1580）、11968（190）": what was named before the row."""
+    nouns = re.findall(r"面积|\bareas?\b|黑子|\bspots?\b", match.string[: match.start()], re.I)
+    if not nouns or re.search("flare|耀斑", match.string, re.I):
+        return None
+    return [("area_msh" if nouns[-1].lower().startswith(("面积", "area")) else "n_spots", int(match["n"]))]
+
+
+def _ten_thousandths(match: re.Match) -> Found | None:
+    """ "万分之0.3" alone, where the hemisphere was named before."""
+    return _fraction(match, 1e2) if "半球" in match.string[: match.start()] else None
+
+
+def _total(match: re.Match) -> Found:
+    """The area of all regions together, or of all coronal holes."""
+    holes = re.search(r"coronal\s+holes?|冕洞", match.string[: match.start()], re.I)
+    return [("coronal_hole_area_msh" if holes else "sunspot_area_msh", number(match["n"]))]
+
+
+def _hole_area(match: re.Match) -> Found:
+    return [("coronal_hole_area_msh", number(match["n"]))]
 
 
 def _hale(match: re.Match) -> Found:
@@ -144,14 +202,23 @@ _HALE_EN = (
 )
 
 CLASSES: list[Pattern] = [
+    pattern("en", rf"\b(?:total|combined|overall)\s+(?:sunspot\s+|spot\s+)?area\b[^,.;\d]{{0,24}}(?P<n>{EN_NUMBER})(?:\s*{_MILLIONTHS})?", _total),
+    pattern("zh", rf"(?<!半球)总面积[^，。；\d]{{0,6}}(?P<n>{ZH_NUMBER})(?:\s*{_ZH_MILLIONTHS})?(?!\s*%)", _total),
+    pattern("zh", rf"冕洞(?:的)?总?面积[^，。；\d]{{0,6}}(?P<n>{ZH_NUMBER})\s*{_ZH_MILLIONTHS}", _hole_area),
+    pattern("en", rf"\bcoronal\s+holes?\b[^,.;\d]{{0,30}}(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _hole_area),
+    # what it came from it is no more
+    pattern("", rf"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*){_MCINTOSH}(?=\s*(?:to|into)\b|型?群?\s*(?:变|演|发展|升|降|到|至|转|增))", []),
+    pattern("", r"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*)(?:(?:alpha|beta|gamma|delta|[αβγδ])[-/\s]?)+(?:class|type|型)?(?=\s*(?:to|into)\b"
+            r"|\s*(?:变|演|发展|升|降|到|至|转|增))", []),
     pattern("en", rf"{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER}\s*{_MILLIONTHS}", _areas),
     # what it grew or shrank to is what it is
     pattern("en", rf"\bfrom\s+(?:{EN_NUMBER})(?:\s*{_MILLIONTHS})?\s+to\s+(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _area),
     pattern("en",
-            rf"(?P<n>{EN_NUMBER})(?:\s*(?:-|to)\s*(?P<m>{EN_NUMBER}))?\s*{_MILLIONTHS}", _area),
-    pattern("zh", rf"(?P<n>{ZH_NUMBER})\s*{_ZH_MILLIONTHS}", _area),
+            rf"(?P<n>{EN_NUMBER})(?:\s*(?:-|to|and)\s*(?P<m>{UPPER}))?\s*{_MILLIONTHS}(?!\s+(?:more|less|larger|smaller|bigger|fewer))", _area),
+    pattern("zh", rf"{ZH_NUMBER}(?:\s*[、,，]\s*{ZH_NUMBER})*\s*[、和与]\s*{ZH_NUMBER}\s*{_ZH_MILLIONTHS}", _areas),
+    pattern("zh", rf"(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到|至)\s*(?P<m>{UPPER}))?\s*(?P<over>[多余来])?{_ZH_MILLIONTHS}", _area),
     pattern("zh",
-            rf"(?:从|由)\s*(?:{ZH_NUMBER})\s*(?:{_ZH_MILLIONTHS})?(?:[增扩减缩降长大小了]{{1,4}})[到至]了?\s*"
+            rf"(?:从|由)\s*(?:{ZH_NUMBER})\s*(?:{_ZH_MILLIONTHS})?(?:[增加扩减少缩降长大小了]{{1,4}})[到至]了?\s*"
             rf"(?P<n>{ZH_NUMBER})(?:\s*{_ZH_MILLIONTHS})?", _area),
     pattern("en",
             r"(?<![\d.])(?P<f>0\.\d+)\s+of\s+(?:the\s+|a\s+)?(?:(?:visible|solar|sun's)\s+)*hemisphere",
@@ -164,12 +231,14 @@ CLASSES: list[Pattern] = [
     pattern("zh", r"半球(?:总?面积)?的?\s*(?:约)?(?P<f>\d*\.?\d+)\s*%", lambda m: _fraction(m, 1e4)),
     pattern("zh", r"半球(?:总?面积)?的?(?:约)?百分之(?P<f>\d*\.?\d+)(?!\d)", lambda m: _fraction(m, 1e4)),
     pattern("zh", r"半球(?:总?面积)?的?(?:约)?千分之(?P<f>\d*\.?\d+)(?!\d)", lambda m: _fraction(m, 1e3)),
+    pattern("zh", r"半球(?:总?面积)?的?(?:约)?万分之(?P<f>\d*\.?\d+)(?!\d)", lambda m: _fraction(m, 1e2)),
+    pattern("zh", rf"半球(?:总?面积)?的?(?:约)?(?P<per>[千万])分之(?P<n>{ZH_NUMBER})(?![.\d])", _zh_fraction),
     pattern("zh", rf"(?:太阳|日面|可见)*半球(?:面积)?的?百万分之\s*(?P<n>{ZH_NUMBER})", _area),
     pattern("zh",
             r"百万分之\s*(?P<n>\d{2,4}|[一二两三四五六七八九十百千]{2,})\s*(?:个)?(?:太阳|日面|可见)*半球", _area),
     # a bare number after "area" is in the usual unit
     pattern("en",
-            r"\b(?:area|size)\s*(?:is|was|of|:|=|at|about|around|given\s+as|now|has\s+grown\s+to|\s)*\s*"
+            r"\b(?:area|size)\s*(?:is|was|of|:|=|\(|at|about|around|given\s+as|now|has\s+grown\s+to|\s)*\s*"
             r"(?P<n>\d[\d,]*\d|\d)"
             r"(?:\s+units)?(?=\s*(?:[,;)]|\.(?!\d)|$|and\b|with\b))", _area),
     pattern("zh", rf"(?P<n>{ZH_NUMBER})\s*个?面积单位", _area),
@@ -184,8 +253,11 @@ CLASSES: list[Pattern] = [
             rf"(?:面积|大小)(?:大概|在|已经?|仅|只有?|大?约|达到?|为|是|有|增至|增加到|增大到|增长到|减至|减小到"
             rf"|缩小到|高达|近|:|=|\s)*"
             rf"(?P<n>{ZH_NUMBER})(?:\s*(?:个)?单位)?(?:左右|上下|以上|多)?(?=\s*(?:[,，。;；、)]|\.(?!\d)|$))", _area),
-    pattern("en", rf"\b(?:only|just|a\s+mere)\s+(?P<n>{EN_NUMBER})(?=\s*[,;)]|\.(?!\d)|$)", _area_before),
-    pattern("zh", rf"(?:仅|只有|才|为)(?:有|为)?(?P<n>{ZH_NUMBER})(?=[，。；]|$)", _area_before),
+    pattern("zh", rf"面积[^，。；：、,;:\d一二两三四五六七八九十]{{0,8}}(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到|至)\s*(?P<m>{UPPER}))?(?![\d.个颗倍%°:年月]|\s*(?:平方|角秒|分之|成|百万|万|亿|多?倍))", _area),
+    pattern("", r"(?:(?<=[,/]\s)|(?<=，))(?P<n>\d{2,4})(?=\s*[,，/。]|$)", _if_listed),
+    pattern("zh", rf"(?<=[，,、])(?P<n>{ZH_NUMBER})[个颗](?=[，。,]|$)", _spots_in_row),
+    pattern("", r"(?:(?<=\d{4}[(（])|(?<=\d{4}\s[(（]))(?P<n>\d{1,4})(?=[)）])", _in_row),
+    pattern("zh", r"万分之(?P<f>\d*\.?\d+)(?![.\d])", _ten_thousandths),
     pattern("",
             rf"(?<![A-Za-z])(?!Fri\b(?!\)))({_MCINTOSH})(?![A-Za-z])",
             lambda m: [("mcintosh_class", m[1].capitalize())]),
@@ -195,6 +267,8 @@ CLASSES: list[Pattern] = [
     pattern("",
             r"(?:class(?:ified)?(?:\s+as)?|McIntosh|分类为?|分型为?|级为?|类型为?)\s*(Fri)(?![A-Za-z])",
             [("mcintosh_class", "Fri")]),
+    pattern("", r"(?<![A-Za-z])(?-i:([A-H])-([xrsahk])-([xoic]))(?![A-Za-z])", lambda m: [("mcintosh_class", m[1] + m[2] + m[3])]),
+    pattern("", r"(?<![A-Za-zα-ωβγ/-])(?:δ[型群](?!黑子)|delta[-\s](?:class|type|group|region)\b)", [("hale_class", "Delta")]),
     pattern("", _HALE_EN, _hale),
     pattern("",
             r"(?<![A-Za-zα-ω体])(?:[αβ]|γ(?=\s*[-/]?\s*δ|\s*(?:型|类|构型|位形|class|config|type|group|region)))"

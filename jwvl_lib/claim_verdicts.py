@@ -36,7 +36,7 @@ def judge(claim: Claim, facts: Sequence[Fact]) -> tuple[str, Fact | None]:
     """Verdict on one claim, and the fact it rests on.
 
     A claim is contradicted where facts of its kind (about its region) exist and none agrees, and where it describes a
-    region although the facts say the disk has none. A negated claim swaps supported and contradicted.
+    region without naming it although the facts say the disk has none. A negated claim swaps supported and contradicted.
     """
     candidates = _candidates(claim, facts)
     agreeing = next((f for value, f in candidates if _agrees(claim, value, f)), None)
@@ -48,7 +48,7 @@ def judge(claim: Claim, facts: Sequence[Fact]) -> tuple[str, Fact | None]:
         verdict, fact = "contradicted", candidates[0][1]
     else:
         n_regions = find(facts, "n_regions")
-        of_a_region = claim.kind in REGION_KINDS and claim.kind != "flare"
+        of_a_region = claim.kind in REGION_KINDS and claim.kind != "flare" and (claim.noaa_ar is None or claim.kind == "noaa_ar")
         spotless = of_a_region and n_regions is not None and n_regions.value == 0
         return ("contradicted", n_regions) if spotless and not claim.negated else ("unsupported", None)
     if claim.negated:
@@ -81,7 +81,7 @@ def spots_visible(facts: Sequence[Fact]) -> tuple[str, Fact] | None:
 def _candidates(claim: Claim, facts: Sequence[Fact]) -> list[tuple[object, Fact]]:
     """(value, fact) pairs that can decide a claim."""
     if claim.kind == "spots_visible":
-        seen = spots_visible(facts)
+        seen = spots_visible(facts) or _spotless(facts)
         return [seen] if seen else []
     if claim.kind == "flares_seen":
         return [("yes", f) for f in facts if f.kind == "flare"]
@@ -97,6 +97,12 @@ def _candidates(claim: Claim, facts: Sequence[Fact]) -> list[tuple[object, Fact]
     elif claim.kind == "noaa_ar" and claim.of_largest:
         pairs = [(v, f) for v, f in pairs if f.noaa_ar == region or v == region]
     return pairs
+
+
+def _spotless(facts: Sequence[Fact]) -> tuple[str, Fact] | None:
+    """Where no region has spots, no picture shows any, whatever its layer."""
+    n_regions = find(facts, "n_regions")
+    return ("no", n_regions) if n_regions is not None and n_regions.value == 0 else None
 
 
 def _same_region(claimed: int, true: int) -> bool:

@@ -7,10 +7,15 @@ pattern to the least, and lets `claim_scope` say whom a sentence speaks of, what
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jwvl_lib import claim_scope
+from jwvl_lib.claim_assertion import asserted
+from jwvl_lib.claim_denial import denied
+from jwvl_lib.claim_ellipsis import completed
 from jwvl_lib.claim_grammar import interval, plain
 from jwvl_lib.claim_patterns import BARE, GROUPS
+from jwvl_lib.claim_times import flare_times, joined
 from jwvl_lib.claim_verdicts import VERDICTS, Claim, judge, largest_region, spots_visible
 from jwvl_lib.facts import Fact
 
@@ -80,16 +85,38 @@ def _finds(text: str, language: str | None) -> list[tuple]:
 def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Claim]:
     """Sentence by sentence: what is asserted, of which region, and what is denied."""
     claims = []
+    regions = list(dict.fromkeys(value for _, kind, value in found if kind == "noaa_ar"))
+    if len(regions) == 1 and len(_LABELS.findall(text)) >= 3:  # "Area: 2180; Class: Fkc; Region: 10486" is one row
+        return _row(text, found, regions[0])
     speaks_of = [(None, about_largest)]
     for start, end in claim_scope.sentences(text):
-        inside = [f for f in found if start <= f[0][0] < end]
-        inside = claim_scope.flare_times(text, claim_scope.asserted(text, inside, start, end), start, end)
+        inside = completed(text, found, start, end)
+        inside = joined(text, asserted(text, inside, start, end))
+        inside = flare_times(text, inside, start, end)
         opening = speaks_of if claims or about_largest else [(None, False)]
-        who, speaks_of = claim_scope.subjects(text, inside, start, end, opening, about_largest)
-        denied = claim_scope.denied(text, inside, start, end)
-        for (span, kind, value), regions, negated in zip(inside, who, denied, strict=True):
-            claims += [Claim(kind, value, noaa_ar, span, negated, largest) for noaa_ar, largest in regions]
+        who, speaks_of = claim_scope.subjects(text, inside, start, end, opening, about_largest, regions)
+        negated = denied(text, inside, start, end)
+        for (span, kind, value), whose, no in zip(inside, who, negated, strict=True):
+            claims += [Claim(kind, value, noaa_ar, span, no, largest) for noaa_ar, largest in whose]
+        claims += _ruled_out(text, inside, claims, start)
     return claims
+
+
+_LABELS = re.compile(r"[A-Za-z\u4e00-\u9fff]\s*:\s?(?=\S)")
+
+
+def _row(text: str, found: Sequence[tuple], region: int) -> list[Claim]:
+    """The claims of a row of labelled values about one region."""
+    found = joined(text, found)
+    of_region = [region if kind in claim_scope.REGION_KINDS else None for _, kind, _ in found]
+    return [Claim(kind, value, n, span) for (span, kind, value), n in zip(found, of_region, strict=True)]
+
+
+def _ruled_out(text: str, found: Sequence[tuple], claims: Sequence[Claim], start: int) -> list[Claim]:
+    """ "The C1.7 came from 11161, not from 11158" denies the flare of 11158."""
+    flares = [c for c in claims if c.kind == "flare" and c.span[0] >= start and not c.negated]
+    regions = claim_scope.ruled_out(text, found, start)
+    return [replace(c, noaa_ar=n, negated=True) for c in flares for n in regions if n != c.noaa_ar]
 
 
 def _bare_claim(text: str, kind: str, of_largest: bool) -> Claim | None:

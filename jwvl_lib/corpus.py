@@ -12,8 +12,6 @@ import logging
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +23,7 @@ from jwvl_lib import artifacts, image_facts, instruments, measured_facts, observ
 from jwvl_lib.facts import Fact, to_json
 from jwvl_lib.geometry import DiskGeometry, disk_geometry, patch_geometry
 from jwvl_lib.sources import Job, list_jobs, summaries_by_day
+from jwvl_lib.workers import each
 
 LOGGER = logging.getLogger(__name__)
 COLUMNS = (
@@ -51,16 +50,18 @@ def build_corpus(
     real_split: str = "test",
     seed: int = 0,
     workers: int = 2,
+    dask_address: str = "",
     progress: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Build the corpus in `folder`; returns (corpus, rejects), as written to the two Parquet files.
 
     `sources` names sunpy and simulated, separated by commas; `local_dir` adds a folder of image files, `swpc_dir` the
     Solar Region Summaries of their days. Real images go to `real_split` ("" splits them by day like the others).
-    May be killed at any time: run again, it goes on and ends with the same bytes. Raises ValueError for an unknown
-    source or a folder without images, FileNotFoundError for a missing folder.
+    May be killed at any time: run again, it goes on and ends with the same bytes, whatever `workers` (processes here)
+    and `dask_address` (a cluster that sees the same folders) are. Raises ValueError for an unknown source or a folder
+    without images, FileNotFoundError for a missing folder.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()  # the workers of a cluster stand elsewhere
     if real_split not in ("", "train", "val", "test"):
         raise ValueError(f"real_split={real_split!r} is no split; one of train, val, test, or '' to split by day")
     jobs = list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed)
@@ -68,7 +69,13 @@ def build_corpus(
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "work").mkdir(exist_ok=True)
     rows, rejects, used = [], [], set()
-    for name, outcome in map_images(_Worker(folder, image_px, str(swpc_dir), _code_key()), jobs, workers, progress):
+    work = _Worker(folder, image_px, str(swpc_dir), _code_key())
+    for done in tqdm(each(work, jobs, workers, dask_address), total=len(jobs), disable=not progress, unit="job"):
+        if done.error:
+            LOGGER.warning("%s: %s", done.item.source, done.error)
+            rejects.append({"path": done.item.source, "reason": done.error})
+            continue
+        name, outcome = done.value
         used.add(name)
         rows += outcome["rows"]
         rejects += outcome["rejects"]
@@ -89,24 +96,6 @@ def build_corpus(
 
 # --------------------------------------------------------------------------------------------------------------------
 # doing it
-
-
-def map_images(work: Callable, jobs: Sequence[Job], workers: int = 2, progress: bool = False) -> Iterator:
-    """`work` of every job, in the order of the jobs, on `workers` processes: the one place to put another scheduler."""
-    bar = tqdm(total=len(jobs), disable=not progress, unit="job")
-    with bar:
-        if workers < 2:
-            results = map(work, jobs)
-            yield from _ticked(results, bar)
-            return
-        with ProcessPoolExecutor(workers) as pool:
-            yield from _ticked(pool.map(work, jobs, chunksize=1), bar)
-
-
-def _ticked(results: Iterator, bar: tqdm) -> Iterator:
-    for result in results:
-        bar.update()
-        yield result
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ FACT_KINDS = {
     "instrument": "name, such as AIA",
     "measurement": "magnetogram, continuum, H-alpha or the channel in angstrom, such as 171",
     "wavelength_angstrom": "float, angstrom",
-    "layer": "photosphere, chromosphere, transition region or corona",
+    "layer": "of the solar atmosphere, such as corona (section `layer` of data/knowledge.yaml)",
     "date_obs": "UTC, ISO 8601 to the second",
     "banner_text": "the text burnt into the picture, lines joined by a newline",
     "n_regions": "number of numbered regions with spots (SRS part I); 0 is an explicit absence",
@@ -39,6 +39,10 @@ FACT_KINDS = {
     "filament_area_msh": "millionths of the solar hemisphere, all together",
     "n_plages": "number of plage areas found",
     "plage_area_msh": "millionths of the solar hemisphere, all together",
+    # measured on an X-ray light curve
+    "time_end": "UTC, ISO 8601 to the second; the curve begins at date_obs",
+    "peak_goes_class": "class of the highest one-minute mean of the 1-8 angstrom flux as the file has it, such as M2.5",
+    "peak_time": "UTC, ISO 8601 to the minute",
     # about a day
     "flare": "goes_class@peak, such as X3.1@2014-10-24T21:41; noaa_ar where known",
 }

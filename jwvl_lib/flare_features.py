@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from jwvl_lib import knowledge
+
 DAYS_BACK = 7  # as far as a daily report looks back
 WINDOWS_DAYS = (1, 2, 3, 7)
 DECAYS_DAYS = (0.25, 0.5, 1, 2, 4)
 C1, M1, X1 = 1e-6, 1e-5, 1e-4  # W/m2, peak flux of 1-8 angstrom
-PARTS = ("ABCDEFH", "xrsahk", "xoic")  # the letters of a McIntosh class, place by place
+PARTS = tuple("".join(letters) for letters in knowledge.mcintosh_letters())
 NEAR_DEG = (20, 12)  # longitude and latitude within which another region is a neighbour
 ONE_DAY = timedelta(days=1)
 
@@ -40,7 +42,7 @@ class History:
 
 def goes_flux(goes_class: str) -> float:
     """Peak 1-8 angstrom flux in W/m2 of a GOES class: X3.1 is 3.1e-4."""
-    return 10.0 ** ("ABCMX".index(goes_class[0]) - 8) * float(goes_class[1:])
+    return 10.0 ** (knowledge.goes_letters().index(goes_class[0]) - 8) * float(goes_class[1:])
 
 
 def history(srs: Iterable[dict], events: Iterable[dict], event_days: Iterable[datetime]) -> History:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jwvl_lib import claims, grounded
+from jwvl_lib import claims, grounded, knowledge
 from jwvl_lib.facts import Fact, find
+from jwvl_lib.instruments import LAYERS
 from jwvl_lib.prompts import Prompt
 
-LAYERS = ("photosphere", "chromosphere", "transition region", "corona")  # upwards
 MOST_BOXES = 4  # of a question for all of them
 SAME_PLACE_IOU = 0.5  # a box counts as right from here, as in PASCAL VOC
 LABEL = "active region"
@@ -216,15 +216,13 @@ def judge(item: Mapping, answer: str, views: Sequence[View]) -> list[dict]:
         return checked + _judged_boxes(answer, views[0])
     if scope == "compare":
         return checked + _judged_comparison(answer, kind, views)
-    if scope == "untold" and answer in UNTOLD.values():
+    if scope == "untold" and answer in ANSWERS[grounded.UNTOLD]:
         return checked + [_judged_untold(answer, kind, facts)]
     about = f"largest:{kind}" if scope == "untold" else item["about"]
     return checked + claims.check(answer, facts, about=about)
 
 
-UNTOLD = {"en": "cannot be told", "zh": "无法判断"}
-YES = ("yes", "是")
-FIRST = ("first", "第一幅")
+ANSWERS = knowledge.names("answer")
 
 
 def _claim(kind: str, text: str, verdict: str, facts: Iterable[Fact | None], noaa_ar: int | None = None) -> dict:
@@ -255,10 +253,10 @@ def _judged_comparison(answer: str, kind: str, views: Sequence[View]) -> list[di
         return [_claim(f"compare:{kind}", answer, "unsupported", [])]
     first, second = (f.value for f in facts)
     if kind == "layer":
-        right = (answer in FIRST) == (LAYERS.index(first) > LAYERS.index(second))
+        right = (answer in ANSWERS["first"]) == (LAYERS.index(first) > LAYERS.index(second))
     else:
         cut = 10 if kind == "date_obs" else None
-        right = (answer in YES) == (str(first)[:cut] == str(second)[:cut])
+        right = (answer in ANSWERS["yes"]) == (str(first)[:cut] == str(second)[:cut])
     return [_claim(f"compare:{kind}", answer, "supported" if right else "contradicted", facts)]
 
 

@@ -58,9 +58,9 @@ def _date_text(obs: Observation) -> str:
 
 
 def seen_from_earth(header: Mapping) -> bool:
-    """Whether the SRS, which is seen from the Earth, may be laid over an image with this header."""
+    """Whether the SRS, which is seen from the Earth, may be laid over an image with this header (NaN says nothing)."""
     longitude = header.get("HGLN_OBS", 0.0)
-    return not isinstance(longitude, int | float) or abs(longitude) < LARGEST_OBSERVER_LONGITUDE_DEG
+    return not isinstance(longitude, int | float) or not abs(longitude) >= LARGEST_OBSERVER_LONGITUDE_DEG
 
 
 def regions_seen(records: Sequence[Mapping], date_obs: str, b0_deg: float) -> list[RegionSeen]:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import yaml
 
+from jwvl_lib import knowledge
+
 TABLE = Path(__file__).parent / "data" / "instruments.yaml"
-LAYERS = ("photosphere", "chromosphere", "transition region", "corona")
+LAYERS = knowledge.values("layer")  # upwards
 STRETCHES = ("linear", "sqrt", "log", "asinh")
 SCALES = ("exposure", "data", "disk_median", "percentile")
 STATUSES = ("seen", "header", "table")

@@ -5,10 +5,8 @@ Every sentence is a claim `{text, language, verdict, evidence}`: supported, beca
 
 from datetime import datetime
 
+from jwvl_lib.knowledge import goes_letters, term
 from jwvl_lib.report_watch import percent
-
-LEVEL_ZH = {"very low": "很低", "low": "低", "moderate": "中等", "high": "高", "very high": "很高", "not known": "未知"}
-CONVENTION_NAMES = {"swpc": ("NOAA SWPC", "NOAA SWPC"), "rwcc": ("RWC China", "中国区域警报中心")}
 
 
 def narrative_claims(report: dict, languages: tuple[str, ...]) -> list[dict]:
@@ -43,7 +41,7 @@ def date_zh(date: str) -> str:
 def _activity(report: dict) -> dict:
     level, flares = report["activity_level"], report["flares"]
     day = report["flares_date"]
-    names = CONVENTION_NAMES[level["convention"]]
+    whose, whose_zh = (term(f"activity_convention.{level['convention']}", language) for language in ("en", "zh"))
     if level["value"] == "not known":
         return {
             "en": f"The level of solar activity on {date_en(day)} is not known: no events list of that day was given.",
@@ -51,8 +49,8 @@ def _activity(report: dict) -> dict:
             "evidence": report["summary_evidence"][:1],
         }
     counts = {c: sum(f["goes_class"][0] == c for f in flares) for c in "CMX"}
-    en = f"Solar activity on {date_en(day)} was {level['value']} ({names[0]} convention)"
-    zh = f"{date_zh(day)}太阳活动水平为{LEVEL_ZH[level['value']]}（{names[1]}标准）"
+    en = f"Solar activity on {date_en(day)} was {level['value']} ({whose} convention)"
+    zh = f"{date_zh(day)}太阳活动水平为{term('activity_level.' + level['value'], 'zh')}（{whose_zh}标准）"
     if not flares:
         return {
             "en": f"{en}: no X-ray flare was reported.",
@@ -72,7 +70,7 @@ def _activity(report: dict) -> dict:
 
 
 def _rank(goes_class: str) -> float:
-    return "ABCMX".index(goes_class[0]) * 1000 + float(goes_class[1:])
+    return goes_letters().index(goes_class[0]) * 1000 + float(goes_class[1:])
 
 
 def _disk(report: dict) -> dict | None:

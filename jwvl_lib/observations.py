@@ -131,23 +131,27 @@ def sunpy_data() -> Path:
 def open_xrs(path: Path | str) -> pd.DataFrame:
     """GOES X-ray fluxes: columns time (UTC, no zone), xrsa_wm2 (0.5-4 angstrom) and xrsb_wm2 (1-8 angstrom).
 
-    FITS and netCDF files as sunpy.timeseries reads them; fill values are NaN. Raises `UnreadableImage`.
+    FITS and netCDF files as sunpy.timeseries reads them; fill values are NaN. `attrs["satellite"]` is "GOES-15" or the
+    like, "GOES" where the file does not say. Raises `UnreadableImage`.
     """
     from sunpy.timeseries import TimeSeries  # only for X-ray curves
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            frame = TimeSeries(str(path), source="XRS").to_dataframe()
+            series = TimeSeries(str(path), source="XRS")
+            frame = series.to_dataframe()
     except Exception as error:  # sunpy, h5netcdf and astropy each have their own
         raise UnreadableImage(path, f"no GOES XRS file that sunpy.timeseries reads ({error})") from error
-    return pd.DataFrame(
+    curve = pd.DataFrame(
         {
             "time": pd.DatetimeIndex(frame.index).astype("datetime64[ns]"),
             "xrsa_wm2": frame["xrsa"].to_numpy(float),
             "xrsb_wm2": frame["xrsb"].to_numpy(float),
         }
     ).reset_index(drop=True)
+    curve.attrs["satellite"] = series.observatory or "GOES"
+    return curve
 
 
 def header_date(header: dict) -> str:

@@ -15,8 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from jwvl_lib import knowledge
+
 DPI = 110
-FLARE_CLASSES = {"A": 1e-8, "B": 1e-7, "C": 1e-6, "M": 1e-5, "X": 1e-4}  # W/m2 of the 1-8 angstrom band
+FLARE_CLASSES = dict(knowledge.grades("goes_class", "from_w_m2"))  # W/m2 of the 1-8 angstrom band
 
 
 def save_figure(fig: Figure, path: Path | str) -> Path:

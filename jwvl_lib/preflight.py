@@ -18,15 +18,29 @@ from transformers import TrainingArguments
 from jwvl_lib import shared_image, tuning
 from jwvl_lib.samples import RowDataset, Sample
 
-_MODULES = (  # name of a group of parameters, and what the names of its parameters hold; the first match counts
-    ("adapter", "lora_"),
-    ("projector", "modules_to_save"),
-    ("vision merger", "visual.merger"),
-    ("vision tower", "visual."),
-    ("token embedding", "embed_tokens"),
-    ("decoder", "language_model."),
-    ("output head", "lm_head"),
+_MODULES = (
+    "adapter",
+    "adapter of the tower",
+    "projector",
+    "vision merger",
+    "vision tower",
+    "token embedding",
+    "decoder",
+    "output head",
 )
+
+
+def _group(name: str) -> str:
+    """Which of `_MODULES` a parameter belongs to; `projector` is the copy of the merger that is trained."""
+    if "lora_" in name:
+        return "adapter of the tower" if tuning.is_tower(name) else "adapter"
+    if "modules_to_save" in name:
+        return "projector"
+    if tuning.is_projector(name):
+        return "vision merger"
+    if tuning.is_tower(name):
+        return "vision tower"
+    return "token embedding" if "embed_tokens" in name else "output head" if "lm_head" in name else "decoder"
 
 
 def bf16_available() -> bool:
@@ -37,7 +51,8 @@ def bf16_available() -> bool:
 def check_features(model, dataset: RowDataset) -> None:
     """Raise ValueError where features were computed once and a weight that they depend on would be trained."""
     if dataset.cached and tuning.sees_through_free_weights(model):
-        moving = next(name for name, p in model.named_parameters() if p.requires_grad and tuning.TOWER in name)
+        seeing = (n for n, p in model.named_parameters() if p.requires_grad)
+        moving = next(n for n in seeing if tuning.is_tower(n) or tuning.is_projector(n))
         raise ValueError(
             f"{moving!r} would be trained, but the images' features were computed before: tower and projector are "
             "frozen here; set train_tower or train_projector and prepare the samples again"
@@ -46,10 +61,33 @@ def check_features(model, dataset: RowDataset) -> None:
 
 def trainable_table(model) -> list[dict]:
     """A record a module: `module, n_parameters, n_trainable, trainable, frozen_sha256` (of its frozen weights)."""
-    groups = {name: [] for name, _ in _MODULES}
+    groups = {name: [] for name in _MODULES}
     for name, parameter in sorted(model.named_parameters()):
-        groups[next(group for group, part in _MODULES if part in name)].append(parameter)
+        groups[_group(name)].append(parameter)
     return [_module_record(group, parameters) for group, parameters in groups.items() if parameters]
+
+
+def weights_table(model) -> list[dict]:
+    """A record a weight tensor: `name, module, shape, trainable`; what `trainable.json` holds in full."""
+    return [
+        {"name": name, "module": _group(name), "shape": list(p.shape), "trainable": p.requires_grad}
+        for name, p in sorted(model.named_parameters())
+    ]
+
+
+def check_frozen(model, train_projector: bool, train_tower: bool) -> None:
+    """Raise RuntimeError where a weight of the tower or of the projector is free that was to be frozen.
+
+    Catches an adapter on a "frozen" tower: its base weights do not move, yet what the tower sees does.
+    """
+    held = {"vision tower": train_tower, "adapter of the tower": train_tower, "projector": train_projector}
+    held["vision merger"] = train_projector
+    for row in weights_table(model):
+        if row["trainable"] and not held.get(row["module"], True):
+            raise RuntimeError(
+                f"{row['name']!r} ({row['module']}) is free, but was to be frozen; set train_tower or train_projector, "
+                "or keep the adapter to the decoder"
+            )
 
 
 def compare_trainable(before: list[dict], after: list[dict]) -> list[dict]:
@@ -62,6 +100,22 @@ def compare_trainable(before: list[dict], after: list[dict]) -> list[dict]:
         counts = {key: value for key, value in old.items() if key != "frozen_sha256"}
         rows.append({**counts, "frozen_sha256_before": checksum, "frozen_sha256_after": now})
     return rows
+
+
+@torch.no_grad()
+def sharing_gap(model, dataset: RowDataset) -> float:
+    """Relative difference of the loss of the plan's first row, as a shared sequence and as separate samples.
+
+    Rounding (1e-6 in float32, 1e-2 in bfloat16) where a base's positions and masks allow shared sequences; more where
+    they do not, and the row must be trained with `shared` false.
+    """
+    losses, was_shared = [], dataset.shared
+    for dataset.shared in (True, False):
+        batch = _to_device(dataset.collate([dataset[0]], model), model.device)
+        labels = batch.pop("labels")
+        losses.append(shared_image.labelled_loss(model(**batch, use_cache=False), labels).item())
+    dataset.shared = was_shared
+    return abs(losses[0] - losses[1]) / abs(losses[1])
 
 
 def rows_per_step(arguments: TrainingArguments) -> int:
@@ -108,7 +162,8 @@ def _checksum(parameters: list[Tensor]) -> str | None:
     """sha256 over the bytes of the weights, None where there are none."""
     digest = hashlib.sha256()
     for parameter in parameters:
-        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
+        whole = parameter.full_tensor() if hasattr(parameter, "full_tensor") else parameter  # sharded over processes
+        digest.update(whole.detach().cpu().contiguous().view(torch.uint8).numpy())
     return digest.hexdigest() if parameters else None
 
 

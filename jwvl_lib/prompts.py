@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from jwvl_lib import knowledge
 from jwvl_lib.artifacts import resolve, write_text
 from jwvl_lib.facts import Fact
 
@@ -99,8 +100,30 @@ def _prompt(file: str, prompt_id: str, entry: dict) -> Prompt:
         fields = ", ".join((*STEPS, "answer"))
         raise PromptError(f"{file}: the schema of {prompt_id!r} must have the fields {fields}, in this order")
     version = entry.pop("version")
+    if "names" in entry:
+        entry["names"] = _names(file, prompt_id, entry["names"])
     digest = hashlib.sha256(json.dumps(entry, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
     return Prompt(prompt_id, version, entry["task"], entry, digest)
+
+
+def _names(file: str, prompt_id: str, given: Mapping) -> dict:
+    """{kind: {value: {en, zh}}}: the terms of the knowledge base for values listed; what is spelt out stays.
+
+    The terms so become part of the text that a version stands for: a changed term needs a new version, too.
+    """
+    try:
+        return {
+            kind: values if isinstance(values, Mapping) else {v: _terms(kind, v) for v in values}
+            for kind, values in given.items()
+        }
+    except knowledge.KnowledgeError as error:
+        raise PromptError(f"{file}: names of prompt {prompt_id!r}: {error}") from error
+
+
+def _terms(kind: str, value: str) -> dict[str, str]:
+    """A value is looked up in the section of its kind, else among the answers."""
+    known = kind in knowledge.load().sections and value in knowledge.section(kind)
+    return {language: knowledge.term(f"{kind if known else 'answer'}.{value}", language) for language in LANGUAGES}
 
 
 def _read_lock(path: Path) -> dict[tuple[str, int], str]:

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from jwvl_lib import swpc
 
@@ -73,7 +73,7 @@ def probability(table: dict, mcintosh_class: str, level: str) -> dict[str, float
     counts = table["classes"].get(mcintosh_class, {"n": 0, level: 0})
     hits = counts[level] + table["k"] * prior
     misses = counts["n"] - counts[level] + table["k"] * (1 - prior)
-    low, high = beta.ppf([0.05, 0.95], hits, misses)
+    low, high = betaincinv(hits, misses, [0.05, 0.95])  # scipy.stats takes a second to import
     return {"value": round(hits / (hits + misses), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
 
 

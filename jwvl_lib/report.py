@@ -6,14 +6,24 @@ of the summary issued on D, the flares of D-1, and chances for D. Nothing in it 
 """
 
 import argparse
-import base64
 import hashlib
 import json
 import logging
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
-from jwvl_lib import artifacts, narrative, rates, report_claims, report_facts, report_page, report_sources, swpc
+from jwvl_lib import (
+    artifacts,
+    narrative,
+    rates,
+    report_claims,
+    report_facts,
+    report_images,
+    report_page,
+    report_sources,
+    swpc,
+)
 from jwvl_lib.rates import flare_rates
 from jwvl_lib.report_facts import activity_level
 from jwvl_lib.report_sources import Source, find_texts, gather
@@ -21,6 +31,7 @@ from jwvl_lib.report_sources import Source, find_texts, gather
 __all__ = ["Source", "activity_level", "check", "compose", "find_texts", "flare_rates", "gather", "write"]
 
 log = logging.getLogger(__name__)
+SCHEMA = "report.schema.json"
 
 
 def compose(
@@ -48,19 +59,22 @@ def compose(
     day = report_facts.read_day(sources, report_date, convention)
     written, troubles, model_claims = written or {}, list(troubles), list(model_claims)
     claims, dropped = _narrative_claims(day.facts, chosen, written, model or "")
+    valid = datetime.fromisoformat(day.facts["valid_utc"])
+    images, unread = report_images.figures(sources, day.summary_rows, valid)
+    warnings = [*day.warnings, *unread]
     return {
         **day.facts,
         "narrative": {language: narrative.join(claims, language) for language in chosen},
         "claims": [*claims, *dropped, *model_claims],
         "written": written,
         "troubles": troubles,
-        "images": [{"source": s.id, "name": s.name} for s in sources if s.id.startswith("image_")],
+        "images": images,
         "sources": [_listed(s) for s in sources],
         "model": model,
         "profile": profile,
         "languages": list(chosen),
-        "warnings": [*troubles, *(en for en, _ in day.warnings)],
-        "warnings_zh": [*troubles, *(zh for _, zh in day.warnings)],
+        "warnings": [*troubles, *(en for en, _ in warnings)],
+        "warnings_zh": [*troubles, *(zh for _, zh in warnings)],
     }
 
 
@@ -84,27 +98,21 @@ def _listed(source: Source) -> dict:
 
 
 def write(report: dict, sources: Iterable[Source], out_dir: str | Path) -> Path:
-    """Write `<report_date>/` under `out_dir`: sources first, `report.json` last. Returns that folder."""
+    """Write `<report_date>/` under `out_dir`: sources first, `report.json` last. Returns that folder.
+
+    The schema of `report.json` is published beside the folders of the days, as `report.schema.json`.
+    """
     folder, sources = Path(out_dir) / report["report_date"], list(sources)
     (folder / "sources").mkdir(parents=True, exist_ok=True)
     for source in sources:
         artifacts.write_bytes(folder / "sources" / source.name, source.raw)
-    artifacts.write_text(folder / "report.html", report_page.html(report, _pictures(sources)))
+    artifacts.write_text(folder / "report.html", report_page.html(report, report_images.pictures(sources)))
     artifacts.write_text(folder / "report.md", report_page.markdown(report))
     artifacts.write_json(folder / "report.json", report)
+    schema, published = report_page.DATA / SCHEMA, folder.parent / SCHEMA
+    if not published.is_file() or published.read_bytes() != schema.read_bytes():
+        artifacts.write_bytes(published, schema.read_bytes())
     return folder
-
-
-def _pictures(sources: Iterable[Source]) -> list[dict]:
-    """The images among the sources as data URLs."""
-    images = [s for s in sources if s.id.startswith("image_")]
-    return [
-        {
-            "name": s.name,
-            "data": f"data:image/{report_sources.image_type(s.raw)};base64,{base64.b64encode(s.raw).decode()}",
-        }
-        for s in images
-    ]
 
 
 def check(report_dir: str | Path) -> list[str]:
@@ -128,7 +136,7 @@ def check(report_dir: str | Path) -> list[str]:
             problems.append(f"{entry['id']}: {entry['path']} has another sha256 than the report says")
     given = {s.id: s for s in sources}
     for source in sources:
-        made = report_sources.lined(given[source.made_from]) if source.made_from in given else None
+        made = _derived(given[source.made_from], sources) if source.made_from in given else None
         if source.made_from and (made is None or made.raw != source.raw):
             problems.append(f"{source.id}: its lines are not the records of {source.made_from}")
     lines = {s.id: swpc.text_lines(s.raw) for s in sources}
@@ -150,7 +158,10 @@ def check(report_dir: str | Path) -> list[str]:
         return [*problems, f"the report cannot be made from its sources: {error}"]
     problems += list(_judge_again(said, again))
     problems += list(_differences(report, json.loads(json.dumps(again)), "report"))
-    pages = {"report.html": report_page.html(again, _pictures(sources)), "report.md": report_page.markdown(again)}
+    pages = {
+        "report.html": report_page.html(again, report_images.pictures(sources)),
+        "report.md": report_page.markdown(again),
+    }
     for name, page in pages.items():
         if (folder / name).read_text(encoding="utf-8") != page:
             problems.append(f"{name} is not the page of this report")
@@ -169,6 +180,11 @@ def _all_evidence(value: object, where: str) -> Iterable[tuple[str, dict]]:
             yield from _all_evidence(child, f"{where}.{key}")
 
 
+def _derived(source: Source, sources: list[Source]) -> Source | None:
+    """The lines that stand for a source without lines of its own: records of a JSON product, header of an image."""
+    return report_sources.lined(source) or report_images.header_source(source, sources)
+
+
 def _check_evidence(where: str, evidence: dict, lines: dict[str, list[str]]) -> Iterable[str]:
     known = lines.get(evidence["source"], [])
     if not 1 <= evidence["line"] <= len(known):
@@ -178,9 +194,11 @@ def _check_evidence(where: str, evidence: dict, lines: dict[str, list[str]]) -> 
 
 
 def _judge_again(said: list[dict], report: dict) -> Iterable[str]:
-    facts = report_claims.day_facts(report)
     for claim in said:
-        verdicts = {c["verdict"] for c in report_claims.judged_sentences(claim["text"], claim["language"], facts)}
+        facts = report_claims.facts_for(report, claim.get("image", ""))
+        how = {"about": claim.get("about", ""), "whole": bool(claim.get("image"))}
+        again = report_claims.judged_sentences(claim["text"], claim["language"], facts, **how)
+        verdicts = {c["verdict"] for c in again}
         if verdicts != {claim["verdict"]}:
             yield f"claim {claim['text'][:60]!r} says {claim['verdict']}, the facts say {', '.join(sorted(verdicts))}"
 

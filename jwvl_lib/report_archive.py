@@ -2,7 +2,7 @@
 
 Reads an archive folder of SWPC products and `<date>/report.json` of earlier runs; writes `<date>/` (see `report`),
 `index.html` and `index.json`. A day that is whole and whose sources are unchanged is not made again, so an interrupted
-run goes on where it ended. Days are spread over processes; none of them stops the others.
+run goes on where it ended. Days are spread over processes or a Dask cluster (`workers`); none stops the others.
 """
 
 import argparse
@@ -11,13 +11,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from jwvl_lib import artifacts, narrative, report, report_page, report_sources
+from jwvl_lib import artifacts, knowledge, report, report_page, report_sources
+from jwvl_lib.workers import each
 
 log = logging.getLogger(__name__)
 DATA = report_page.DATA
@@ -34,25 +34,35 @@ class Made:
 
 
 def backfill(
-    start: str, end: str, swpc_dir: str | Path, out_dir: str | Path, workers: int = 2, force: bool = False, **options
+    start: str,
+    end: str,
+    swpc_dir: str | Path,
+    out_dir: str | Path,
+    workers: int = 2,
+    force: bool = False,
+    dask_address: str = "",
+    **options,
 ) -> list[Made]:
     """Reports of every day from `start` to `end` (both YYYY-MM-DD, inclusive), then the index; in order of date.
 
-    `options` are those of `report.compose`. A day without products or with unreadable ones is `failed` with one line;
-    its neighbours go on. ValueError where `end` is before `start`.
+    `options` are those of `report.compose`; `dask_address` names a cluster that sees both folders. A day without
+    products or with unreadable ones, or whose process dies twice, is `failed` with one line; its neighbours go on.
+    May be killed at any time: run again, it goes on and ends with the same files. ValueError where `end` is before
+    `start`.
     """
     first, last = report_sources.parse_date(start), report_sources.parse_date(end)
     if last < first:
         raise ValueError(f"end {end} is before start {start}; give the earlier day first")
     days = [f"{first + timedelta(days=i)}" for i in range((last - first).days + 1)]
+    swpc_dir, out_dir = Path(swpc_dir).absolute(), Path(out_dir).absolute()  # the workers of a cluster stand elsewhere
     job = partial(make_day, swpc_dir=str(swpc_dir), out_dir=str(out_dir), force=force, options=options)
-    if workers > 1:
-        with ProcessPoolExecutor(workers) as pool:
-            results = list(pool.map(job, days, chunksize=8))  # neighbours share the files they read
-    else:
-        results = [job(day) for day in days]
+    made = []
+    for done in each(job, days, workers, dask_address):
+        made.append(Made(done.item, "failed", done.error) if done.error else done.value)
+        if made[-1].state == "failed":
+            log.info("%s: no report: %s", made[-1].date, made[-1].reason)
     write_index(out_dir)
-    return results
+    return made
 
 
 def make_day(day: str, swpc_dir: str, out_dir: str, force: bool = False, options: dict | None = None) -> Made:
@@ -97,7 +107,7 @@ def _row(made: dict) -> dict:
     largest = max((r for r in regions if r["area_msh"] is not None), key=lambda r: r["area_msh"], default=None)
     flare = max(made["flares"], key=lambda f: report.report_facts.goes_flux(f["goes_class"]), default=None)
     watched = [w["noaa_ar"] for w in made["watch_list"]]
-    words = [made["report_date"], made["activity_level"]["value"], narrative.LEVEL_ZH[made["activity_level"]["value"]]]
+    words = [made["report_date"], *knowledge.names("activity_level")[made["activity_level"]["value"]]]
     words += [f"{r['noaa_ar']} {r['mcintosh_class']} {r['hale_class'] or ''} {r['location'] or ''}" for r in regions]
     words += [f["goes_class"] for f in made["flares"] if f["goes_class"][0] in "MX"]
     words += [made["impacts"]["R"]["value"], *(f"watch {n}" for n in watched)]
@@ -126,7 +136,7 @@ def index_html(rows: list[dict]) -> str:
     script = (DATA / "report_index.js").read_text(encoding="utf-8")
     policy = INDEX_CSP.format(style=_hash(css), script=_hash(script))
     template = report_page._environment(autoescape=True).get_template("report_index.html.j2")
-    return template.render(rows=rows, css=css, script=script, policy=policy, level_zh=narrative.LEVEL_ZH)
+    return template.render(rows=rows, css=css, script=script, policy=policy, term=knowledge.term)
 
 
 def _hash(text: str) -> str:
@@ -140,18 +150,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("end", metavar="TO", help="YYYY-MM-DD, inclusive")
     parser.add_argument("--swpc-dir", required=True, help="archive folder of SWPC products")
     parser.add_argument("--out", default="outputs/archive/06_daily_report", help="folder of the reports")
-    parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--workers", type=int, default=2, help="processes on this machine")
+    parser.add_argument(
+        "--dask-address", default="", help="scheduler of a Dask cluster to use instead, tcp://host:8786"
+    )
     parser.add_argument("--force", action="store_true", help="make days again that are whole and unchanged")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        done = backfill(given.start, given.end, given.swpc_dir, given.out, given.workers, given.force)
-    except (OSError, ValueError) as error:
+        places = given.start, given.end, given.swpc_dir, given.out
+        done = backfill(*places, given.workers, given.force, given.dask_address)
+    except (OSError, ValueError, ImportError) as error:
         log.error("error: %s", error)
         return 2
-    for day in done:
-        if day.state == "failed":
-            log.info("%s: no report: %s", day.date, day.reason)
     counts = {state: sum(d.state == state for d in done) for state in ("made", "kept", "failed")}
     log.info("%s; index: %s", ", ".join(f"{n} {k}" for k, n in counts.items()), Path(given.out) / "index.html")
     return 0 if counts["made"] + counts["kept"] else 1

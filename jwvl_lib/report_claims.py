@@ -14,18 +14,21 @@ from jwvl_lib.facts import Fact
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
-def judged_sentences(text: str, language: str, facts: Sequence[Fact]) -> Iterable[dict]:
+def judged_sentences(
+    text: str, language: str, facts: Sequence[Fact], about: str = "", whole: bool = False
+) -> Iterable[dict]:
     """Sentences of a text as report claims: contradicted before unsupported before supported.
 
     A sentence in which nothing can be checked is unsupported; the evidence is the lines of the facts that spoke.
+    `about` is what was asked (see `claims.extract`); with `whole` the text is not split, as text read from a picture.
     """
     by_id = {f.fact_id: f for f in facts}
-    starts = [0, *(m.end() for m in SENTENCE_END.finditer(text)), len(text)]
+    starts = [0, *(m.end() for m in SENTENCE_END.finditer(text) if not whole), len(text)]
     for start, end in zip(starts, starts[1:], strict=False):
         sentence = text[start:end].strip()
         if not sentence:
             continue
-        found = claims.check(sentence, facts, language)
+        found = claims.check(sentence, facts, language, about)
         verdicts = {c["verdict"] for c in found} or {"unsupported"}
         verdict = next(v for v in ("contradicted", "unsupported", "supported") if v in verdicts)
         spoke = [by_id[c["fact_id"]] for c in found if c["fact_id"]]
@@ -47,6 +50,25 @@ def day_facts(report: dict) -> list[Fact]:
     if report["regions_from"] is None:
         return found
     return [Fact("n_regions", len(report["regions"]), origin="srs", **_where(report["summary_evidence"][-1])), *found]
+
+
+def image_facts(figure: dict) -> list[Fact]:
+    """What the file of an image says of it, and in which quadrant its regions lie, as facts with their lines."""
+    if not figure.get("evidence"):
+        return []
+    time, instrument = (_where(figure["evidence"][i]) for i in (1, 2))
+    found = [Fact(k, v, **{**instrument, "origin": "header"}) for k, v in figure["known"].items()]
+    found.append(Fact("date_obs", figure["date_obs"], origin="header", **time))
+    placed = [r for r in figure["regions"] if r["quadrant"]]
+    return found + [
+        Fact("quadrant", r["quadrant"], r["noaa_ar"], origin="srs", **_where(r["evidence"][0])) for r in placed
+    ]
+
+
+def facts_for(report: dict, image: str = "") -> list[Fact]:
+    """The facts a sentence is judged by: those of the day, and those of the image it speaks of."""
+    about = [f for figure in report["images"] if figure["source"] == image for f in image_facts(figure)]
+    return [*day_facts(report), *about]
 
 
 def narrative_of(text: str, language: str, report: dict, writer: str) -> tuple[list[dict], list[dict]]:

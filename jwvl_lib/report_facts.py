@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from jwvl_lib import rates, report_chances, report_flares, report_products, report_watch, swpc
+from jwvl_lib import knowledge, rates, report_chances, report_flares, report_products, report_watch, solarmonitor, swpc
 from jwvl_lib.report_flares import activity_level, goes_flux
 from jwvl_lib.report_products import Products, Summary, evidence
 from jwvl_lib.report_sources import DAYS_BACK, STALE_DAYS, Source, parse_date
@@ -19,21 +19,16 @@ NEAR_LIMB_DEG = 60  # beyond it foreshortening, not growth, may change an area
 GROWTH_MSH_PER_DAY = 100
 RETURN_LON_DEG = 60  # a region this far east may have come round the limb
 RETURN_TOLERANCE_DEG = (5, 12)  # of latitude and Carrington longitude, for the same region a rotation later
-# The 60 legal combinations of McIntosh (1990), Solar Physics 125, 251.
-MCINTOSH_CLASSES = frozenset(
-    ["Axx", "Bxo", "Bxi"]
-    + [f"H{p}x" for p in "rsahk"]
-    + [f"C{p}{c}" for p in "rsahk" for c in "oi"]
-    + [f"{z}{p}{c}" for z in "DEF" for p in "rsahk" for c in ("oi" if p == "r" else "oic")]
-)
+MCINTOSH_CLASSES = frozenset(knowledge.mcintosh_classes())
 
 
 @dataclass(frozen=True)
 class Day:
-    """The facts of one report, its parts of `report.json`, and (en, zh) warnings."""
+    """The facts of one report, its parts of `report.json`, (en, zh) warnings, and the summary's rows as parsed."""
 
     facts: dict
     warnings: list[tuple[str, str]]
+    summary_rows: list[dict]
 
 
 def read_day(sources: Iterable[Source], report_date: str, convention: str = "swpc") -> Day:
@@ -86,7 +81,7 @@ def read_day(sources: Iterable[Source], report_date: str, convention: str = "swp
             **chances,
         },
     }
-    return Day(facts, warnings)
+    return Day(facts, warnings, summary.regions if summary else [])
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -232,16 +227,30 @@ def _places(summary: Summary | None, section: str) -> list[dict]:
 
 
 def _cross_checks(found: Products, summary: Summary | None) -> Iterable[dict]:
-    """Whether SolarMonitor names the same regions as the summary: `only_there`, `only_here`, with the lines."""
+    """SolarMonitor against the summary: `only_there`, `only_here`, `differs` (class, area, spots), with the lines."""
     if found.monitor is None or summary is None:
         return
-    here, there = {r["noaa_ar"] for r in summary.regions if r["section"] != "II"}, {m["noaa_ar"] for m in found.monitor}
+    rows = {r["noaa_ar"]: r for r in summary.regions if r["section"] != "II"}
+    named = {m["noaa_ar"]: (m["source"], *m["lines"]["noaa_ar"]) for m in found.monitor}
+    source = found.monitor[0]["source"]
     yield {
         "with": "solarmonitor",
-        "only_there": sorted(there - here),
-        "only_here": sorted(here - there),
+        "n_compared": sum(any(m[f] is not None for f in solarmonitor.COMPARED) for m in found.monitor),
+        "only_there": sorted(set(named) - set(rows)),
+        "only_here": sorted(set(rows) - set(named)),
+        "differs": [
+            {
+                **{k: d[k] for k in ("noaa_ar", "field", "there", "here")},
+                "evidence": [_cited(source, *d["line"]), evidence(rows[d["noaa_ar"]])],
+            }
+            for d in solarmonitor.differences(found.monitor, rows)
+        ],
         "evidence": [
-            *(evidence(m) for m in found.monitor),
-            *(evidence(r) for r in summary.regions if r["noaa_ar"] in here - there),
+            *(_cited(*line) for line in named.values()),
+            *(evidence(row) for number, row in rows.items() if number not in named),
         ],
     }
+
+
+def _cited(source: str, line: int, text: str) -> dict:
+    return {"source": source, "line": line, "text": text}

@@ -7,14 +7,12 @@ from datetime import date, datetime, timedelta
 
 import pandas as pd
 
-from jwvl_lib import swpc_products
+from jwvl_lib import knowledge, swpc_products
 from jwvl_lib.flare_features import goes_flux
 from jwvl_lib.report_products import Events, Products, evidence
 
 PLACE = swpc_products.PLACE
-CONVENTIONS = ("swpc", "rwcc")
-R_SCALE = (("X20.0", "R5"), ("X10.0", "R4"), ("X1.0", "R3"), ("M5.0", "R2"), ("M1.0", "R1"))
-S_SCALE = ((1e5, "S5"), (1e4, "S4"), (1e3, "S3"), (1e2, "S2"), (1e1, "S1"))  # proton flux above 10 MeV, pfu
+CONVENTIONS = knowledge.values("activity_convention")
 CURVE_STEP_MIN = 10
 LONG_CHANNEL = "0.1-0.8nm"
 NO_PRODUCT = ("no product given", "没有相应产品")
@@ -120,7 +118,7 @@ def _radio(flares: list[dict], events: Events | None) -> dict:
     if events is None:
         return _scale("not known", *NO_EVENTS, [])
     top = max(flares, key=lambda f: goes_flux(f["goes_class"]), default=None)
-    grade = next((r for c, r in R_SCALE if top and goes_flux(top["goes_class"]) >= goes_flux(c)), "none")
+    grade = next((r for r, c in knowledge.grades("R") if top and goes_flux(top["goes_class"]) >= goes_flux(c)), "none")
     if events.product == "sgas" and grade == "none":
         return _scale(grade, "no M-class flare in the SGAS", "概要中无M级耀斑", [events.head])
     if top is None:
@@ -141,7 +139,7 @@ def _radiation(found: Products, eve: date) -> dict:
         return _scale("none", "no proton event", "无质子事件", line)
     if protons["pfu"] is None:
         return _scale("not known", "a proton event without its flux", "有质子事件但未给出流量", line)
-    grade = next((s for flux, s in S_SCALE if protons["pfu"] >= flux), "none")
+    grade = next((s for s, flux in knowledge.grades("S") if protons["pfu"] >= flux), "none")
     return _scale(grade, f"{protons['pfu']:g} pfu", f"{protons['pfu']:g} pfu", line)
 
 
@@ -150,9 +148,8 @@ def _geomagnetic(found: Products, eve: date) -> dict:
     if kp is None:
         return _scale("not known", *NO_PRODUCT, [])
     # 5- (4.67) counts as 5: NOAA's scale rounds the thirds
-    grade = int(kp["value"] + 0.34)
     return _scale(
-        f"G{min(grade, 9) - 4}" if grade >= 5 else "none",
+        next((g for g, least in knowledge.grades("G") if int(kp["value"] + 0.34) >= least), "none"),
         f"largest Kp {kp['value']:g}, {kp['covers'][0]}",
         f"最大Kp {kp['value']:g}，{kp['covers'][1]}",
         kp["evidence"],

@@ -2,30 +2,38 @@
 
 Reads `report.json`, `report.html`, `report.md` and the raw bytes under `sources/`; writes nothing. `report.check` makes
 the report again from its sources; this module knows neither parsers nor templates: it takes each number a reader sees,
-looks up the raw lines cited beside it, and says how the number follows from them.
+looks up the raw lines cited beside it, and says how the number follows from them. A number of a definition must stand
+in the entry of the knowledge base that the page names beside it.
 """
 
 import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+from jwvl_lib import knowledge, report_boxes
+
 # a place, a flare class, or a plain number
 NUMBER = re.compile(
-    r"\b[NS]\d\d[EW]\d\d\d?\b|\b[ABCMX]\d+\.\d\b|(?<![\d.])\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?![\d])", re.IGNORECASE
+    rf"\b[NS]\d\d[EW]\d\d\d?\b|\b[{knowledge.goes_letters()}]\d+\.\d\b"
+    r"|(?<![\d.])\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?![\d])",
+    re.IGNORECASE,
 )
 VOID = {"meta", "link", "br", "img", "input", "hr", "col", "path", "circle", "polyline"}
 SILENT = {"style", "script", "title", "summary"}  # <title> of page and SVG marks repeats what stands beside it
-HOW = ("quoted", "difference", "count", "probability", "date", "line number", "wording")
+HOW = ("quoted", "difference", "count", "probability", "date", "line number", "projected", "wording", "definition")
+DAYS_BEFORE = 9  # how far back a date of a report may lie
 # Values that a shipped table or model gives for the lines cited: `report.check` works them out again.
 MODELLED = re.compile(r"\.(p_[cmx]|mcintosh_chances|climatology|disk)\b")
 # Words of the templates that hold digits: names of scales, units and rules, none of them about the day.
 WORDING = re.compile(
     r"M5|\b1-8 Å|GOES 1-8|10分钟|10 minutes|24 h|24小时|90%|90 day|90天|171|131 Å|1600 Å|F10\.7"
     r"|60 McIntosh|60个McIntosh|30°|every 30|within 24|sha256|W/m²|B0 = -?\d+\.\d°|<\d|20 UT"
+    r"|f107_flux|(?:aia|hmi)_\w+\.jpg"
 )
 
 
@@ -51,11 +59,27 @@ def resolve(report_dir: str | Path) -> list[Number]:
     found = [Number("report.json", *row) for row in _of_json(report, known)]
     page = _Page((folder / "report.html").read_text(encoding="utf-8"))
     found += [
-        Number("report.html", where, text, known.how(text, cited, context))
+        Number("report.html", where, *row)
         for context, where, cited in page.texts
-        for text in NUMBER.findall(WORDING.sub(" ", context))
+        for row in known.of_text(context, cited)
+    ]
+    found += [
+        Number("report.html", key, text, "definition" if _defined(text, key) else "")
+        for context, key in page.definitions
+        for text in NUMBER.findall(context)
     ]
     return found + list(_of_markdown((folder / "report.md").read_text(encoding="utf-8"), known))
+
+
+def _defined(text: str, key: str) -> bool:
+    """Whether a number stands in an entry of the knowledge base, or in the reference `source.<id>`."""
+    section, _, name = key.partition(".")
+    if section == "source":
+        said = " ".join(knowledge.load().sources.get(name, {}).values())
+    else:
+        e = knowledge.entry(key)
+        said = " ".join([e.value, *e.names.values(), *e.says.values()])
+    return text in NUMBER.findall(said)
 
 
 def _raw_lines(folder: Path, report: dict) -> dict[tuple[str, int], str]:
@@ -76,14 +100,24 @@ class _Known:
 
     def __init__(self, report: dict, lines: dict[tuple[str, int], str]):
         self.report, self.lines = report, lines
-        dates = [report[k] for k in ("report_date", "issued_utc", "valid_utc", "flares_date")]
-        dates += [h["issued"] for r in report["regions"] for h in r["history"]]
-        dates += re.findall(r"\d{4}-\d\d-\d\d", " ".join(report["warnings"]))
-        self.dates = {int(n) for d in dates for n in re.findall(r"\d+", d)} | {60, 3}
+        day = date.fromisoformat(report["report_date"])
+        self.days = {f"{day + timedelta(days=back)}" for back in range(-DAYS_BEFORE, 2)}
+        self.dates = {int(n) for d in self.days for n in d.split("-")} | {60, 3}
         self.times = {report[k][11:16] for k in ("issued_utc", "valid_utc")}
         self.chances = _chances(report)
-        names = [s["path"] for s in report["sources"]] + [s["sha256"] for s in report["sources"]]
-        self.names = " ".join([*names, str(report["model"]), str(report["profile"])])
+        names = {s[k] for s in report["sources"] for k in ("path", "id", "sha256", "url") if s.get(k)}
+        names |= {s["path"].removeprefix("sources/") for s in report["sources"]} | {
+            s["sha256"][:12] for s in report["sources"]
+        }
+        names |= {str(report["model"]), str(report["profile"])} - {"", "None"}
+        self.names = re.compile("|".join(re.escape(n) for n in sorted(names, key=len, reverse=True)))
+
+    def of_text(self, text: str, cited: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str]]:
+        """(number, how) of every number of a text; those inside a file name, a hash or the model's name are wording."""
+        cited = list(cited)
+        named = (n for name in self.names.findall(text) for n in NUMBER.findall(name))
+        yield from ((n, "wording") for n in named)
+        yield from ((n, self.how(n, cited, text)) for n in NUMBER.findall(WORDING.sub(" ", self.names.sub(" ", text))))
 
     def how(self, text: str, cited: Iterable[tuple[str, int]], context: str = "") -> str:
         """How a number follows from the lines cited beside it; empty where it does not."""
@@ -104,7 +138,17 @@ class _Known:
             return "difference"
         if value in {line for _, line in cited}:
             return "line number"
-        return "wording" if text in self.names else ""
+        return ""
+
+    def how_time(self, text: str, cited: Iterable[tuple[str, int]]) -> str:
+        """How an ISO date or time follows: the day is near the report's, the clock time is printed in a cited line."""
+        texts = [self.lines[c] for c in cited if c in self.lines]
+        if text[:10] not in self.days and not any(text[:10] in line for line in texts):
+            return ""
+        clock = text[11:16]
+        if clock in ("", "00:00") or clock in self.times:
+            return "date"
+        return "quoted" if any(_quotes(clock, None, line) for line in texts) else ""
 
 
 def _chances(report: dict) -> set[str]:
@@ -173,8 +217,29 @@ def _of_json(report: dict, known: _Known) -> Iterator[tuple[str, str, str]]:
     """(where, number, how) of every number under a fact of `report.json`, judged by the evidence nearest to it."""
     skipped = {"sources", "products", "warnings", "warnings_zh", "profile", "model", "languages", "narrative"}
     for key, value in report.items():
-        if key not in skipped:
+        if key == "images":
+            yield from _of_images(value, known)
+        elif key not in skipped:
             yield from _walk(value, key, [], known)
+
+
+def _of_images(figures: list[dict], known: _Known) -> Iterator[tuple[str, str, str]]:
+    """Numbers of the images: what their headers say, and the boxes, held against the place the cited line prints."""
+    for i, figure in enumerate(figures):
+        where = f"images[{i}]"
+        placed = {k: figure.get(k) for k in ("width", "height", "disk", "regions")}
+        yield from _walk({k: v for k, v in figure.items() if k not in placed}, where, [], known)
+        if placed["disk"]:
+            sound = "projected" if report_boxes.disk_is_sound(figure) else ""
+            numbers = {**placed["disk"], "width": placed["width"], "height": placed["height"]}
+            yield from ((f"{where}.{k}", f"{v:g}", sound) for k, v in numbers.items())
+        for j, region in enumerate(placed["regions"] or []):
+            first = region["evidence"][0]
+            line = known.lines.get((first["source"], first["line"]), "")
+            holds = report_boxes.box_holds(figure, region, line, known.report["valid_utc"])
+            yield from ((f"{where}.regions[{j}].box", f"{v:g}", "projected" if holds else "") for v in region["box"])
+            number = str(region["noaa_ar"])
+            yield f"{where}.regions[{j}].noaa_ar", number, known.how(number, [(first["source"], first["line"])])
 
 
 def _walk(value: object, where: str, cited: list, known: _Known) -> Iterator[tuple[str, str, str]]:
@@ -197,9 +262,10 @@ def _walk(value: object, where: str, cited: list, known: _Known) -> Iterator[tup
         yield where, f"{value:g}", "probability" if cited else ""
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield where, f"{abs(value):g}", known.how(f"{abs(value):g}", cited, " d") or _exact(value, cited, known)
-    elif isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d(T[\d:]+)?", value):
-        for text in NUMBER.findall(WORDING.sub(" ", value)):
-            yield where, text, known.how(text, cited, value)
+    elif isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d(T[\d:]+)?", value):
+        yield where, value, known.how_time(value, cited)
+    elif isinstance(value, str):
+        yield from ((where, *row) for row in known.of_text(value, cited))
 
 
 def _exact(value: float, cited: list, known: _Known) -> str:
@@ -208,12 +274,16 @@ def _exact(value: float, cited: list, known: _Known) -> str:
 
 
 class _Page(HTMLParser):
-    """Text nodes of a page with the lines cited by the nearest element around them (`href="#id-line"`, `data-e`)."""
+    """Text nodes of a page with the lines cited by the nearest element around them (`href="#id-line"`, `data-e`).
+
+    Those under `data-k`, the key of an entry of the knowledge base, are `definitions`.
+    """
 
     def __init__(self, text: str):
         super().__init__()
-        self.stack: list[tuple[str, list | None]] = []
+        self.stack: list[tuple[str, list | str | None]] = []
         self.texts: list[tuple[str, str, list]] = []
+        self.definitions: list[tuple[str, str]] = []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -231,7 +301,7 @@ class _Page(HTMLParser):
             or "lang" in given.get("class", "")
         )
         if tag not in VOID:
-            self.stack.append((tag, "silent" if quiet or tag in SILENT else lines or None))
+            self.stack.append((tag, "silent" if quiet or tag in SILENT else given.get("data-k") or lines or None))
 
     def handle_startendtag(self, tag, attrs):
         pass  # closes itself, holds no text
@@ -245,6 +315,9 @@ class _Page(HTMLParser):
         inside = {tag for tag, _ in self.stack}
         if "silent" in marks or not NUMBER.search(data) or "pre" in inside or "code" in inside:
             return  # quoted lines themselves are compared by report.check
+        if marks and isinstance(marks[-1], str):
+            self.definitions.append((data, marks[-1]))
+            return
         self.texts.append((data, ">".join(tag for tag, _ in self.stack[-3:]), marks[-1] if marks else []))
 
 
@@ -253,9 +326,9 @@ def _of_markdown(text: str, known: _Known) -> Iterator[Number]:
     everything = [key for key in _cited_anywhere(known.report)]
     for number, row in enumerate(text.split("\n"), start=1):
         named = [(s, int(n)) for s, n in re.findall(r"\b([a-z]\w*_\w+):(\d+)", row)]
-        plain = WORDING.sub(" ", re.sub(r"`[^`]*`|\]\([^)]*\)|\b[a-z]\w*_\w+:\d+", " ", row))
-        for found in NUMBER.findall(plain):
-            yield Number("report.md", f"line {number}", found, known.how(found, named or everything, row))
+        plain = re.sub(r"`[^`]*`|\]\([^)]*\)|\b[a-z]\w*_\w+:\d+", " ", row)
+        for found in known.of_text(plain, named or everything):
+            yield Number("report.md", f"line {number}", *found)
 
 
 def _cited_anywhere(value: object) -> Iterator[tuple[str, int]]:

@@ -1,52 +1,41 @@
 """The pages of a daily report: one self-contained HTML file, Markdown, and the disk map and flare strip as SVG.
 
-Reads the dict of `report.json` and the templates `report.html.j2`, `report.md.j2`, `report.css`. Every text from a file
-is escaped, the page runs no script and loads nothing; its one style sheet is named by hash in the page's own policy.
+Reads the dict of `report.json` and the templates `report.html.j2` (with `disk.svg.j2` and `report_glossary.html.j2`),
+`report.md.j2`, `report.css`. Every text from a file is escaped, the page runs no script and loads nothing; its one
+style sheet is named by hash in the page's own policy.
 """
 
 import base64
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from jwvl_lib import narrative
+from jwvl_lib import knowledge, narrative, report_glossary, report_images
 from jwvl_lib.report_flares import goes_flux
 from jwvl_lib.report_watch import percent
 
 DATA = Path(__file__).parent / "data"
-FLAGS = {
-    "delta": ("delta", "δ黑子"),
-    "growing": ("growing", "增长"),
-    "decaying": ("decaying", "衰减"),
-    "new": ("new", "新出现"),
-    "near_limb": ("near limb", "近边缘"),
-    "m_flare": ("M+ flare", "M级以上耀斑"),
-    "hale_missing": ("no magnetic class", "无磁分类"),
-    "illegal_class": ("unknown class", "分类有误"),
-}
-INDEX_NAMES = {
-    "f107_sfu": ("F10.7, sfu", "F10.7（sfu）"),
-    "f107_90_day_mean_sfu": ("F10.7, 90 day mean", "F10.7 90天平均"),
-    "sunspot_number": ("sunspot number", "黑子相对数"),
-    "ap": ("Ap", "Ap指数"),
-    "xray_background": ("X-ray background", "X射线背景"),
-}
 _R = 150  # disk radius on the map, in SVG units
 _LABEL_STEP = 17
 
 
-def html(report: dict, images: Sequence[dict] = ()) -> str:
+def html(report: dict, pictures: Mapping[str, dict] | None = None) -> str:
     """The page, with all languages of the report; a reader switches between them without script.
 
-    `images` are `{name, data}` with data URLs, shown as they are.
+    `pictures` are those of `report_images.pictures`; the full disk among them that stands for the day takes the place
+    of the drawn map, with the regions marked in it.
     """
+    pictures = pictures or {}
+    shown = [report_images.labelled(f, report["regions"]) for f in report["images"] if f["source"] in pictures]
+    main = report_images.main_figure([f for f in report["images"] if f["source"] in pictures])
     css = (DATA / "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    glossary, glossary_sources = report_glossary.groups(report)
     return (
         _environment(autoescape=True)
         .get_template("report.html.j2")
@@ -58,17 +47,24 @@ def html(report: dict, images: Sequence[dict] = ()) -> str:
             strip=flare_strip(report["flares"]),
             cited=_cited(report),
             anchor=_anchor,
-            flag_names=FLAGS,
             percent=percent,
-            level_zh=narrative.LEVEL_ZH,
-            conventions=narrative.CONVENTION_NAMES,
+            term=knowledge.term,
+            entry=knowledge.entry,
+            goes_letters=knowledge.goes_letters(),
+            glossary=glossary,
+            glossary_sources=glossary_sources,
+            gloss_id=report_glossary.anchor,
+            reading=report_glossary.reading,
+            reading_text=report_glossary.reading_text,
             date_en=narrative.date_en,
             date_zh=narrative.date_zh,
             sparkline=_sparkline,
             hashes={s["id"]: s["sha256"] for s in report["sources"]},
-            index_names=INDEX_NAMES,
             curve=curve(report),
-            images=images,
+            pictures=pictures,
+            main=next((f for f in shown if main and f["source"] == main["source"]), None),
+            others=[f for f in shown if main is None or f["source"] != main["source"]],
+            label_px=report_images.LABEL_PX[1],
             source_names={s["id"]: s["path"].removeprefix("sources/") for s in report["sources"]},
         )
     )
@@ -76,8 +72,8 @@ def html(report: dict, images: Sequence[dict] = ()) -> str:
 
 def markdown(report: dict) -> str:
     """The same report as Markdown, for archives and mail; text from files stands in code spans only."""
-    names = {"conventions": narrative.CONVENTION_NAMES, "level_zh": narrative.LEVEL_ZH, "index_names": INDEX_NAMES}
-    return _environment(autoescape=False).get_template("report.md.j2").render(r=report, percent=percent, **names)
+    template = _environment(autoescape=False).get_template("report.md.j2")
+    return template.render(r=report, percent=percent, term=knowledge.term)
 
 
 def disk_map(report: dict) -> dict:
@@ -89,7 +85,7 @@ def disk_map(report: dict) -> dict:
     b0 = solar_b0_deg(datetime.fromisoformat(report["valid_utc"]))
     regions = [_marker(r, b0) for r in report["regions"] if r["lon_deg"] is not None]
     for side in (-1, 1):
-        _spread([m for m in regions if m["side"] == side])
+        _spread([m for m in regions if m["side"] == side], _LABEL_STEP, -float(_R), float(_R))
     plages = [_marker(p, b0) for p in report["plages"] if p["lon_deg"] is not None]
     lines = [[_project(lat, lon, b0) for lat in range(-90, 91, 5)] for lon in range(-90, 91, 30)]
     lines += [[_project(lat, lon, b0) for lon in range(-180, 181, 5)] for lat in range(-60, 61, 30)]
@@ -160,7 +156,8 @@ def flare_strip(flares: list[dict]) -> list[dict]:
     marks = []
     for flare in flares:
         time = datetime.fromisoformat(flare["peak"] or flare["begin"])
-        decades = "ABCMX".index(flare["goes_class"][0]) + math.log10(max(float(flare["goes_class"][1:]), 1.0))
+        letter, times = flare["goes_class"][0], float(flare["goes_class"][1:])
+        decades = knowledge.goes_letters().index(letter) + math.log10(max(times, 1.0))
         marks.append(
             {
                 "x": round((time.hour * 60 + time.minute) / 3, 1),
@@ -237,15 +234,15 @@ def _marker(row: dict, b0: float) -> dict:
     }
 
 
-def _spread(markers: list[dict]) -> None:
-    """Move labels of one side apart, downwards first, then back up where they leave the map."""
+def _spread(markers: list[dict], step: float, low: float, high: float) -> None:
+    """Move labels of one side apart, downwards first, then back up where they leave the picture."""
     markers.sort(key=lambda m: m["label_y"])
-    for upper, lower in zip(markers, markers[1:], strict=False):
-        lower["label_y"] = round(max(lower["label_y"], upper["label_y"] + _LABEL_STEP), 1)
-    limit = float(_R)
+    for marker in markers:
+        low = marker["label_y"] = round(max(marker["label_y"], low), 1)
+        low += step
     for marker in reversed(markers):
-        marker["label_y"] = round(min(marker["label_y"], limit), 1)
-        limit = marker["label_y"] - _LABEL_STEP
+        high = marker["label_y"] = round(min(marker["label_y"], high), 1)
+        high -= step
 
 
 def _sparkline(region: dict) -> dict | None:

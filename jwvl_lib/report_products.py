@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from jwvl_lib import swpc, swpc_products
+from jwvl_lib import solarmonitor, swpc, swpc_products
 from jwvl_lib.report_sources import PRODUCTS, STALE_DAYS, Source
 from jwvl_lib.swpc import SwpcFormatError, text_lines
 
@@ -69,6 +69,17 @@ def read(sources: Iterable[Source], day: date) -> Products:
                 found.warnings.append((f"not used: {error}", f"未采用：{error}"))
     _stand_in(found, day)
     return found
+
+
+def newest_summary(sources: Iterable[Source]) -> Source | None:
+    """The newest Solar Region Summary among the sources that can be read, None where there is none."""
+    for source in sorted((s for s in sources if kind_of(s.id) == "srs"), key=lambda s: s.id, reverse=True):
+        try:
+            swpc.parse_srs(source.raw, source.name)
+        except SwpcFormatError:
+            continue
+        return source
+    return None
 
 
 def kind_of(source_id: str) -> str | None:
@@ -138,10 +149,9 @@ def _read_json(found: Products, source: Source, day: date, sources: list[Source]
 
 
 def _read_monitor(found: Products, source: Source, day: date, sources: list[Source]) -> None:
-    rows = swpc_products.monitor_regions(source.raw)
-    found.monitor = [{"noaa_ar": n, "source": source.id, "line": at, "text": text} for n, at, text in rows]
+    found.monitor = [{**row, "source": source.id} for row in solarmonitor.regions(source.raw)]
     if not found.monitor:
-        raise SwpcFormatError(f"{source.name}: no five-digit region number in its text; nothing is compared with it")
+        raise SwpcFormatError(f"{source.name}: neither its table of regions nor a region number; nothing is compared")
 
 
 _READERS: dict[str, Callable] = {

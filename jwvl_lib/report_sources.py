@@ -6,31 +6,25 @@ and of SolarMonitor `<product>_YYYYMMDD.json` or `.html`. A report stands on wha
 anything later.
 """
 
+import json
+import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from jwvl_lib import flare_model, rates, swpc_products
+import pandas as pd
+
+from jwvl_lib import flare_model, instruments, knowledge, rates, swpc_products
 from jwvl_lib.swpc import SwpcFormatError
 
 DAYS_BACK = 7  # how far back a region's history is looked for
 STALE_DAYS = 3  # how old the newest summary may be
 FOLDERS = ("", "srs", "events", "sgas", "discussion", "json", "solarmonitor")
-MAX_IMAGE_BYTES = 4_000_000
+MAX_IMAGE_BYTES = 4_000_000  # of a picture that stands on the page as it is
+MAX_RAW_BYTES = 40_000_000  # of a FITS or JPEG2000 file, which is drawn anew
+IMAGE_ID = re.compile(r"image_\d+")
 JSON_PRODUCTS = ("solar_regions", "xray_flares", "xray_flux", "f107_flux", "planetary_kp")
-# product: English and Chinese name, as the page says them
-PRODUCTS = {
-    "srs": ("Solar Region Summary", "活动区摘要"),
-    "events": ("Edited Events", "事件表"),
-    "sgas": ("Solar and Geophysical Activity Summary", "太阳与地球物理活动概要"),
-    "discussion": ("Forecast Discussion", "预报讨论"),
-    "solar_regions": ("solar regions (JSON)", "活动区（JSON）"),
-    "xray_flares": ("X-ray flares (JSON)", "X射线耀斑（JSON）"),
-    "xray_flux": ("X-ray flux (JSON)", "X射线流量（JSON）"),
-    "f107_flux": ("F10.7 (JSON)", "F10.7射电流量（JSON）"),
-    "planetary_kp": ("planetary Kp (JSON)", "行星Kp指数（JSON）"),
-    "solarmonitor": ("SolarMonitor page", "SolarMonitor页面"),
-}
+PRODUCTS = knowledge.names("product")  # what a product is called: English, Chinese
 
 
 @dataclass(frozen=True)
@@ -88,16 +82,22 @@ def _locate(folder: Path, name: str) -> Path | None:
     return next((path for kind in folders if (path := folder / kind / name).is_file()), None)
 
 
-def gather(report_date: str, swpc_dir: str | Path, origins: dict[str, dict] | None = None) -> list[Source]:
+def gather(
+    report_date: str,
+    swpc_dir: str | Path,
+    origins: dict[str, dict] | None = None,
+    flare_model_file: str | Path = flare_model.MODEL_FILE,
+) -> list[Source]:
     """The sources of a report: the bytes of `find_texts`, the lines of each JSON product, flare rates and model.
 
-    `origins` maps a file name to its `url` and `fetched_utc` (written by `swpc_web`).
+    `origins` maps a file name to its `url` and `fetched_utc` (written by `swpc_web`). `flare_model_file` is the shipped
+    flare model, or one that a notebook has trained.
     """
     sources: list[Source] = []
     for path in find_texts(report_date, swpc_dir):
         origin = (origins or {}).get(path.name, {})
         sources += from_bytes(path.name, path.read_bytes(), origin.get("url", ""), origin.get("fetched_utc"))
-    shipped = {"flare_rates": rates.TABLE_FILE, "flare_model": flare_model.MODEL_FILE}
+    shipped = {"flare_rates": rates.TABLE_FILE, "flare_model": Path(flare_model_file)}
     return [*sources, *(Source(name, path.name, path.read_bytes()) for name, path in shipped.items())]
 
 
@@ -110,21 +110,72 @@ def from_bytes(name: str, raw: bytes, url: str = "", fetched_utc: str | None = N
     return [given, *(source for source in made if source)]
 
 
-def image_sources(image_dir: str | Path) -> list[Source]:
-    """The PNG, JPEG and GIF files (by their first bytes) of a folder as sources `image_1` ..., in order of name.
+def find_images(report_date: str, swpc_dir: str | Path) -> Path | None:
+    """The folder of the day's images inside an archive folder (`images_YYYYMMDD`, as `swpc_web` writes it), or None."""
+    folder = Path(swpc_dir) / f"images_{parse_date(report_date):%Y%m%d}"
+    return folder if folder.is_dir() and any(folder.iterdir()) else None
 
-    Raises FileNotFoundError for a folder without one; other files and those above `MAX_IMAGE_BYTES` are left out.
+
+def image_sources(image_dir: str | Path, origins: dict[str, dict] | None = None) -> list[Source]:
+    """The images of a folder as sources `image_1` ..., in order of name: FITS, JPEG2000, PNG, JPEG, GIF by content.
+
+    A JSON file of the same stem, or the row of a corpus (`../corpus.parquet`), goes with its image as `image_1_about`.
+    Raises FileNotFoundError for a folder without one; other files and those above `MAX_IMAGE_BYTES` (pictures) or
+    `MAX_RAW_BYTES` (FITS, JPEG2000) are left out.
     """
-    paths = [p for p in sorted(Path(image_dir).glob("*")) if p.is_file() and p.stat().st_size <= MAX_IMAGE_BYTES]
-    found = [(p, raw) for p in paths if image_type(raw := p.read_bytes())]
+    folder, found = Path(image_dir), []
+    paths = [p for p in sorted(folder.glob("*")) if p.is_file() and p.stat().st_size <= MAX_RAW_BYTES]
+    for path in paths:
+        kind = image_type(raw := path.read_bytes())
+        if kind and (len(raw) <= MAX_IMAGE_BYTES or kind in ("fits", "jp2")):
+            found.append((path, raw))
     if not found:
-        raise FileNotFoundError(f"image_dir={str(image_dir)!r} holds no PNG, JPEG or GIF; give the images of the day")
-    return [Source(f"image_{i}", p.name, raw) for i, (p, raw) in enumerate(found, start=1)]
+        raise FileNotFoundError(
+            f"image_dir={str(image_dir)!r} holds no FITS, JPEG2000, PNG, JPEG or GIF; give the images of the day"
+        )
+    corpus, sources = _corpus_rows(folder), []
+    for i, (path, raw) in enumerate(found, start=1):
+        origin = (origins or {}).get(path.name, {})
+        url, fetched = origin.get("url", ""), origin.get("fetched_utc")
+        sources.append(Source(f"image_{i}", path.name, raw, url=url, fetched_utc=fetched))
+        if about := _about(path, corpus):
+            sources.append(Source(f"image_{i}_about", f"{path.stem}.about.json", about))
+    return sources
+
+
+def _about(path: Path, corpus: dict[str, bytes]) -> bytes:
+    """What is written of an image beside it."""
+    sidecar = path.with_suffix(".json")
+    if sidecar.is_file() and sidecar.stat().st_size < 100_000:
+        return sidecar.read_bytes()
+    return corpus.get(path.name, b"")
+
+
+def _corpus_rows(folder: Path) -> dict[str, bytes]:
+    """File name -> its row as JSON, where the folder is the `images/` of a corpus; its pictures carry no header."""
+    table = folder.parent / "corpus.parquet"
+    if not table.is_file():
+        return {}
+    wanted = ["path", "image_id", "observatory", "instrument", "measurement", "date_obs", "simulated", "banner_text"]
+    rows = pd.read_parquet(table, columns=wanted).to_dict("records")
+    return {Path(r["path"]).name: json.dumps({**r, "title": _title(r)}, default=str).encode() for r in rows}
+
+
+def _title(row: dict) -> str:
+    return instruments.display_name(row["observatory"], row["instrument"], row["measurement"])
 
 
 def image_type(raw: bytes) -> str | None:
-    """png, jpeg or gif by the first bytes of a file, else None: an SVG or a page is no image here."""
-    heads = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
+    """fits, jp2, png, jpeg or gif by the first bytes of a file, else None: an SVG or a page is no image here."""
+    heads = {
+        b"\x89PNG\r\n\x1a\n": "png",
+        b"\xff\xd8\xff": "jpeg",
+        b"GIF87a": "gif",
+        b"GIF89a": "gif",
+        b"SIMPLE  =": "fits",
+        b"\x1f\x8b": "fits",  # compressed; that it is FITS shows when it is opened
+        b"\x00\x00\x00\x0cjP  ": "jp2",
+    }
     return next((kind for head, kind in heads.items() if raw.startswith(head)), None)
 
 

@@ -15,12 +15,14 @@ from collections.abc import Iterable, Mapping
 from itertools import repeat
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from jwvl_lib import review_ledger
 from jwvl_lib.review_ledger import REASONS, Decision, is_person
 
 AUTO_FACTS = "auto:facts"
+_DONE = 3  # the turn in a queue of what needs no further decision
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -36,10 +38,12 @@ def require_share(name: str, share: float) -> float:
 
 def sampled(annotation_ids: Iterable[str], share: float, seed: int, purpose: str) -> set[str]:
     """A fixed share (0 to 1, rounded up to whole annotations) drawn by hash: the same on every machine and rerun."""
-    if share == 0:
+    ids = np.asarray(list(annotation_ids), dtype=object)
+    if share == 0 or not len(ids):
         return set()
-    ranked = sorted(annotation_ids, key=lambda i: hashlib.sha256(f"{purpose}/{seed}/{i}".encode()).digest())
-    return set(ranked[: math.ceil(share * len(ranked) - 1e-9)])
+    key = hashlib.sha256(f"{purpose}/{seed}".encode()).hexdigest()[:16]
+    drawn = pd.util.hash_array(ids, hash_key=key, categorize=False)  # SipHash: a twentieth of the time of sha256
+    return set(ids[np.lexsort((ids.astype(str), drawn))[: math.ceil(share * len(ids) - 1e-9)]])
 
 
 def queue(
@@ -52,18 +56,24 @@ def queue(
     together. `standing`: the persons' verdicts, where they have just been read.
     """
     standing = review_ledger.persons_verdicts(ledger, annotations) if standing is None else standing
-    programs = review_ledger.seen_by_programs(ledger)
-    twice = sampled(annotations["annotation_id"].tolist(), overlap, seed, "overlap")
-    columns = [annotations[n].tolist() for n in ("image_id", "task", "prompt_id", "language", "annotation_id")]
-    turn = dict.fromkeys(programs, "1")
+    ids = annotations["annotation_id"].tolist()
+    twice = sampled(ids, overlap, seed, "overlap")
+    turn = dict.fromkeys(review_ledger.seen_by_programs(ledger), 1)
     for key, votes in standing.items():
         by_persons = [verdict for verdict in votes.values() if verdict != "skip"]
         twice |= {key} if "flag" in by_persons else set()
         done = reviewer in votes or len(by_persons) >= 1 + (key in twice)
-        turn[key] = "" if done else "2" if by_persons else turn.get(key, "0")
-    places = zip(map(turn.get, columns[-1], repeat("0")), *columns, strict=False)
-    ranked = sorted("\0".join(place) for place in places if place[0])  # of strings: a third of the time of tuples
-    return [(key, 1 + (key in twice)) for key in (place.rpartition("\0")[2] for place in ranked)]
+        turn[key] = _DONE if done else 2 if by_persons else turn.get(key, 0)
+    turns = np.fromiter(map(turn.get, ids, repeat(0)), np.int64, len(ids))
+    columns = ("annotation_id", "language", "prompt_id", "task", "image_id")
+    order = np.lexsort([*(_ranks(annotations[name].tolist()) for name in columns), turns])
+    return [(ids[i], 1 + (ids[i] in twice)) for i in order[turns[order] < _DONE].tolist()]
+
+
+def _ranks(values: list[str]) -> np.ndarray:
+    """The place of each value among the different values, sorted."""
+    place = {value: i for i, value in enumerate(sorted(dict.fromkeys(values)))}
+    return np.fromiter(map(place.__getitem__, values), np.int64, len(values))
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -11,10 +11,11 @@ import json
 import math
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import compress
 from json.encoder import encode_basestring
 from pathlib import Path
 
@@ -167,13 +168,25 @@ def annotation_sha256(annotation: Mapping) -> str:
 
 
 def _hash(parts: Iterable[str]) -> str:
+    return _hash_of_written(map(encode_basestring, parts))
+
+
+def _hash_of_written(parts: Iterable[str]) -> str:
     # the JSON list of the parts, put together by hand: a fifth of the time of json.dumps, and a queue hashes 100,000
-    return hashlib.sha256(f"[{', '.join(map(encode_basestring, parts))}]".encode()).hexdigest()
+    return hashlib.sha256(f"[{', '.join(parts)}]".encode()).hexdigest()
 
 
 def _hashes(annotations: pd.DataFrame, ids: set[str]) -> dict[str, str]:
-    columns = [map(str, annotations[name].tolist()) for name in ("annotation_id", *_HASHED_COLUMNS)]
-    return {key: _hash(parts) for key, *parts in zip(*columns, strict=True) if key in ids}
+    keys = annotations["annotation_id"].tolist()
+    wanted = [key in ids for key in keys]
+    columns = [_written([str(v) for v in compress(annotations[name].tolist(), wanted)]) for name in _HASHED_COLUMNS]
+    return {key: _hash_of_written(parts) for key, *parts in zip(compress(keys, wanted), *columns, strict=True)}
+
+
+def _written(values: list[str]) -> list[str]:
+    """The strings as JSON; what stands there many times is written once."""
+    known = {value: encode_basestring(value) for value in dict.fromkeys(values)}
+    return list(map(known.__getitem__, values))
 
 
 def append(
@@ -189,8 +202,20 @@ def append(
     standing decision is taken back in the same transaction. ValueError for an annotation that is not among
     `annotations` and for an edit that is none of a closed question's choices; then nothing is recorded.
     """
-    decisions, undone = list(decisions), list(undone)
+    decisions = list(decisions)
     rows = _rows_by_id(annotations, {decision.annotation_id for decision in decisions})
+    return append_rows(path, decisions, rows, client, undone)
+
+
+def append_rows(
+    path: str | Path,
+    decisions: Sequence[Decision],
+    rows: Mapping[str, Mapping],
+    client: str,
+    undone: Iterable[tuple[str, str]] = (),
+) -> int:
+    """The same for whoever has the annotations' rows by id at hand: the panel, for which a table is slow."""
+    undone = list(undone)
     for decision in decisions:
         _check_against(decision, rows)
     if decisions or undone:
@@ -289,7 +314,8 @@ def persons_verdicts(path: str | Path, annotations: pd.DataFrame) -> dict[str, d
         " WHERE reviewer < 'auto:' OR reviewer >= 'auto;' ORDER BY +id"  # by the index, past the programs' rows
     )
     with connection(Path(path)) as db:
-        last = {(row[0], row[1]): row[2:] for row in db.execute(query)}
+        db.row_factory = None  # plain tuples: there may be 100,000
+        last = {(key, reviewer): rest for key, reviewer, *rest in db.execute(query)}
     hashes, found = _hashes(annotations, {key for key, _ in last}), defaultdict(dict)
     for (key, reviewer), (sha256, verdict) in last.items():
         if hashes.get(key) == sha256:
@@ -301,7 +327,8 @@ def seen_by_programs(path: str | Path) -> set[str]:
     """Annotations on which a program ever decided, whatever became of it: persons look at the others first."""
     query = "SELECT annotation_id FROM review_event WHERE reviewer >= 'auto:' AND reviewer < 'auto;'"
     with connection(Path(path)) as db:
-        return {row[0] for row in db.execute(query)}
+        db.row_factory = None
+        return {key for (key,) in db.execute(query)}
 
 
 def last_decided(path: str | Path, reviewer: str) -> str | None:

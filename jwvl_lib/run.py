@@ -22,7 +22,7 @@ from papermill.exceptions import PapermillExecutionError
 from jwvl_lib.artifacts import REPO, MissingArtifactError, outputs_root, read_manifest, resolve, stale_reason
 from jwvl_lib.parameters import NOTEBOOKS, ParameterError, Scalar, check_names, read_parameter_file, stage_parameters
 
-LAST_OF_CHAIN = "06"  # 07 is for people, 08 measures: neither is part of the default chain
+LAST_OF_CHAIN = "07"  # 08 measures, and is no part of the default chain
 CELL_TIMEOUT_S = 3 * 3600
 WHERE_TO_LOOK = {
     "corpus table": "01_corpus_curation/corpus.parquet",
@@ -30,6 +30,7 @@ WHERE_TO_LOOK = {
     "adapter": "04_training/adapter",
     "benchmark table (base against tuned)": "05_benchmark/table.md",
     "daily report": "06_daily_report/*/report.html",
+    "chat transcript (make chat: the page)": "07_chat/transcript.json",
 }
 
 log = logging.getLogger("jwvl")

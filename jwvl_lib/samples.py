@@ -4,7 +4,9 @@ Reads `corpus.parquet` and `accepted.parquet`; writes nothing. Where tower and p
 through them once, here.
 """
 
-from collections.abc import Sequence
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,22 +18,20 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from jwvl_lib import shared_image, tuning
+from jwvl_lib import chat_tokens, shared_image, tuning
+from jwvl_lib.chat_tokens import Branch
 from jwvl_lib.general_task import GeneralPicture
-from jwvl_lib.shared_image import Branch, SharedSequence
-
-# a sequence holds one image and single exchanges with it: what needs a second image or earlier turns is left out
-LEFT_OUT_TASKS = ("multi_image", "multi_turn")
+from jwvl_lib.shared_image import SharedSequence
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image and its annotations, tokenised; with the features of the frozen tower and projector, or without."""
+    """An image, or a few, and the annotations; with the features of the frozen tower and projector, or without."""
 
-    image_id: str
-    image: Image.Image | str  # or its path
+    image_id: str  # of several: joined by commas
+    images: tuple[Image.Image | str, ...]  # or their paths
     features: Tensor | None  # (n_visual, hidden)
-    image_grid_thw: Tensor  # (1, 3), in patches
+    image_grid_thw: Tensor | None  # (n_images, 3), in patches; None outside the Qwen family
     prefix_ids: Tensor  # (P,)
     branches: tuple[Branch, ...]
 
@@ -53,9 +53,15 @@ class RowDataset(Dataset):
     the samples, or patches where the samples have none.
     """
 
-    def __init__(self, processor, rows: Sequence[Row], samples: Sequence[Sample], replay: Sequence[Sample] = ()):
-        self.image_token_id = processor.image_token_id
-        self.image_processor = processor.image_processor
+    def __init__(
+        self,
+        processor,
+        rows: Sequence[Row],
+        samples: Sequence[Sample],
+        replay: Sequence[Sample] = (),
+        shared: bool = True,
+    ):
+        self.processor, self.shared = processor, shared
         self.pad_token_id = processor.tokenizer.pad_token_id
         self.rows, self.samples, self.replay = list(rows), samples, replay
         self.cached = samples[0].features is not None
@@ -63,7 +69,7 @@ class RowDataset(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> list[tuple[SharedSequence, Tensor]]:
+    def __getitem__(self, index: int) -> list[tuple[SharedSequence, Tensor | Mapping[str, Tensor]]]:
         row = self.rows[index]
         replayed = [(self.replay[i], range(len(self.replay[i].branches))) for i in row.replay]
         return [
@@ -75,26 +81,35 @@ class RowDataset(Dataset):
         """Replayed annotations of a row."""
         return sum(len(self.replay[i].branches) for i in row.replay)
 
-    def collate(self, items: Sequence[list[tuple[SharedSequence, Tensor]]], model) -> dict:
-        """A batch of items for a model, its mask in the form the model's attention takes."""
+    def collate(self, items: Sequence[list[tuple[SharedSequence, Tensor | Mapping]]], model) -> dict:
+        """A batch of items for a model, its mask in the form the model's attention takes; plain where not `shared`."""
         pairs = [pair for item in items for pair in item]
+        if not self.shared:
+            token_id = self.processor.image_token_id
+            return shared_image.collate_separate(pairs, self.pad_token_id, token_id, self.cached)
         return shared_image.collate(pairs, self.pad_token_id, model.config._attn_implementation, self.cached)
 
-    def _sequence(self, sample: Sample, branches: Sequence[int]) -> tuple[SharedSequence, Tensor]:
-        chosen = [sample.branches[b] for b in branches]
-        grid = sample.image_grid_thw
-        merge_size = self.image_processor.merge_size
-        sequence = shared_image.assemble(sample.prefix_ids, chosen, grid, self.image_token_id, merge_size)
+    def _sequence(self, sample: Sample, branches: Sequence[int]) -> tuple[SharedSequence, Tensor | Mapping]:
+        chosen, grids = [sample.branches[b] for b in branches], sample.image_grid_thw
+        merge_size = getattr(self.processor.image_processor, "merge_size", 1)
+        token_id = self.processor.image_token_id
+        sequence = shared_image.assemble(sample.prefix_ids, chosen, grids, token_id, merge_size)
         if self.cached:
             return sequence, sample.features
-        return sequence, self.image_processor(images=[open_picture(sample.image)], return_tensors="pt")["pixel_values"]
+        pictures = [open_picture(image) for image in sample.images]
+        if grids is None:
+            return sequence, chat_tokens.encode_images(self.processor, pictures)[1]
+        return sequence, self.processor.image_processor(images=pictures, return_tensors="pt")["pixel_values"]
 
 
-def load_annotations(corpus_dir: Path, review_dir: Path, split: str) -> pd.DataFrame:
+def load_annotations(
+    corpus_dir: Path, review_dir: Path, split: str, left_out_tasks: str = "multi_image,multi_turn", only_tasks: str = ""
+) -> pd.DataFrame:
     """Accepted annotations of one split, with the corpus columns of their image and its absolute `path`.
 
-    Sorted by image and annotation, without `LEFT_OUT_TASKS`, whose number stands in `attrs["n_left_out"]`. Raises
-    ValueError for the test split, which training never reads, and where nothing of the split was accepted.
+    Sorted by image and annotation, without the tasks of the comma-separated `left_out_tasks`, whose number stands in
+    `attrs["n_left_out"]`; `only_tasks`, where not empty, keeps those alone. Raises ValueError for the test split, which
+    training never reads, and where nothing of the split was accepted.
     """
     if split not in ("train", "val"):
         raise ValueError(f"split {split!r}: training reads 'train' and 'val' only; the test split is the benchmark's")
@@ -103,54 +118,95 @@ def load_annotations(corpus_dir: Path, review_dir: Path, split: str) -> pd.DataF
     if "split" in accepted:
         accepted = accepted.drop(columns="split")
     table = accepted.merge(corpus, on="image_id", validate="many_to_one")
-    n_accepted, table = len(table), table[~table["task"].isin(LEFT_OUT_TASKS)]
+    out = table["task"].isin(left_out_tasks.split(","))
+    if only_tasks:
+        out |= ~table["task"].isin(only_tasks.split(","))
+    n_accepted, table = len(table), table[~out]
     if table.empty:
         raise ValueError(f"split {split!r}: 0 accepted annotations; accept some in 03_review or enlarge the corpus")
-    table = table.assign(path=[str(corpus_dir / path) for path in table["path"]])
+    paths = dict(zip(corpus["image_id"], corpus["path"], strict=True))
+    more = table["more_images"].map(json.loads) if "more_images" in table else [[]] * len(table)
+    table = table.assign(
+        path=[str(corpus_dir / path) for path in table["path"]],
+        more_paths=[tuple(str(corpus_dir / paths[i]) for i in images) for images in more],
+    )
     table = table.sort_values(["image_id", "annotation_id"], ignore_index=True)
     table.attrs["n_left_out"] = n_accepted - len(table)
     return table
 
 
-@torch.no_grad()
 def prepare_samples(
     model,
     processor,
     images: Sequence,
-    turns: Sequence[Sequence[tuple[str, str]]],
+    turns: Sequence[Sequence[tuple]],
     image_ids: Sequence[str],
     batch_size: int = 32,
     progress: bool = False,
 ) -> list[Sample]:
-    """One `Sample` an image (PIL, or a path, opened when its turn comes): its turns (question, answer) tokenised.
+    """One `Sample` an image (PIL, or a path, opened when its turn comes; or a tuple of them), its turns tokenised.
 
-    Its features are computed here where nothing in tower and projector is free (`tuning.prepare`), else left out.
+    A turn is (question, answer), or (question, answer, earlier turns). The features are computed here where nothing in
+    tower and projector is free (`tuning.prepare`), else left out, as they are for bases outside Qwen2.5-VL's form.
     """
-    cached = not tuning.sees_through_free_weights(model)
+    groups = [tuple(image) if isinstance(image, tuple | list) else (image,) for image in images]
     samples = []
-    for start in tqdm(range(0, len(images), batch_size), desc="image features", disable=not progress):
+    for start in tqdm(range(0, len(groups), batch_size), desc="image features", disable=not progress):
         part = slice(start, start + batch_size)
-        pictures = [open_picture(image) for image in images[part]]
-        batch = processor.image_processor(images=pictures, return_tensors="pt").to(model.device)
-        grids = batch["image_grid_thw"]
-        features = [None] * len(grids)
-        if cached:  # copies: a slice would keep the whole batch's features alive
-            encoded = model.get_image_features(batch["pixel_values"], grids).pooler_output
-            features = [feature.cpu().clone() for feature in encoded]
-        parts = (image_ids[part], images[part], features, grids.cpu(), turns[part])
-        for image_id, image, feature, grid, pairs in zip(*parts, strict=True):
-            prefix = shared_image.encode_prefix(processor, grid)
-            branches = tuple(shared_image.encode_branch(processor, *pair) for pair in pairs)
-            samples.append(Sample(image_id, image, feature, grid[None], prefix, branches))
+        pictures = [[open_picture(image) for image in group] for group in groups[part]]
+        seen = _seen_by_qwen(model, processor, pictures) if is_qwen(processor) else _seen_by_others(processor, pictures)
+        parts = (image_ids[part], groups[part], seen, turns[part])
+        for image_id, group, (features, grids, prefix), exchanges in zip(*parts, strict=True):
+            branches = tuple(chat_tokens.encode_branch(processor, *turn) for turn in exchanges)
+            samples.append(Sample(image_id, group, features, grids, prefix, branches))
     return samples
 
 
+def is_qwen(processor) -> bool:
+    """Whether images are patches on a grid with rotary positions in rows and columns, as in Qwen2-VL and its heirs."""
+    return hasattr(processor.image_processor, "merge_size")
+
+
+@torch.no_grad()
+def _seen_by_qwen(model, processor, pictures: list[list[Image.Image]]) -> list[tuple]:
+    """(features or None, grids, prefix) of each group of pictures."""
+    batch = processor.image_processor(images=sum(pictures, []), return_tensors="pt").to(model.device)
+    grids = batch["image_grid_thw"]
+    features = [None] * len(grids)
+    if not tuning.sees_through_free_weights(model):
+        encoded = model.get_image_features(batch["pixel_values"], grids)
+        if getattr(encoded, "deepstack_features", None) is None:  # Qwen3-VL's tower feeds several layers: not kept
+            features = [feature.cpu() for feature in encoded.pooler_output]
+    seen, at = [], 0
+    for group in pictures:
+        own = slice(at, at + len(group))  # torch.cat copies: a slice would keep the whole batch's features alive
+        kept = torch.cat(features[own]) if features[at] is not None else None
+        seen.append((kept, grids[own].cpu(), chat_tokens.encode_prefix(processor, grids[own].cpu())))
+        at += len(group)
+    return seen
+
+
+def _seen_by_others(processor, pictures: list[list[Image.Image]]) -> list[tuple]:
+    return [(None, None, chat_tokens.encode_images(processor, group)[0]) for group in pictures]
+
+
 def from_annotations(model, processor, annotations: pd.DataFrame, progress: bool = False) -> list[Sample]:
-    """One `Sample` an image of `load_annotations`' table, in the order of the table."""
-    groups = list(annotations.groupby("image_id", sort=False))
-    turns = [list(zip(group["question"], group["answer"], strict=True)) for _, group in groups]
-    paths = [group["path"].iloc[0] for _, group in groups]
-    return prepare_samples(model, processor, paths, turns, [key for key, _ in groups], progress=progress)
+    """One `Sample` an image, or a group of images, of `load_annotations`' table, in the order of the table."""
+    several = "more_paths" in annotations
+    groups = list(annotations.groupby(["image_id", "more_paths"] if several else ["image_id"], sort=False))
+    turns = [turns_of(group) for _, group in groups]
+    paths = [(group["path"].iloc[0], *(key[1] if several else ())) for key, group in groups]
+    names = [
+        ",".join([key[0], *(Path(p).stem for p in path[1:])]) for (key, _), path in zip(groups, paths, strict=True)
+    ]
+    return prepare_samples(model, processor, paths, turns, names, progress=progress)
+
+
+def turns_of(annotations: pd.DataFrame) -> list[tuple]:
+    """(question, answer, earlier turns) of each row."""
+    said = annotations["turns"].map(json.loads) if "turns" in annotations else [[]] * len(annotations)
+    earlier = [[(turn["question"], turn["answer"]) for turn in turns] for turns in said]
+    return list(zip(annotations["question"], annotations["answer"], earlier, strict=True))
 
 
 def from_pictures(model, processor, pictures: Sequence[GeneralPicture], progress: bool = False) -> list[Sample]:
@@ -172,9 +228,26 @@ def n_replay_due(n_samples: int, replay_share: float) -> int:
     return round(n_samples * replay_share / (1 - replay_share))
 
 
-def rows_per_epoch(samples: Sequence[Sample], branches_per_image: int) -> int:
-    """Rows in one pass over all annotations."""
-    return sum(-(-len(sample.branches) // branches_per_image) for sample in samples)
+def fitting(samples: Sequence[Sample], max_tokens: int) -> tuple[list[Sample], list[dict]]:
+    """The samples without the annotations that are longer than `max_tokens` with their image, and a record of each.
+
+    Nothing is cut: an annotation whose image and text do not fit is named (`image_id`, `n_image_tokens`, `n_tokens`)
+    and left out whole. 0: everything fits.
+    """
+    kept, too_long = [], []
+    for sample in samples:
+        lengths = [len(sample.prefix_ids) + len(branch.input_ids) for branch in sample.branches]
+        fits = tuple(b for b, n in zip(sample.branches, lengths, strict=True) if not max_tokens or n <= max_tokens)
+        sizes = {"image_id": sample.image_id, "n_image_tokens": len(sample.prefix_ids)}
+        too_long += [sizes | {"n_tokens": n} for n in lengths if max_tokens and n > max_tokens]
+        if fits:
+            kept.append(dataclasses.replace(sample, branches=fits))
+    return kept, too_long
+
+
+def rows_per_epoch(samples: Sequence[Sample], branches_per_image: int, max_tokens: int = 0) -> int:
+    """Rows in one pass over all annotations, in the order in which they stand."""
+    return sum(len(_chunks(s, range(len(s.branches)), branches_per_image, max_tokens)) for s in samples)
 
 
 def plan_rows(
@@ -184,11 +257,13 @@ def plan_rows(
     seed: int,
     replay: Sequence[Sample] = (),
     replay_share: float = 0.0,
+    max_tokens: int = 0,
 ) -> list[Row]:
     """The whole training, row by row: every epoch shows every annotation once, shuffled, a few branches at a time.
 
     `replay_share` is the share of replay in all annotations seen; the samples of `replay` come round in shuffled order,
-    whole, as soon as they are due. One seed, one plan. Raises ValueError where share and samples contradict each other.
+    whole, as soon as they are due. No sequence grows beyond `max_tokens`, where that is not 0: the branches of an image
+    are split. One seed, one plan. Raises ValueError where share and samples contradict each other.
     """
     if not 0 <= replay_share < 1 or (replay_share > 0) != (len(replay) > 0):
         raise ValueError(
@@ -198,7 +273,7 @@ def plan_rows(
     rng = np.random.default_rng(seed)
     rows, queue, n_seen, n_replayed, epoch = [], [], 0, 0, 0
     while len(rows) < n_rows:
-        for sample, branches in _shuffled_epoch(samples, branches_per_image, rng):
+        for sample, branches in _shuffled_epoch(samples, branches_per_image, rng, max_tokens):
             n_seen += len(branches)
             drawn = []
             while n_replayed < n_replay_due(n_seen, replay_share):
@@ -215,10 +290,27 @@ def validation_rows(samples: Sequence[Sample]) -> list[Row]:
     return [Row(i, tuple(range(len(sample.branches))), (), 0) for i, sample in enumerate(samples)]
 
 
-def _shuffled_epoch(samples: Sequence[Sample], branches_per_image: int, rng) -> list[tuple[int, tuple[int, ...]]]:
+def _shuffled_epoch(
+    samples: Sequence[Sample], branches_per_image: int, rng, max_tokens: int
+) -> list[tuple[int, tuple[int, ...]]]:
     """(sample, branches) of one pass over all annotations, in random order."""
     chunks = []
     for i, sample in enumerate(samples):
         order = rng.permutation(len(sample.branches)).tolist()
-        chunks += [(i, tuple(order[k : k + branches_per_image])) for k in range(0, len(order), branches_per_image)]
+        chunks += [(i, chunk) for chunk in _chunks(sample, order, branches_per_image, max_tokens)]
     return [chunks[k] for k in rng.permutation(len(chunks))]
+
+
+def _chunks(sample: Sample, order: Sequence[int], n_most: int, max_tokens: int) -> list[tuple[int, ...]]:
+    """Branches, in their order, in groups of at most `n_most` whose sequence stays within `max_tokens`."""
+    if not max_tokens:
+        return [tuple(order[k : k + n_most]) for k in range(0, len(order), n_most)]
+    chunks, length = [], 0
+    for b in order:
+        n = len(sample.branches[b].input_ids)
+        if not chunks or len(chunks[-1]) == n_most or length + n > max_tokens:
+            chunks.append(())
+            length = len(sample.prefix_ids)
+        chunks[-1] += (b,)
+        length += n
+    return chunks

@@ -1,12 +1,12 @@
-"""Shared-image sequences: several annotations of one image as one sequence that holds the image once.
+"""Shared-image sequences: several annotations of one image, or of the same few, as one sequence that holds it once.
 
-A sequence is [prefix with the image][branch 1][branch 2]…; a branch is one question and its answer. A branch sees the
-prefix and itself, never another branch, and its positions restart right after the image, so every branch computes
-what a separate sample would: same loss, same gradients, the image paid for once. The same mask lets sequences about
-different images share a row of the batch. Reads and writes nothing.
+A sequence is [prefix with the images][branch 1][branch 2]…; a branch is one question and its answer, or a conversation.
+A branch sees the prefix and itself, never another branch, and its positions restart right after the image, so every
+branch computes what a separate sample would: same loss, same gradients, the image paid for once. The same mask lets
+sequences about different images share a row of the batch. Reads and writes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,19 +15,9 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from jwvl_lib import vlm
+from jwvl_lib.chat_tokens import IGNORE, Branch, encode_branch, encode_prefix
 
-IGNORE = -100  # label of an unsupervised token, as in torch's cross_entropy
 PADDING = -1  # owner of a padding token in `collate`
-_MARK = "\ue000"  # private-use character that stands for the question while the chat template is taken apart
-
-
-@dataclass(frozen=True)
-class Branch:
-    """One question and its answer, tokenised. `n_question` tokens come before the first supervised one."""
-
-    input_ids: Tensor  # (n,), the question's rest of the user turn, the assistant header, the answer, <|im_end|>
-    n_question: int
 
 
 @dataclass(frozen=True)
@@ -35,10 +25,10 @@ class SharedSequence:
     """An image prefix and its branches. L tokens; `branch` is 0 in the prefix, 1… in the branches."""
 
     input_ids: Tensor  # (L,)
-    position_ids: Tensor  # (3, 1, L): time, height, width of Qwen2.5-VL's multimodal rotary positions
+    position_ids: Tensor  # (3, 1, L): time, height, width of the Qwen family's rotary positions; (1, 1, L) of others
     labels: Tensor  # (L,), IGNORE outside the answers
     branch: Tensor  # (L,)
-    image_grid_thw: Tensor  # (1, 3), in patches
+    image_grid_thw: Tensor | None  # (n_images, 3), in patches; None where the model has no such thing
     n_branches: int
 
     @property
@@ -61,50 +51,42 @@ class SharedSequence:
         return len(self.branch) + (self.n_branches - 1) * self.n_prefix
 
 
-def encode_prefix(processor, image_grid_thw: Tensor) -> Tensor:
-    """Token ids (P,) of the chat up to and with `<|vision_end|>`, with a placeholder for each visual token."""
-    text = _chat_parts(processor)[0]
-    n_visual = int(image_grid_thw.prod()) // processor.image_processor.merge_size**2
-    return _ids(processor, text.replace(processor.image_token, processor.image_token * n_visual))
-
-
-def encode_branch(processor, question: str, answer: str) -> Branch:
-    """Tokenise what follows the image: the question, the assistant header, the answer and `<|im_end|>`.
-
-    Prompt and answer are tokenised apart, as generation sees them: no token may straddle the border.
-    """
-    _, between, after = _chat_parts(processor)
-    prompt = _ids(processor, between + question + after)
-    return Branch(torch.cat([prompt, _ids(processor, answer + "<|im_end|>")]), len(prompt))
-
-
 def assemble(
-    prefix_ids: Tensor, branches: Sequence[Branch], image_grid_thw: Tensor, image_token_id: int, merge_size: int = 2
+    prefix_ids: Tensor,
+    branches: Sequence[Branch],
+    image_grid_thw: Tensor | None,
+    image_token_id: int,
+    merge_size: int = 2,
 ) -> SharedSequence:
-    """One sequence from a tokenised prefix and its branches; positions restart after the image for every branch.
+    """One sequence from a tokenised prefix and its branches; positions restart after the images for every branch.
 
-    Positions follow Qwen2.5-VL (arXiv:2502.13923, section 2.1.2): the visual tokens of an image share one time and
-    take row and column, and the text goes on from the largest position + 1.
+    With grids (n_images, 3), positions follow Qwen2.5-VL (arXiv:2502.13923, section 2.1.2): the visual tokens of an
+    image share one time and take row and column, and the text goes on from the largest position + 1. Without them,
+    they count the tokens, as in LLaVA and Idefics.
     """
     if not branches:
         raise ValueError("0 branches: a shared sequence needs at least one question and answer; leave the image out")
-    prefix_positions = _prefix_positions(prefix_ids, image_grid_thw, image_token_id, merge_size)
-    start = int(prefix_positions.max()) + 1
+    if image_grid_thw is None:
+        prefix_positions = torch.arange(len(prefix_ids))[None]
+    else:
+        image_grid_thw = image_grid_thw.reshape(-1, 3)
+        prefix_positions = _prefix_positions(prefix_ids, image_grid_thw, image_token_id, merge_size)
+    start, n_axes = int(prefix_positions.max()) + 1, len(prefix_positions)
     lengths = [len(b.input_ids) for b in branches]
-    positions = [prefix_positions, *((start + torch.arange(n)).expand(3, n) for n in lengths)]
+    positions = [prefix_positions, *((start + torch.arange(n)).expand(n_axes, n) for n in lengths)]
     owner = torch.arange(len(branches) + 1).repeat_interleave(torch.tensor([len(prefix_ids), *lengths]))
     return SharedSequence(
         input_ids=torch.cat([prefix_ids, *(b.input_ids for b in branches)]),
         position_ids=torch.cat(positions, dim=1)[:, None],
-        labels=torch.cat([torch.full_like(prefix_ids, IGNORE), *(_labels(b) for b in branches)]),
+        labels=torch.cat([torch.full_like(prefix_ids, IGNORE), *(b.labels for b in branches)]),
         branch=owner,
-        image_grid_thw=image_grid_thw.reshape(1, 3),
+        image_grid_thw=image_grid_thw,
         n_branches=len(branches),
     )
 
 
 def build_sequence(processor, image_grid_thw: Tensor, turns: Sequence[tuple[str, str]]) -> SharedSequence:
-    """One sequence for one image (grid (1, 3) in patches) and its turns (question, answer): the image once.
+    """One sequence for the images of a grid (n_images, 3) in patches and their turns (question, answer).
 
     Labels stand on the answers and their `<|im_end|>` only.
     """
@@ -158,31 +140,84 @@ def pack(lengths: Sequence[int]) -> list[list[int]]:
     return rows
 
 
-def collate(pairs: Sequence[tuple[SharedSequence, Tensor]], pad_token_id: int, attention: str, cached: bool) -> dict:
+def collate(
+    pairs: Sequence[tuple[SharedSequence, Tensor | Mapping[str, Tensor]]],
+    pad_token_id: int,
+    attention: str,
+    cached: bool,
+) -> dict:
     """A batch from (sequence, vision) pairs; short sequences share a row behind one another, isolated (see `pack`).
 
-    `vision` is the image's features (n_visual, hidden) where `cached`, else its patches (n_patches, patch_dim).
+    `vision` is the images' features (n_visual, hidden) where `cached`, else their patches (n_patches, patch_dim); of a
+    base outside the Qwen family the mapping of `chat_tokens.encode_images`.
     `attention` is the model's implementation: eager attention needs another form of mask.
-    Keys: `input_ids` and `labels` (B, L), `position_ids` (3, B, L), `attention_mask` (B, 1, L, L), `logits_to_keep`
-    (B, L) bool, and either `mm_encoder_outputs` or `pixel_values` with `image_grid_thw`.
+    Keys: `input_ids` and `labels` (B, L), `position_ids` (3, B, L) or (B, L), `attention_mask` (B, 1, L, L),
+    `logits_to_keep` (B, L) bool, and either `mm_encoder_outputs` or `pixel_values` with what belongs to them.
     """
     rows = [[pairs[i] for i in row] for row in pack([len(sequence.branch) for sequence, _ in pairs])]
     sequences = [[sequence for sequence, _ in row] for row in rows]
     labels = _padded(sequences, "labels", IGNORE)
     owner = _pad([torch.cat([torch.full_like(s.branch, k) for k, s in enumerate(row)]) for row in sequences], PADDING)
     mask = block_mask(owner, _padded(sequences, "branch", 0))
+    positions = _pad([torch.cat([s.position_ids[:, 0].T for s in row]) for row in sequences]).permute(2, 0, 1)
     batch = {
         "input_ids": _padded(sequences, "input_ids", pad_token_id),
-        "position_ids": _pad([torch.cat([s.position_ids[:, 0].T for s in row]) for row in sequences]).permute(2, 0, 1),
+        "position_ids": positions if len(positions) > 1 else positions[0],
         "attention_mask": additive(mask) if attention == "eager" else mask,
         "logits_to_keep": torch.roll(labels != IGNORE, -1, dims=1),
         "labels": labels,
     }
-    vision = torch.cat([image for row in rows for _, image in row])
+    return batch | _vision([pair for row in rows for pair in row], cached)
+
+
+def _vision(pairs: Sequence[tuple[SharedSequence, Tensor | Mapping[str, Tensor]]], cached: bool) -> dict:
+    """What the model takes of the images, in the order in which the batch names them."""
+    visions = [vision for _, vision in pairs]
+    if isinstance(visions[0], Mapping):
+        return join_visions(visions)
     if cached:
-        return batch | {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=(vision,))}}
-    grids = torch.cat([sequence.image_grid_thw for row in sequences for sequence in row])
-    return batch | {"pixel_values": vision, "image_grid_thw": grids}
+        features = BaseModelOutputWithPooling(pooler_output=(torch.cat(visions),))
+        return {"mm_encoder_outputs": {"image": features}}
+    grids = torch.cat([sequence.image_grid_thw for sequence, _ in pairs])
+    return {"pixel_values": torch.cat(visions), "image_grid_thw": grids}
+
+
+def join_visions(visions: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The images of several prefixes as one: behind one another along their own axis.
+
+    The Idefics family keeps the tiles of a sample on a second axis: (1, n_tiles, 3, height, width) and its mask.
+    """
+    tiled = visions[0]["pixel_values"].ndim == 5
+    return {key: torch.cat([v[key] for v in visions], dim=int(tiled)) for key in visions[0]}
+
+
+def collate_separate(
+    pairs: Sequence[tuple[SharedSequence, Tensor | Mapping[str, Tensor]]],
+    pad_token_id: int,
+    image_token_id: int,
+    cached: bool,
+) -> dict:
+    """The same annotations as plain samples, each with its own copy of the images: for bases that cannot share.
+
+    Mask and positions are left to the model. Keys as `collate`, with `attention_mask` (B, L) and, where there are
+    grids, `mm_token_type_ids` (B, L) instead of positions.
+    """
+    copies = [(s, v, b) for s, v in pairs for b in range(1, s.n_branches + 1)]
+    own = [(s.branch == 0) | (s.branch == b) for s, _, b in copies]
+    labels = _pad([s.labels[kept] for (s, _, _), kept in zip(copies, own, strict=True)], IGNORE)
+    ids = _pad([s.input_ids[kept] for (s, _, _), kept in zip(copies, own, strict=True)], pad_token_id)
+    batch = {
+        "input_ids": ids,
+        "attention_mask": _pad([kept[kept].long() for kept in own]),
+        "logits_to_keep": torch.roll(labels != IGNORE, -1, dims=1),
+        "labels": labels,
+    }
+    if copies[0][0].image_grid_thw is not None:
+        batch["mm_token_type_ids"] = (ids == image_token_id).int()
+    vision = _vision([(s, v) for s, v, _ in copies], cached)
+    if cached:  # the model counts positions from the grids
+        vision["image_grid_thw"] = torch.cat([s.image_grid_thw for s, _, _ in copies])
+    return batch | vision
 
 
 def additive(mask: Tensor) -> Tensor:
@@ -204,44 +239,29 @@ def labelled_loss(outputs, labels: Tensor, num_items_in_batch: Tensor | int | No
     return total / (len(targets) if num_items_in_batch is None else num_items_in_batch)
 
 
-def _chat_parts(processor) -> tuple[str, str, str]:
-    """The rendered chat: up to the end of the image, from there to the question, and after the question."""
-    chat = processor.apply_chat_template(vlm.chat_messages(_MARK), tokenize=False, add_generation_prompt=True)
-    head, end, tail = chat.partition("<|vision_end|>")
-    between, mark, after = tail.partition(_MARK)
-    if not (end and mark):
-        raise ValueError(
-            f"chat template {chat[:80]!r}: shared sequences need the image before the question; reorder it"
-        )
-    return head + end, between, after
-
-
-def _ids(processor, text: str) -> Tensor:
-    return torch.tensor(processor.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=torch.long)
-
-
-def _labels(branch: Branch) -> Tensor:
-    labels = branch.input_ids.clone()
-    labels[: branch.n_question] = IGNORE
-    return labels
-
-
-def _prefix_positions(prefix_ids: Tensor, image_grid_thw: Tensor, image_token_id: int, merge_size: int) -> Tensor:
-    """(3, P) positions of one image with text before and after it."""
-    time, height, width = (int(n) for n in image_grid_thw.reshape(3))
-    rows, columns = height // merge_size, width // merge_size
+def _prefix_positions(prefix_ids: Tensor, grids: Tensor, image_token_id: int, merge_size: int) -> Tensor:
+    """(3, P) positions of images with text before, between and after them."""
     is_image = prefix_ids == image_token_id
-    if time != 1 or int(is_image.sum()) != rows * columns:
-        raise ValueError(
-            f"{int(is_image.sum())} image tokens for a grid of {time}x{rows}x{columns}: one still image a prefix; "
-            "encode it with encode_prefix and the image's own grid"
-        )
-    n_before = int(is_image.nonzero()[0])
-    n_after = len(prefix_ids) - n_before - rows * columns
-    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    image = n_before + torch.stack([torch.zeros(rows * columns, dtype=torch.long), y.flatten(), x.flatten()])
-    after = n_before + max(rows, columns) + torch.arange(n_after)
-    return torch.cat([torch.arange(n_before).expand(3, -1), image, after.expand(3, -1)], dim=1)
+    parts, at, start = [], 0, 0
+    for time, height, width in grids.tolist():
+        rows, columns = height // merge_size, width // merge_size
+        left = is_image[at:].nonzero()
+        n_text = int(left[0]) if len(left) else 0
+        end = at + n_text + rows * columns
+        ends_here = end == len(prefix_ids) or not is_image[end:][:1].any()
+        if time != 1 or not len(left) or not is_image[at + n_text : end].all() or end > len(is_image) or not ends_here:
+            raise ValueError(
+                f"{int(is_image.sum())} image tokens for a grid of {time}x{rows}x{columns}: still images of these "
+                "sizes, in this order; encode them with encode_prefix and the images' own grids"
+            )
+        y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+        first = start + n_text
+        parts.append((start + torch.arange(n_text)).expand(3, -1))
+        parts.append(first + torch.stack([torch.zeros(rows * columns, dtype=torch.long), y.flatten(), x.flatten()]))
+        at, start = end, first + max(rows, columns)
+    if is_image[at:].any():
+        raise ValueError(f"{int(is_image[at:].sum())} image tokens after {len(grids)} grids; give a grid an image")
+    return torch.cat([*parts, (start + torch.arange(len(prefix_ids) - at)).expand(3, -1)], dim=1)
 
 
 def _padded(rows: Sequence[Sequence[SharedSequence]], field: str, value: int) -> Tensor:

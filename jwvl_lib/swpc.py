@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from jwvl_lib.knowledge import goes_letters
+
 SRS_DTYPES = {
     "issued": "datetime64[us]",
     "valid": "datetime64[us]",
@@ -59,7 +61,7 @@ _PLACE = re.compile(r"([NS])(\d{2})(?:([EW])(\d{2,3}))?")
 _COUNT_AND_TYPE = re.compile(r"\s*(\d{1,3})?\s*([A-Za-z]+(?:-[A-Za-z]+)*)?\s*")
 _FORMS = re.compile(r"(\d{3})?\|(\d{4})?\|([A-Za-z]{3})?\|(\d{2})?")
 _CLOCK = re.compile(r"[ABU ]?([01]\d|2[0-3])([0-5]\d)")
-_GOES = re.compile(r"([ABCMX]\d+\.\d)(?:\s|$)")
+_GOES = re.compile(rf"([{goes_letters()}]\d+\.\d)(?:\s|$)")
 
 
 class SwpcFormatError(ValueError):

@@ -7,27 +7,28 @@ either of them wrapped as `{"data": [...]}`. Every record keeps its line; what c
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from jwvl_lib import knowledge
 from jwvl_lib.swpc import SwpcFormatError, full_noaa_number, text_lines
 
-HALE = {"A": "Alpha", "B": "Beta", "G": "Gamma", "D": "Delta"}
+HALE = {name[0]: name for name in knowledge.values("hale_class") if "-" not in name}
+_GOES = rf"[{knowledge.goes_letters()}]\d+\.\d"
 PLACE = re.compile(r"[NS]\d\d[EW]\d\d\d?")
 MAX_BYTES = 8_000_000
 _SGAS_EVENT = re.compile(
-    r" ?(\d{4}|/{4}) +(\d{4}|/{4}) +(\d{4}|/{4})(?: +(\d{4,5})(?= ))?(?: +([NS]\d\d[EW]\d\d))?.*?\b([ABCMX]\d+\.\d)\b"
+    r" ?(\d{4}|/{4}) +(\d{4}|/{4}) +(\d{4}|/{4})(?: +(\d{4,5})(?= ))?(?: +([NS]\d\d[EW]\d\d))?.*?"
+    rf"\b({_GOES})\b"
 )
 _INDICES = {
     "f107_sfu": re.compile(r"10 cm\s+(\d{2,3})\b"),
     "sunspot_number": re.compile(r"\bSSN\s+(\d{1,3})\b"),
     "ap": re.compile(r"Afr/Ap\s+\d{3}/(\d{3})"),
-    "xray_background": re.compile(r"X-ray Background\s+([ABCMX]\d\.\d)"),
+    "xray_background": re.compile(rf"X-ray Background\s+({_GOES})"),
 }
 _PLANETARY = re.compile(r"Planetary((?:\s+\d)+)")
 _PFU = re.compile(r"([\d,.]+)\s*pfu", re.IGNORECASE)
 _TITLES = ("Solar Activity", "Energetic Particle", "Solar Wind", "Geospace")
-_TAG = re.compile(r"<[^>]*>")
 
 
 def relined(raw: bytes, name: str = "JSON") -> bytes:
@@ -148,7 +149,7 @@ def flare_records(rows: list[dict]) -> list[dict]:
     found = []
     for row in rows:
         begin, goes = time_of(row.get("begin_time")), row.get("max_class")
-        if begin and isinstance(goes, str) and re.fullmatch(r"[ABCMX]\d+\.\d", goes):
+        if begin and isinstance(goes, str) and re.fullmatch(_GOES, goes):
             peak, end = time_of(row.get("max_time")), time_of(row.get("end_time"))
             found.append(
                 {"goes_class": goes, "begin": begin, "peak": peak, "end": end, "line": row["line"], "text": row["text"]}
@@ -230,13 +231,3 @@ def issue_time(lines: list[str], name: str) -> datetime:
             except ValueError:
                 break
     raise SwpcFormatError(f"{name}: no readable line ':Issued: YYYY Mon DD HHMM UTC' at its head; fetch it again")
-
-
-def monitor_regions(raw: bytes) -> Iterator[tuple[int, int, str]]:
-    """(region number, line, text) of a SolarMonitor page: each five-digit NOAA number of its visible text, once."""
-    seen = set()
-    for at, line in enumerate(text_lines(raw), start=1):
-        for found in re.findall(r"(?<![\w.])1[0-9]{4}(?![\w.])", _TAG.sub(" ", line)):
-            if int(found) not in seen:
-                seen.add(int(found))
-                yield int(found), at, line

@@ -6,16 +6,16 @@ when it is whole and is what its name promises; an older one is kept where the n
 """
 
 import hashlib
-import json
 import re
-import urllib.error
-import urllib.request
-from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from jwvl_lib import artifacts, report_sources, swpc, swpc_products
+from jwvl_lib import artifacts, fetching, report_sources, swpc, swpc_products
+from jwvl_lib.fetching import Fetched, FetchError, origins
+
+__all__ = ["ADDRESSES", "HOSTS", "Fetched", "FetchError", "acquire", "answer", "fetch", "file_name", "origins"]
 
 SERVICES = "https://services.swpc.noaa.gov"
 SDO = "https://sdo.gsfc.nasa.gov/assets/img/latest"
@@ -35,25 +35,6 @@ ADDRESSES = {
     "hmi_continuum.jpg": f"{SDO}/latest_1024_HMIIC.jpg",
     "aia_193.jpg": f"{SDO}/latest_1024_0193.jpg",
 }
-TIMEOUT_S = 20
-USER_AGENT = "jwvl-workshop (daily solar report)"
-LEDGER = "fetched.json"
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """One address: the file it became, or `error`, one line why it did not."""
-
-    name: str
-    url: str
-    sha256: str = ""
-    n_bytes: int = 0
-    fetched_utc: str = ""
-    error: str = ""
-
-
-class FetchError(OSError):
-    """An address that may not be asked, did not answer, or answered with something else."""
 
 
 def acquire(
@@ -73,8 +54,8 @@ def acquire(
         try:
             if host in down:
                 raise FetchError(f"{host} did not answer before")
-            raw = fetch(url, hosts)
-            name = file_name(product, raw, day)
+            raw, published = answer(url, hosts)
+            name = file_name(product, raw, day, published)
             (folder / name).parent.mkdir(exist_ok=True)
             artifacts.write_bytes(folder / name, raw)
             digest, now = hashlib.sha256(raw).hexdigest(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -83,57 +64,35 @@ def acquire(
             if isinstance(error, FetchError) and "did not answer" in str(error):
                 down.add(host)
             found.append(Fetched(product, url, error=" ".join(str(error).split())[:200]))
-    _note(folder, found)
+    fetching.note(folder, found)
     return found
 
 
 def fetch(url: str, hosts: frozenset[str] = HOSTS) -> bytes:
-    """The bytes of an address of an allowed host, over https (http only to a host of this machine).
+    """The bytes of `answer`."""
+    return answer(url, hosts)[0]
 
-    Redirects are followed only to allowed hosts. FetchError for any other host, no answer within `TIMEOUT_S`, a status
-    other than 200, a body shorter than announced or above `swpc_products.MAX_BYTES`.
-    """
-    _allow(url, hosts)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler(), _Redirects(hosts))
-    request = urllib.request.Request(url, headers={"User-Agent": USER_AGENT})
+
+def answer(url: str, hosts: frozenset[str] = HOSTS) -> tuple[bytes, datetime | None]:
+    """The bytes of an address of an allowed host, asked once (see `fetching`), and when the server says they were
+    published (`Last-Modified`, UTC; None where it does not). FetchError, also above `swpc_products.MAX_BYTES`."""
+    raw, headers = fetching.fetch_bytes(url, hosts, swpc_products.MAX_BYTES, attempts=1)
+    return raw, _http_date(headers.get("Last-Modified", ""))
+
+
+def _http_date(text: str) -> datetime | None:
     try:
-        with opener.open(request, timeout=TIMEOUT_S) as answer:
-            raw = answer.read(swpc_products.MAX_BYTES + 1)
-            announced = answer.headers.get("Content-Length", "")
-    except urllib.error.HTTPError as error:
-        raise FetchError(f"{url}: status {error.code}") from None
-    except FetchError:
-        raise
-    except (OSError, ValueError) as error:
-        raise FetchError(f"{url}: {urlsplit(url).hostname} did not answer ({error})") from None
-    if len(raw) > swpc_products.MAX_BYTES:
-        raise FetchError(f"{url}: more than {swpc_products.MAX_BYTES} bytes; this is not the product")
-    if announced.isdigit() and int(announced) != len(raw):
-        raise FetchError(f"{url}: {len(raw)} of {announced} bytes; cut on the way, fetch it again")
-    return raw
+        return parsedate_to_datetime(text).astimezone(UTC)
+    except (TypeError, ValueError):
+        return None
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect only where its target would have been allowed as an address."""
+def file_name(product: str, raw: bytes, day: date, published: datetime | None = None) -> str:
+    """Where a product belongs in the archive folder; ValueError where the bytes are not that product.
 
-    def __init__(self, hosts: frozenset[str]):
-        self.hosts = hosts
-
-    def redirect_request(self, request, file, code, message, headers, url):
-        _allow(url, self.hosts)
-        return super().redirect_request(request, file, code, message, headers, url)
-
-
-def _allow(url: str, hosts: frozenset[str]) -> None:
-    parts = urlsplit(url)
-    if parts.hostname not in hosts:
-        raise FetchError(f"{url}: host {parts.hostname!r} is not allowed; allowed are {', '.join(sorted(hosts))}")
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")):
-        raise FetchError(f"{url}: only https is allowed")
-
-
-def file_name(product: str, raw: bytes, day: date) -> str:
-    """Where a product belongs in the archive folder; ValueError where the bytes are not that product."""
+    A picture "of now" is named by when it was published, some 20 minutes after it was taken (a third of a degree of
+    solar rotation); without that time it keeps its bare name, and no region is marked in it.
+    """
     if product == "SRS":
         swpc.parse_srs(raw, product)
         return f"{swpc.srs_times(raw, product)[0]:%Y%m%d}SRS.txt"
@@ -149,22 +108,7 @@ def file_name(product: str, raw: bytes, day: date) -> str:
         return f"{product}_{day:%Y%m%d}.json"
     if product == "solarmonitor":
         return f"{product}_{day:%Y%m%d}.html"
-    if report_sources.image_type(raw) is None:
+    if report_sources.image_type(raw) not in ("png", "jpeg", "gif"):
         raise swpc.SwpcFormatError(f"{product}: no PNG, JPEG or GIF; fetch it again")
-    return f"images_{day:%Y%m%d}/{product}"
-
-
-def _note(folder: Path, found: list[Fetched]) -> None:
-    """Add what was fetched to the folder's ledger."""
-    noted = origins(folder)
-    noted |= {f.name: {k: v for k, v in asdict(f).items() if k not in ("name", "error")} for f in found if not f.error}
-    artifacts.write_json(folder / LEDGER, noted)
-
-
-def origins(folder: str | Path) -> dict[str, dict]:
-    """File name -> `{url, sha256, n_bytes, fetched_utc}` of what was fetched into a folder; empty where nothing was."""
-    try:
-        noted = json.loads((Path(folder) / LEDGER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return noted if isinstance(noted, dict) else {}
+    stamp = f"{published:%Y%m%d_%H%M%S}_" if published else ""
+    return f"images_{day:%Y%m%d}/{stamp}{product}"

@@ -1,16 +1,14 @@
 """Asks an OpenAI-compatible server: spacing, retries, budget, and a ledger row for every attempt.
 
 Reads the PNGs it sends; writes to the ledger as it goes, so an interrupted or killed run loses nothing it has paid for.
-Every sending is on disk before it leaves and every answer before its worker goes on; rows that arrive while one
-transaction is being written share the next. The openai client's own retries are off: they would be invisible in the
-ledger, and they would hold a worker that could ask something else meanwhile.
+Every sending is on disk before it leaves, and with it every answer that had come by then; rows that arrive while one
+transaction is being written share the next. Retries are this module's own: a client library's would be invisible in
+the ledger, and they would hold a worker that could ask something else meanwhile.
 """
 
 import asyncio
-import base64
 import json
 import logging
-import os
 import random
 import sqlite3
 import threading
@@ -18,13 +16,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
-import openai
+import aiohttp
 from aiolimiter import AsyncLimiter
 from tqdm import tqdm
 
+from jwvl_lib import teacher_http
 from jwvl_lib.teacher_journal import Journal, open_journal
 from jwvl_lib.teacher_ledger import (
     INVALID,
@@ -37,13 +35,11 @@ from jwvl_lib.teacher_ledger import (
     record_requests,
     unsettled,
 )
-from jwvl_lib.teacher_replies import read_completion, read_stream, retry_after_s
 
 MAX_ATTEMPTS = 4  # answers that are not the JSON asked for, over all runs
 MAX_FAILURES = 10  # failures of server or network in one run; being told to wait (429) is none
 LONGEST_WAIT_S = 120.0
 STOPS_THE_RUN = (401, 403, 404)  # wrong key or wrong address: every further request would fail the same way
-PNG = b"\x89PNG\r\n\x1a\n"
 log = logging.getLogger(__name__)
 
 
@@ -78,7 +74,8 @@ class _Run:
     """What the workers of one run share."""
 
     journal: Journal
-    client: openai.AsyncOpenAI
+    session: aiohttp.ClientSession
+    url: str
     limits: Limits
     stop: threading.Event
     left: float  # requests that may still be sent
@@ -125,13 +122,22 @@ def ask_all(
             return asyncio.run(main(db, todo, left))
 
     async def main(db: sqlite3.Connection, todo: list[Request], left: float) -> str:
-        options = {"base_url": base_url or None, "api_key": os.environ.get("OPENAI_API_KEY", "none")}
-        options |= {"max_retries": 0, "timeout": limits.timeout_s}
         spacing = _limiters(limits, [tokens_of(r) for r in todo])
-        async with openai.AsyncOpenAI(**options) as client, open_journal(db) as journal:
+        async with teacher_http.open_session(limits.timeout_s) as session, open_journal(db) as journal:
             with tqdm(total=len(todo), disable=not progress, mininterval=5, unit="request") as bar:
                 called = (images_of, choices_of, tokens_of)
-                run = _Run(journal, client, limits, stop, left, *called, *spacing, bar, n_open=len(todo))
+                run = _Run(
+                    journal,
+                    session,
+                    teacher_http.address(base_url),
+                    limits,
+                    stop,
+                    left,
+                    *called,
+                    *spacing,
+                    bar,
+                    n_open=len(todo),
+                )
                 await _work(run, todo)
         return run.fatal
 
@@ -146,12 +152,17 @@ def ask_all(
 
 
 def _limiters(limits: Limits, tokens: Sequence[float]) -> tuple[AsyncLimiter, AsyncLimiter | None]:
-    """Requests evenly spaced, and tokens with no burst above the largest request: a restarted run cannot overshoot."""
-    requests = AsyncLimiter(1, 60 / limits.requests_per_minute)
-    if not limits.tokens_per_minute:
-        return requests, None
-    largest = max([1.0, *tokens])
-    return requests, AsyncLimiter(largest, 60 * largest / limits.tokens_per_minute)
+    requests = _limiter(limits.requests_per_minute, 1.0)
+    return requests, _limiter(limits.tokens_per_minute, max([1.0, *tokens])) if limits.tokens_per_minute else None
+
+
+def _limiter(per_minute: float, largest: float) -> AsyncLimiter:
+    """Evenly spaced, but a fifth of a second's worth may leave at once: else what a late timer loses is lost for good.
+
+    No minute holds more than `per_minute`, and a run that is killed and started again overshoots by no more than that.
+    """
+    burst = max(largest, per_minute / 300)
+    return AsyncLimiter(burst, 60 * burst / (per_minute - burst if burst > largest else per_minute))
 
 
 async def _work(run: _Run, todo: Sequence[Request]) -> None:
@@ -202,56 +213,53 @@ async def _may_send(run: _Run, job: _Job) -> bool:
 
 
 async def _send(run: _Run, job: _Job) -> float | None:
-    """One attempt and its ledger rows; how long to wait before the next attempt, None where there is to be none."""
+    """One attempt and its ledger rows; how long to wait before the next attempt, None where there is to be none.
+
+    Nobody waits for the disk to have an answer: the worker's next sending does, which is written with it or after it.
+    """
     request, sent = job.request, now_utc()
     try:
-        urls = [_data_url(path) for path in run.images_of(request)]
+        body = teacher_http.body_of(request, run.images_of(request))
     except (OSError, ValueError) as error:
-        await run.journal.write(Attempt(request.key, REFUSED, error=str(error), sent_utc=sent))
+        run.journal.add(Attempt(request.key, REFUSED, error=str(error), sent_utc=sent))
         return None
     await run.journal.write((request.key, sent))
     start = time.monotonic()
-    found, wait_s = await _ask(run, job, urls)
+    found, wait_s = await _ask(run, job, body)
     seconds = round(time.monotonic() - start, 3)
-    await run.journal.write(Attempt(request.key, sent_utc=sent, seconds=seconds, **found))
+    run.journal.add(Attempt(request.key, sent_utc=sent, seconds=seconds, **found))
     await _make_up(run, request, found)
     return wait_s
 
 
-async def _ask(run: _Run, job: _Job, urls: Sequence[str]) -> tuple[dict, float | None]:
-    request, parameters = job.request, json.loads(job.request.parameters)
-    messages = chat_messages(request, urls, bool(parameters.pop("no_system_message", False)))
-    choices = run.choices_of(request)
+async def _ask(run: _Run, job: _Job, body: dict) -> tuple[dict, float | None]:
     try:
-        answer = await run.client.chat.completions.create(model=request.model, messages=messages, **parameters)
-        found = await read_stream(answer, choices) if parameters.get("stream") else read_completion(answer, choices)
-    except openai.APIStatusError as error:
-        return _failed(run, job, error)
-    except (openai.APIError, ValueError) as error:  # no connection, timeout, or a body that breaks off or is no JSON
-        return {"outcome": "unreachable", "error": str(error)}, _wait_s(run, job)
+        status, found, asked = await teacher_http.ask(run.session, run.url, body, run.choices_of(job.request))
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:  # or a body that breaks off, or is no JSON
+        return {"outcome": "unreachable", "error": str(error) or type(error).__name__}, _wait_s(run, job)
+    if status >= 300:
+        outcome, wait_s = _failed(run, job, status, asked)
+        return {"outcome": outcome, **found}, wait_s
     if found["outcome"] != INVALID:
         return found, None
     job.n_invalid += 1
     return found, 0.0 if job.n_invalid < MAX_ATTEMPTS else None
 
 
-def _failed(run: _Run, job: _Job, error: openai.APIStatusError) -> tuple[dict, float | None]:
+def _failed(run: _Run, job: _Job, status: int, asked: float | None) -> tuple[str, float | None]:
     """What an HTTP error means: try again, give this request up, or stop the run."""
-    status, body = error.status_code, error.response.text
-    found = {"http_status": status, "raw": body, "error": error.message}
     if status in (408, 409, 429) or status >= 500:
-        asked = retry_after_s(error)
         if asked is not None:
-            run.resume_at = max(run.resume_at, time.monotonic() + min(asked, LONGEST_WAIT_S))
+            asked = min(asked, LONGEST_WAIT_S)
+            run.resume_at = max(run.resume_at, time.monotonic() + asked)
         told_to_wait = status == 429 and asked is not None
-        wait_s = min(asked, LONGEST_WAIT_S) if told_to_wait else _wait_s(run, job)
-        return {"outcome": "rate_limited" if status == 429 else "server_error", **found}, wait_s
+        return "rate_limited" if status == 429 else "server_error", asked if told_to_wait else _wait_s(run, job)
     if status in STOPS_THE_RUN:
         run.stop.set()
         remedy = "check teacher_base_url and teacher_model" if status == 404 else "set OPENAI_API_KEY to a valid key"
         run.fatal = f"the teacher answered HTTP {status}; {remedy}"
-        return {"outcome": "stopped", **found}, None
-    return {"outcome": REFUSED, **found}, None
+        return "stopped", None
+    return REFUSED, None
 
 
 def _wait_s(run: _Run, job: _Job) -> float | None:
@@ -272,19 +280,3 @@ async def _make_up(run: _Run, request: Request, found: dict) -> None:
         part = min(more, run.tokens.max_rate)
         await run.tokens.acquire(part)
         more -= part
-
-
-def chat_messages(request: Request, data_urls: Sequence[str], no_system_message: bool = False) -> list[dict]:
-    """The messages as sent. Some reasoning models want no system message: its text then opens the user's."""
-    text = f"{request.system}\n\n{request.user}" if no_system_message else request.user
-    images = [{"type": "image_url", "image_url": {"url": url}} for url in data_urls]
-    user = {"role": "user", "content": [*images, {"type": "text", "text": text}]}
-    return [user] if no_system_message else [{"role": "system", "content": request.system}, user]
-
-
-@lru_cache(maxsize=64)  # the annotations of one image follow each other
-def _data_url(path: Path) -> str:
-    data = path.read_bytes()
-    if not data.startswith(PNG):
-        raise ValueError(f"{path.name} is no PNG; only PNG images are sent")
-    return "data:image/png;base64," + base64.b64encode(data).decode()

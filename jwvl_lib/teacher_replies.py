@@ -3,13 +3,12 @@
 Reads and writes nothing.
 """
 
+import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-import openai
-from openai.types.chat import ChatCompletion
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jwvl_lib.prompts import STEPS
@@ -55,33 +54,47 @@ def parse_reply(raw: str, choices: Sequence[str] = ()) -> Reply:
 def read_completion(completion: object, choices: Sequence[str]) -> dict:
     """What an HTTP 200 brought, as columns of an attempt: `answered`, or `invalid` with the reason.
 
-    A body that is no chat completion (a proxy's page, an empty list of choices) is an invalid answer like any other.
+    `completion` is its JSON. What is no chat completion (a proxy's page, an empty list of choices) is an invalid answer
+    like any other.
     """
-    if not isinstance(completion, ChatCompletion):
-        return {"outcome": INVALID, "http_status": 200, "raw": str(completion), "error": "no chat completion"}
-    choice = completion.choices[0] if completion.choices else None
-    raw = (choice.message.content if choice and choice.message else None) or ""
-    usage = completion.usage.model_dump_json(exclude_none=True) if completion.usage else "{}"
-    finish = (choice.finish_reason if choice else None) or ""
-    return judged_text(raw, choices, finish, completion.id or "", usage)
+    try:
+        choice = completion["choices"][0]
+        raw = choice["message"]["content"] or ""
+        raw = raw if isinstance(raw, str) else json.dumps(raw, ensure_ascii=False)
+        return judged_text(raw, choices, *(str(v or "") for v in (choice.get("finish_reason"), completion.get("id"))),
+                           _usage(completion))  # fmt: skip
+    except (TypeError, KeyError, IndexError, AttributeError):
+        raw = completion if isinstance(completion, str) else json.dumps(completion, ensure_ascii=False)
+        return {"outcome": INVALID, "http_status": 200, "raw": raw, "error": "no chat completion"}
 
 
-async def read_stream(chunks: AsyncIterator, choices: Sequence[str]) -> dict:
+def _usage(completion: Mapping) -> str:
+    """The counts of tokens that a completion gives, as JSON."""
+    usage = completion.get("usage")
+    return json.dumps({k: v for k, v in usage.items() if v is not None}) if isinstance(usage, dict) else "{}"
+
+
+async def read_stream(chunks: AsyncIterator[Mapping], choices: Sequence[str]) -> dict:
     """The same of a streamed completion, put together: some reasoning models (QVQ) answer in no other way.
 
     Their thoughts (`reasoning_content`) are kept before `</think>`, where models that do not stream put them.
+    ValueError where a chunk is none.
     """
     content, thoughts, finish, response_id, usage = [], [], "", "", "{}"
     async for chunk in chunks:
-        response_id = chunk.id or response_id
-        usage = chunk.usage.model_dump_json(exclude_none=True) if chunk.usage else usage
-        for choice in chunk.choices[:1]:
-            content.append(choice.delta.content or "")
-            thoughts.append(getattr(choice.delta, "reasoning_content", None) or "")
-            finish = choice.finish_reason or finish
+        try:
+            response_id = chunk.get("id") or response_id
+            usage = _usage(chunk) if chunk.get("usage") else usage
+            for choice in (chunk.get("choices") or [])[:1]:
+                delta = choice.get("delta") or {}
+                content.append(str(delta.get("content") or ""))
+                thoughts.append(str(delta.get("reasoning_content") or ""))
+                finish = choice.get("finish_reason") or finish
+        except (AttributeError, TypeError):
+            raise ValueError(f"a chunk of the stream is none: {str(chunk)[:200]}") from None
     thought = "".join(thoughts)
     raw = (f"<think>{thought}</think>" if thought else "") + "".join(content)
-    return judged_text(raw, choices, finish, response_id, usage)
+    return judged_text(raw, choices, str(finish), str(response_id), usage)
 
 
 def judged_text(raw: str, choices: Sequence[str], finish_reason: str, response_id: str, usage: str) -> dict:
@@ -95,9 +108,8 @@ def judged_text(raw: str, choices: Sequence[str], finish_reason: str, response_i
     return {"outcome": ANSWERED, **found}
 
 
-def retry_after_s(error: openai.APIStatusError) -> float | None:
+def retry_after_s(value: str) -> float | None:
     """Seconds that a server asks to wait (Retry-After as seconds or as an HTTP date); None where it does not say."""
-    value = error.response.headers.get("retry-after", "")
     try:
         return max(0.0, float(value))
     except ValueError:

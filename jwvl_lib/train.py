@@ -5,20 +5,19 @@ schedule and mixed precision are those of transformers' `Trainer`; ours is the b
 answers only.
 """
 
-import json
+import os
 import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
-from jwvl_lib import artifacts, checkpoints, preflight, shared_image, tuning
+from jwvl_lib import checkpoints, preflight, recovery, shared_image, tuning
 from jwvl_lib.samples import RowDataset
+from jwvl_lib.train_log import LiveCurve, TrainLog
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,23 @@ class FitResult:
     trainable: list[dict]
 
 
+def batch_sizes(images_per_step: int, images_at_once: int = 0) -> dict[str, int]:
+    """Arguments of `TrainingArguments` for a global batch of `images_per_step` rows, over all processes.
+
+    `images_at_once` rows pass through a device together (0: as many as the batch gives it), the rest is accumulated.
+    Raises ValueError where the batch cannot be parted so.
+    """
+    n_processes = int(os.environ.get("WORLD_SIZE", 1))
+    at_once = images_at_once or images_per_step // n_processes
+    if not at_once or images_per_step % (at_once * n_processes):
+        raise ValueError(
+            f"images_per_step {images_per_step}: no multiple of {at_once} rows at once on {n_processes} process(es); "
+            "change images_per_step or images_at_once"
+        )
+    parts = images_per_step // (at_once * n_processes)
+    return {"per_device_train_batch_size": at_once, "gradient_accumulation_steps": parts}
+
+
 def fit(
     model,
     train_set: RowDataset,
@@ -37,40 +53,75 @@ def fit(
     adapter_dir: Path,
     log_path: Path,
     callbacks: Sequence[TrainerCallback] = (),
+    watch: Callable[..., float] | None = None,
+    patience: int = 0,
+    live: str = "",
 ) -> FitResult:
     """Train the free weights of a model (`tuning.prepare`) on the planned rows, in their order, and save them.
 
     Takes up a run that was cut off, at the newest whole checkpoint of the same plan, base, settings and code under the
     arguments' `output_dir`: weights, optimiser, schedule and random state go on from there. The checkpoints are removed
-    at the end.
-    Validation loss (nats a supervised token, mean over batches) is logged as the arguments ask and at the end.
+    at the end. Where memory runs out, the batch is parted and the run taken up again, with the same global batch.
+    Validation loss (nats a supervised token, mean over batches) is logged as the arguments ask and at the end; `watch`
+    and `patience` see `TrainLog`; `live`, a title, draws the curve under the cell.
     Raises ValueError where tower or projector are free and the samples hold features of before, RuntimeError where a
-    frozen weight changed.
+    frozen weight changed, MemoryError and OSError with the remedy where memory or disk do not suffice.
     """
     preflight.check_features(model, train_set)
-    before = preflight.trainable_table(model)
+    before, weights = preflight.trainable_table(model), recovery.free_weights(model)
     key = checkpoints.run_key(train_set.rows, before, arguments)
-    taken_up = checkpoints.last_whole(arguments.output_dir, key)
-    log = _Log(log_path, train_set, preflight.rows_per_step(arguments), _step_of(taken_up))
-    trainer = Trainer(
+    while True:
+        taken_up = checkpoints.last_whole(arguments.output_dir, key)
+        n_rows = preflight.rows_per_step(arguments)
+        log = TrainLog(log_path, train_set, n_rows, _step_of(taken_up), watch, patience)
+        curve = [LiveCurve(log, live)] if live else []
+        trainer = _trainer(model, arguments, train_set, val_set, [log, checkpoints.Sealing(key), *curve, *callbacks])
+        try:
+            trainer.train(resume_from_checkpoint=str(taken_up) if taken_up else None)
+            if log.evaluated_at < trainer.state.global_step:
+                trainer.evaluate()
+            break
+        except RuntimeError as error:
+            if not recovery.is_out_of_memory(error):
+                raise
+            arguments = recovery.smaller(arguments, error)
+        del trainer
+        recovery.restore(model, weights)
+    model.eval()
+    trainable = preflight.compare_trainable(before, preflight.trainable_table(model))
+    _save(trainer, model, Path(adapter_dir))
+    return FitResult(pd.DataFrame(log.records), trainable)
+
+
+def _trainer(
+    model, arguments, train_set: RowDataset, val_set: RowDataset, callbacks: list
+) -> recovery.CheckpointingTrainer:
+    trainer = recovery.CheckpointingTrainer(
         model=model,
         args=arguments,
         train_dataset=train_set,
         eval_dataset=val_set,
         data_collator=partial(train_set.collate, model=model),
         compute_loss_func=shared_image.labelled_loss,
-        callbacks=[log, checkpoints.Sealing(key), *callbacks],
+        callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=str(taken_up) if taken_up else None)
-    if log.evaluated_at < trainer.state.global_step:
-        trainer.evaluate()
-    model.eval()
-    trainable = preflight.compare_trainable(before, preflight.trainable_table(model))
+    return trainer
+
+
+def _save(trainer, model, adapter_dir: Path) -> None:
+    """Write the weights, whole again where they were sharded over processes, then take the checkpoints away."""
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_fsdp_enabled else None
     if trainer.is_world_process_zero():
-        tuning.save(model, adapter_dir)
-        _remove_checkpoints(Path(arguments.output_dir))
-    return FitResult(pd.DataFrame(log.records), trainable)
+        try:
+            tuning.save(model, adapter_dir, state)
+        except recovery.WRITE_ERRORS as error:
+            raise OSError(
+                f"{adapter_dir} could not be written ({recovery.one_line(error)}): free disk space and run again; "
+                "training goes on from its newest checkpoint"
+            ) from None
+        _remove_checkpoints(Path(trainer.args.output_dir))
+    trainer.accelerator.wait_for_everyone()
 
 
 def _step_of(checkpoint: Path | None) -> int:
@@ -82,47 +133,3 @@ def _remove_checkpoints(folder: Path) -> None:
         shutil.rmtree(checkpoint)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
-
-
-class _Log(TrainerCallback):
-    """Appends a line to the log file at every log event, so that a run can be watched; goes on after `taken_up_at`."""
-
-    def __init__(self, path: Path, train_set: RowDataset, rows_per_step: int, taken_up_at: int = 0):
-        self.path, self.rows, self.rows_per_step = Path(path), train_set.rows, rows_per_step
-        self.n_samples = np.cumsum([0, *(len(row.branches) + train_set.n_replayed(row) for row in self.rows)])
-        self.records = [r for r in _read_log(self.path) if r["step"] <= taken_up_at] if taken_up_at else []
-        self.evaluated_at = max((r["step"] for r in self.records if r["eval_loss"] is not None), default=-1)
-        self.started = time.perf_counter() - (self.records[-1]["seconds"] if self.records else 0)
-        artifacts.write_text(self.path, "".join(json.dumps(record) + "\n" for record in self.records))
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if not {"loss", "eval_loss"} & set(logs) or not state.is_world_process_zero:
-            return
-        if "eval_loss" in logs:
-            if state.global_step == self.evaluated_at:  # evaluated once more where a run is taken up
-                return
-            self.evaluated_at = state.global_step
-        n_rows = min(state.global_step * self.rows_per_step, len(self.rows))
-        record = {
-            "step": state.global_step,
-            "epoch": self.rows[max(n_rows - 1, 0)].epoch,
-            "samples_seen": int(self.n_samples[n_rows]),
-            "loss": logs.get("loss"),
-            "eval_loss": logs.get("eval_loss"),
-            "lr": logs.get("learning_rate"),
-            "seconds": round(time.perf_counter() - self.started, 2),
-        }
-        self.records.append(record)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-
-
-def _read_log(path: Path) -> list[dict]:
-    """Whole lines of a log; the last one may be torn."""
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    return records

@@ -15,9 +15,14 @@ from jwvl_lib import vlm
 
 STAGES = ("sft", "align,sft")  # supervised tuning; the projector on descriptions first
 METHODS = ("lora", "dora", "qlora", "full")
-DECODER_LAYERS = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
-TOWER_LAYERS = r".*visual\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(gate|up|down)_proj)"
-PROJECTOR, TOWER = "visual.merger.", "visual."
+# names of transformers: Qwen-VL, LLaVA and its heirs, the Idefics family (SmolVLM among them)
+DECODER_LAYERS = r".*(language_model|text_model)\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
+TOWER_LAYERS = (
+    r".*(visual\.blocks|(vision_tower|vision_model)\.[a-z_.]*layers)\.\d+\."
+    r"(attn\.(qkv|proj)|self_attn\.(q|k|v|out)_proj|mlp\.(gate_proj|up_proj|down_proj|linear_fc1|linear_fc2|fc1|fc2))"
+)
+PROJECTORS = ("merger", "deepstack_merger_list", "multi_modal_projector", "connector")
+TOWERS = ("visual", "vision_tower", "vision_model")
 
 
 def prepare(
@@ -43,23 +48,59 @@ def prepare(
     if method == "qlora" and train_tower:
         raise ValueError("train_tower with method 'qlora': the tower is not quantised; take 'lora' or freeze the tower")
     model = vlm.load_model(base_model, dtype=dtype, quantization_config=nf4(dtype) if method == "qlora" else None)
-    if method == "full":
-        return _free(model, train_projector, train_tower)
     if method == "qlora":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    tuned = adapt(model, method, lora_r, lora_alpha, lora_dropout, train_projector, train_tower)
+    if method != "full":  # the base as given, so that the adapter is portable
+        name, _, revision = base_model.partition("@")
+        tuned.peft_config["default"].base_model_name_or_path = name
+        tuned.peft_config["default"].revision = revision or None
+    return tuned
+
+
+def adapt(
+    model: PreTrainedModel,
+    method: str,
+    lora_r: int = 16,
+    lora_alpha: int = 32,
+    lora_dropout: float = 0.0,
+    train_projector: bool = False,
+    train_tower: bool = False,
+) -> PreTrainedModel | PeftModel:
+    """A loaded model with exactly the asked weights free; see `prepare`. Works on the `meta` device too."""
+    if method == "full":
+        return _free(model, train_projector, train_tower)
     lora = LoraConfig(
         r=lora_r,
         lora_alpha=lora_alpha,
         lora_dropout=lora_dropout,
         use_dora=method == "dora",
         target_modules=f"({DECODER_LAYERS})|({TOWER_LAYERS})" if train_tower else DECODER_LAYERS,
-        modules_to_save=["merger"] if train_projector else None,
+        modules_to_save=_projectors(model) if train_projector else None,
         bias="none",
         task_type="CAUSAL_LM",
     )
-    tuned = get_peft_model(model, lora)
-    tuned.peft_config["default"].base_model_name_or_path = base_model  # as given, so that the adapter is portable
-    return tuned
+    return get_peft_model(model, lora)
+
+
+def is_projector(name: str) -> bool:
+    """Whether a parameter of this name lies between vision tower and decoder."""
+    return not set(PROJECTORS).isdisjoint(name.split("."))
+
+
+def is_tower(name: str) -> bool:
+    """Whether a parameter of this name lies in the vision tower."""
+    return not is_projector(name) and not set(TOWERS).isdisjoint(name.split("."))
+
+
+def _projectors(model: PreTrainedModel) -> list[str]:
+    """Names of the projector's modules as PEFT takes them: a list of modules by its members."""
+    found = [(name, m) for name, m in model.named_modules() if name.rpartition(".")[2] in PROJECTORS]
+    return [
+        f"{name}.{k}" if isinstance(module, torch.nn.ModuleList) else name
+        for name, module in found
+        for k in range(len(module) if isinstance(module, torch.nn.ModuleList) else 1)
+    ]
 
 
 def nf4(dtype: str = "bfloat16") -> BitsAndBytesConfig:
@@ -69,7 +110,7 @@ def nf4(dtype: str = "bfloat16") -> BitsAndBytesConfig:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=getattr(torch, dtype),
-        llm_int8_skip_modules=["model.visual", "lm_head"],
+        llm_int8_skip_modules=["model.visual", "vision_tower", "vision_model", *PROJECTORS[2:], "lm_head"],
     )
 
 
@@ -86,7 +127,7 @@ def projector_only(model: PreTrainedModel | PeftModel) -> Iterator[None]:
     """Within it the projector alone is free, as in LLaVA's first stage (Liu et al. 2023, arXiv:2304.08485, 4.2)."""
     free = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     for name, parameter in free:
-        parameter.requires_grad_(PROJECTOR in name)
+        parameter.requires_grad_(is_projector(name))
     try:
         yield
     finally:
@@ -96,16 +137,17 @@ def projector_only(model: PreTrainedModel | PeftModel) -> Iterator[None]:
 
 def sees_through_free_weights(model: PreTrainedModel | PeftModel) -> bool:
     """Whether a free weight lies in tower or projector, so that what they make of an image changes with every step."""
-    return any(p.requires_grad and TOWER in name for name, p in model.named_parameters())
+    return any(p.requires_grad and (is_tower(n) or is_projector(n)) for n, p in model.named_parameters())
 
 
-def save(model: PreTrainedModel | PeftModel, folder: str | Path) -> None:
+def save(model: PreTrainedModel | PeftModel, folder: str | Path, state_dict: dict | None = None) -> None:
     """The adapter, or with full tuning the whole model, as safetensors readable for all; `vlm.load_model` takes both.
 
-    PEFT's README is left out: an empty template that names this machine's folders.
+    `state_dict` holds the weights where the model itself has only its share of them (FSDP). PEFT's README is left out:
+    an empty template that names this machine's folders; `model_card` writes a full one.
     """
     folder = Path(folder)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, state_dict=state_dict)
     (folder / "README.md").unlink(missing_ok=True)
     for weights in folder.glob("*.safetensors"):
         weights.chmod(0o644)
@@ -113,9 +155,9 @@ def save(model: PreTrainedModel | PeftModel, folder: str | Path) -> None:
 
 def _free(model: PreTrainedModel, train_projector: bool, train_tower: bool) -> PreTrainedModel:
     for name, parameter in model.named_parameters():
-        if PROJECTOR in name:
+        if is_projector(name):
             parameter.requires_grad_(train_projector)
-        elif TOWER in name:
+        elif is_tower(name):
             parameter.requires_grad_(train_tower)
         else:
             parameter.requires_grad_(True)

@@ -12,9 +12,11 @@ import torch
 from peft import PeftModel
 from PIL import Image
 from transformers import (
+    AutoConfig,
     AutoModelForImageTextToText,
     AutoProcessor,
     BitsAndBytesConfig,
+    Idefics3Processor,
     PreTrainedModel,
     ProcessorMixin,
     Qwen2_5_VLProcessor,
@@ -55,15 +57,27 @@ def model_location(name: str | Path) -> str:
     return str(name)
 
 
+def located(name: str | Path) -> tuple[str, str]:
+    """Location (see `model_location`) and revision of a model: hub ids take the form `owner/name@revision`.
+
+    A revision is a commit of the hub, so that what is loaded cannot change; "main" where none is given.
+    """
+    bare, at, revision = str(name).partition("@")
+    return (model_location(bare), revision) if at and "/" not in revision else (model_location(name), "main")
+
+
 def load_processor(base_model: str | Path) -> ProcessorMixin:
     """The processor of a model folder or hub id, tokenizer padding on the left as generation needs it.
 
-    Without torchvision `AutoProcessor` fails on, or silently returns a bare tokenizer for, Qwen2.5-VL; then
-    `ImageTextProcessor` stands in for it. Raises TypeError where no image processor was found.
+    Without torchvision `AutoProcessor` fails on, or silently returns a bare tokenizer for, the Qwen family; then
+    `ImageTextProcessor` stands in for it, and Idefics3's own for SmolVLM, which adds but the video. Raises TypeError where no image processor was found.
     """
-    location = model_location(base_model)
-    cls = AutoProcessor if importlib.util.find_spec("torchvision") else ImageTextProcessor
-    processor = cls.from_pretrained(location, trust_remote_code=False)
+    location, revision = located(base_model)
+    cls = AutoProcessor
+    if not importlib.util.find_spec("torchvision"):  # the video part of some processors cannot be built without it
+        kind = AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False).model_type
+        cls = ImageTextProcessor if kind.startswith("qwen") else Idefics3Processor if kind == "smolvlm" else cls
+    processor = cls.from_pretrained(location, revision=revision, trust_remote_code=False)
     if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
         raise TypeError(f"{location}: {type(processor).__name__} reads no images; give a vision-language model")
     processor.tokenizer.padding_side = "left"
@@ -86,8 +100,10 @@ def load_model(
     if (folder := artifacts.resolve(adapter_dir)) is not None and (folder / "config.json").exists():
         base_model, folder = folder, None
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    location, revision = located(base_model)
     model = AutoModelForImageTextToText.from_pretrained(
-        model_location(base_model),
+        location,
+        revision=revision,
         dtype=getattr(torch, dtype),
         attn_implementation="eager" if device == "cpu" else "sdpa",
         quantization_config=quantization_config,

@@ -10,7 +10,7 @@ notebooks=
 trap '[ -z "$notebooks" ] || kill "$notebooks" 2>/dev/null || true; rm -rf "$outputs"' EXIT
 
 nbval=(env "JWVL_OUTPUTS=$outputs" "$bin/python" -m pytest -q --nbval-lax --nbval-current-env
-  --nbval-cell-timeout=1800 -p no:cacheprovider notebooks/0[0-6]_*.ipynb)
+  --nbval-cell-timeout=1800 -p no:cacheprovider notebooks/0[0-7]_*.ipynb)
 if [ "${1:-}" = notebooks ]; then
   "${nbval[@]}"
   exit

@@ -28,17 +28,17 @@ class Cut(TrainerCallback):
             raise CutOff
 
 
-def run(folder, cut_at=None, n_steps=6):
+def run(folder, cut_at=None, n_steps=6, lora_dropout=0.1, **options):
     processor = vlm.load_processor(tiny_base.FOLDER)
     torch.manual_seed(0)
-    model = tuning.prepare(tiny_base.FOLDER, "lora", 4, 8, lora_dropout=0.1)
+    model = tuning.prepare(tiny_base.FOLDER, "lora", 4, 8, lora_dropout=lora_dropout)
     data = samples.prepare_samples(model, processor, images(3), [TURNS] * 3, list("abc"))
     train_set = samples.RowDataset(processor, samples.plan_rows(data, 2 * n_steps, 2, seed=0), data)
     val_set = samples.RowDataset(processor, samples.validation_rows(data), data)
     changed = dict(max_steps=n_steps, save_strategy="steps", save_steps=2, eval_strategy="steps", eval_steps=3)
     arguments = settings(folder / "checkpoints", **changed)
     cut = [Cut(cut_at)] if cut_at else []
-    return train.fit(model, train_set, val_set, arguments, folder / "adapter", folder / "log.jsonl", cut)
+    return train.fit(model, train_set, val_set, arguments, folder / "adapter", folder / "log.jsonl", cut, **options)
 
 
 def weights(folder):

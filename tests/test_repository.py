@@ -21,12 +21,12 @@ CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 HEAVY = {
     "torch": set(
         (
-            "checkpoints optimise preflight pretrain_answers pretrain_vision samples serve shared_image tiny_base "
-            "train tuning vlm"
+            "chat_local checkpoints optimise preflight pretrain_answers pretrain_vision samples serve shared_image "
+            "tiny_base train tuning vlm"
         ).split()
     ),
     "ipywidgets": {"panel"},
-    "anywidget": {"panel"},
+    "anywidget": {"panel", "chat_panel"},
 }
 
 

@@ -344,7 +344,7 @@ def test_a_refused_key_stops_the_run_at_once_and_loses_nothing(serve, corpus, tm
 def test_requests_are_spaced(serve, corpus, tmp_path):
     server = serve()
     ask(server, corpus, tmp_path, requests_per_minute=600, concurrency=8)
-    assert server.times[-1] - server.times[0] >= 0.6  # 8 requests, 0.1 s apart
+    assert server.times[-1] - server.times[0] >= 0.4  # 8 requests, 0.1 s apart, two of them at once
 
 
 def test_it_works_inside_a_running_event_loop(serve, corpus, tmp_path):

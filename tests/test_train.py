@@ -80,7 +80,7 @@ def test_training_lowers_the_loss_and_logs_every_event(finished):
     folder, _, result = finished
     lines = [json.loads(line) for line in (folder / "train_log.jsonl").read_text().splitlines()]
     assert len(lines) == len(result.log)
-    assert list(lines[0]) == ["step", "epoch", "samples_seen", "loss", "eval_loss", "lr", "seconds"]
+    assert list(lines[0]) == ["step", "epoch", "samples_seen", "loss", "eval_loss", "task_accuracy", "lr", "seconds"]
     evaluated = result.log.dropna(subset="eval_loss")
     assert evaluated["step"].tolist() == [3, 6, 8]  # as asked for, and at the end
     assert evaluated["eval_loss"].iloc[-1] < 0.8 * evaluated["eval_loss"].iloc[0]

@@ -1,8 +1,9 @@
-"""A chat-completions server that misbehaves on purpose, in a process of its own: `python storm_server.py LOG`.
+"""A chat-completions server that misbehaves on purpose, in a process of its own: `python storm_server.py LOG [PACE]`.
 
-Prints its port. Writes a line a request to LOG when it arrives and another when its answer has been sent: wall-clock
-time, "in" or "out", number of the item, fault, seconds it was held. About 30 % of the attempts go wrong, decided by
-the item's number and how often it was asked, so a run can be repeated. For a second in each half minute the house is
+Prints its port. PACE multiplies how long it holds a request (1.0: an answer takes 1.5 to 2.5 s). A line a request goes
+to LOG when it arrives and another when its answer has been sent: wall-clock time, "in" or "out", number of the item,
+fault, seconds it was held. About 30 % of the attempts go wrong, decided by the item's number modulo 1,000,000 and how
+often it was asked, so a run can be repeated, also on the same server. For a second in each half minute the house is
 closed: 429 with Retry-After.
 """
 
@@ -24,7 +25,8 @@ GOOD = {name: "seen" for name in ("observe", "identify", "analyse", "conclude", 
 
 def fault_of(item: int, n: int) -> tuple[str, float]:
     """What goes wrong with the n-th attempt of an item ("" nothing), and how long it is held."""
-    u, v = (int.from_bytes(hashlib.sha256(f"{item}/{n}/{w}".encode()).digest()[:4], "big") / 2**32 for w in "uv")
+    place = item % 1_000_000
+    u, v = (int.from_bytes(hashlib.sha256(f"{place}/{n}/{w}".encode()).digest()[:4], "big") / 2**32 for w in "uv")
     fault = next((name for limit, name in (*FAULTS, SLOW) if u < limit), "")
     # a vision-language model takes seconds for a reply of 200 tokens
     held = {"": 1.5 + v, "wrong json": 1.5 + v, "truncated": 1.5 + v, "slow": 5.0 + v}
@@ -50,8 +52,8 @@ def completion(content: str) -> bytes:
 class Storm:
     """Counts what was asked and keeps the log."""
 
-    def __init__(self, log):
-        self.log, self.asked, self.opened = log, Counter(), time.monotonic()
+    def __init__(self, log, pace: float):
+        self.log, self.pace, self.asked, self.opened = log, pace, Counter(), time.monotonic()
 
     def closed_s(self) -> float:
         """Seconds until the house opens again; 0 while it is open."""
@@ -84,6 +86,7 @@ class Storm:
             return True
         self.asked[item] += 1
         fault, held = fault_of(item, self.asked[item])
+        held *= self.pace
         self.note("in", item, fault, held)
         await asyncio.sleep(held)
         if fault == "dropped":
@@ -102,13 +105,13 @@ class Storm:
         return True
 
 
-async def main(path: str) -> None:
+async def main(path: str, pace: float) -> None:
     """Serve until killed."""
     with open(path, "a", encoding="utf-8") as log:
-        server = await asyncio.start_server(Storm(log).serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(Storm(log, pace).serve, "127.0.0.1", 0)
         print(server.sockets[0].getsockname()[1], flush=True)
         await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 1.0))

@@ -1,0 +1,78 @@
+"""What a sentence leaves out the second time: "AR 11339 has 28 spots, 11342 only five". Reads and writes nothing."""
+
+import re
+from collections.abc import Sequence
+
+from jwvl_lib.claim_grammar import COMPARISON, EN_NUMBER, ZH_NUMBER, counted, number
+
+_COUNTED = ("area_msh", "n_spots")
+# a number without a noun of its own: before a stop, or before words that lead on to the next region
+_BARE = re.compile(
+    rf"(?P<n>{EN_NUMBER}|{ZH_NUMBER})(?P<unit>\s*(?:of\s+(?:them|these|those)\b|[个颗粒]|单位|MSH\b|millionths\b)?)"
+    r"(?=\s*(?:[,;:)，。；、）!！]|\.(?!\d)|$|(?:and|but|while|whereas|in|for|versus|vs|against|as|compared|on|at|to|with|of)\b|in\b"
+    r"|而|左右|以上))",
+    re.I | re.A,
+)
+_SIGN = re.compile(r"(?<![A-Za-z])(?:positive|negative)\b|[正负](?=极|的|磁|[，。；、）]|$)|(?<=恰)好?相反|(?<=好)相反|\bthe\s+(?:opposite|reverse)\b(?=\s*[.,;]|$)", re.I)
+_REVERSED = ("相反", "好相反", "the opposite", "the reverse")
+_CUT = re.compile(r"[,，;；、。]|\b(?:and|but|while|whereas|versus|vs|against|with)\b|[而但和与]", re.I)
+_INSTEAD = re.compile(r"(?:不是|而非|并非|\bnot)\s*$", re.I)  # "1190, not 195"
+_TRAILING = re.compile(r"\b(?:follow|trail)\w*|后随|尾随|跟随", re.I)
+_OTHER_OF_TWO = re.compile(r"前者|后者|\b(?:former|latter)\b", re.I)
+_WAVE_LIKE = re.compile(r"(?:channel|wavelength|class|version|cycle|page|figure|fig|第)\s*$", re.I)
+
+
+def completed(text: str, found: Sequence[tuple], start: int, end: int) -> list[tuple]:
+    """The finds of the sentence from `start` to `end` and what it says by a bare number or sign of another region.
+
+    `found` are the finds of the whole text. The kind is that of the nearest count, area or polarity said before; where
+    it was said of the region already, the number is something else.
+    """
+    out = [f for f in found if start <= f[0][0] < end]
+    if not any(kind == "noaa_ar" for _, kind, _ in found):
+        return out
+    for regex, kinds in ((_BARE, _COUNTED), (_SIGN, ("leading_polarity",))):
+        said = [f for f in found if f[1] in kinds and f[0][0] < end]
+        for match in regex.finditer(text, start, end) if said else ():
+            claim = _carried(text, match, out, said, start, end)
+            out += [claim] if claim else []
+    return sorted(out, key=lambda f: f[0])
+
+
+def _carried(text: str, match: re.Match, found: list[tuple], said: list[tuple], start: int, end: int) -> tuple | None:
+    low, high = match.span()
+    if any(low < b and a < high for (a, b), _, _ in found) or _WAVE_LIKE.search(text[start:low]):
+        return None
+    before = [f for f in said if f[0][0] < low]
+    if not before and match.re is _BARE and match["unit"] in ("个", "颗") and said[0][1] == "n_spots":
+        before = [((start, start), *said[0][1:])]  # "10484有55个，10488有53个黑子": the noun comes last
+    if before and match.re is _BARE and _INSTEAD.search(text[start:low]) and before[-1][0][0] >= start:
+        return match.span(), before[-1][1], counted(match)
+    if not before or not _new_region(text, found, low, high, before[-1], start, end):
+        return None
+    kind, value = before[-1][1:]
+    if kind == "leading_polarity":
+        trailing = match.group() not in _REVERSED and _TRAILING.search(text[before[-1][0][1] : low])
+        return None if trailing else (match.span(), kind, _sign(match.group(), value))
+    unit = match["unit"].strip().lower()
+    if number(match["n"]) > 9999 or (unit in ("个", "颗", "粒") and kind == "area_msh"):
+        return None
+    return match.span(), kind, counted(match)
+
+
+def _new_region(text: str, found: list[tuple], low: int, high: int, last: tuple, start: int, end: int) -> bool:
+    """Whether the clause of a match names a region, or one was named since the last claim of the kind."""
+    cuts = [start, *(m.start() for m in _CUT.finditer(text, start, end)), end]
+    left, right = max(c for c in cuts if c <= low), min(c for c in cuts if c >= high)
+    inside = [f for f in found if left <= f[0][0] < right]
+    if any(f[1] == last[1] for f in inside):
+        return False
+    named = [f for f in found if f[1] == "noaa_ar"]
+    other = _OTHER_OF_TWO.search(text, left, low) is not None
+    return other or any(left <= f[0][0] < right for f in named) or any(last[0][1] <= f[0][0] < low for f in named)
+
+
+def _sign(word: str, before: str) -> str:
+    if word in _REVERSED:
+        return "negative" if before == "positive" else "positive"
+    return "positive" if word[0].lower() in "p正" else "negative"
