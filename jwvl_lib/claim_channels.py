@@ -103,9 +103,7 @@ _INSTRUMENTS -= {"TRACE", "RHESSI"}  # as GONG, but a text that names them means
 _WAVE = r"(?<![\d.,])(\d{1,3}(?:,\d{3})|\d{2,5}(?:\.\d+)?)"
 _UNIT = r"(?:[Åå](?!ngst)|A\u030a|Angstroms?\b|Angstroem\b|[Åå]ngstr[öo]ms?\b|埃|(?-i:A)(?![A-Za-z]))"
 
-_COUNTED = (
-    r"(?:spots?|sunspots?|(?:\w+\s+)?regions?|groups?|pixels|of\s+the|MSH|millionths|degrees|°|个|号|颗|区|群|张|幅|天|倍|度|年|月)"
-)
+_COUNTED = r"(?:spots?|sunspots?|(?:\w+\s+)?regions?|groups?|pixels|of\s+the|MSH|millionths|degrees|°|个|号|颗|区|群|张|幅|天|倍|度|年|月)"
 _SAID_WAVELENGTH = re.compile(r"\bwavelengths?\b|\bangstroms?\b|波长|通道|\bchannels?\b", re.I)
 _QUANTITY = re.compile(r"面积|黑子|\bareas?\b|\bspots?\b|MSH", re.I)
 _WITH_UNIT = re.compile(rf"\d[\s-]*{_UNIT}", re.I)

@@ -28,7 +28,13 @@ def _if_spots(match: re.Match) -> Found | None:
     return _counted("n_spots", match) if re.search(r"\bspots?\b|黑子", match.string[: match.start()], re.I) else None
 
 
-_NOUNS = {"冕洞": "n_coronal_holes", "暗条": "n_filaments", "活动区": "n_regions", "黑子群": "n_regions", "黑子": "n_spots"}
+_NOUNS = {
+    "冕洞": "n_coronal_holes",
+    "暗条": "n_filaments",
+    "活动区": "n_regions",
+    "黑子群": "n_regions",
+    "黑子": "n_spots",
+}
 
 
 def _noun_before(match: re.Match) -> Found | None:
@@ -39,8 +45,11 @@ def _noun_before(match: re.Match) -> Found | None:
 
 def _the_rest(match: re.Match) -> Found:
     """ "No other region": as many as are named as exceptions before, else nothing is counted."""
-    named = re.search(r"(?:\b(?:apart|aside)\s+from|\bother\s+than|\bbesides|\bexcept(?:\s+for)?|除了?)([^.。;；]*)$",
-                      match.string[: match.start()], re.I)
+    named = re.search(
+        r"(?:\b(?:apart|aside)\s+from|\bother\s+than|\bbesides|\bexcept(?:\s+for)?|除了?)([^.。;；]*)$",
+        match.string[: match.start()],
+        re.I,
+    )
     numbers = re.findall(r"(?<!\d)\d{4,5}(?!\d)", named[1]) if named else []
     return [("n_regions", len(numbers))] if numbers else []
 
@@ -88,7 +97,9 @@ _REGION = (
     r"|regions?(?!\s+of\b)|ARs?)\b(?!\s*#?\d|-)"
 )
 _REGIONS = rf"{_ADJECTIVES}\s+{_REGION}"
-_SPOT = r"(?:sun)?spots?\b(?!\s*-?(?:groups?|regions?|clusters?|number|count|area|cycle|class|maximum|minimum|pairs?)\b)"
+_SPOT = (
+    r"(?:sun)?spots?\b(?!\s*-?(?:groups?|regions?|clusters?|number|count|area|cycle|class|maximum|minimum|pairs?)\b)"
+)
 _SPOTS = rf"{_ADJECTIVES}\s+{_SPOT}"
 # "two regions lie in the NE quadrant" counts a part, not the disk
 _PART = r"(?:NE|NW|SE|SW|north|south|east|west|limb|upper|lower|left|right)"
@@ -214,6 +225,7 @@ ZH_COUNTS: list[Pattern] = [
 
 # --------------------------------------------------------------------------------------------------------------------
 # what a detector counts
+
 
 def _features(kind: str, en: str, zh: str) -> list[Pattern]:
     none = lambda m: [] if re.search(r"large|big|大型?|明显|显著|erupt", m.group(), re.I) else [(kind, 0)]  # noqa: E731

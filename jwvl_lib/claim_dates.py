@@ -76,9 +76,7 @@ def _value(match: re.Match) -> Found | None:
 
 
 _HOURS = "one two three four five six seven eight nine ten eleven twelve".split()
-_PAST_HOUR = (
-    rf"(?:a\s+)?(?P<quarter>half|quarter)\s+(?P<side>past|to)\s+(?P<word>{'|'.join(_HOURS)}){_HALF}?{_ZONE}?"
-)
+_PAST_HOUR = rf"(?:a\s+)?(?P<quarter>half|quarter)\s+(?P<side>past|to)\s+(?P<word>{'|'.join(_HOURS)}){_HALF}?{_ZONE}?"
 
 
 def _past_hour(match: re.Match) -> Found:

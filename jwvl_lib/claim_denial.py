@@ -72,7 +72,9 @@ _NOT_THERE_AFTER = re.compile(
 )
 
 
-_DOES = re.compile(r"(?:号|区|活动区|的)*(?:有|存在|出现|具有|产生|爆发|发生|变|是|为)|'s?\s|\s+(?:shows?|has|had|produc|is|was)", re.I)
+_DOES = re.compile(
+    r"(?:号|区|活动区|的)*(?:有|存在|出现|具有|产生|爆发|发生|变|是|为)|'s?\s|\s+(?:shows?|has|had|produc|is|was)", re.I
+)
 _ASIDE = re.compile(r",\s*(?:as|like|contrary|however|of\s+course|at\s+least|I)\b[^,;]{0,60},")
 
 

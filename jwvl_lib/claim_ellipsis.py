@@ -13,7 +13,10 @@ _BARE = re.compile(
     r"|而|左右|以上))",
     re.I | re.A,
 )
-_SIGN = re.compile(r"(?<![A-Za-z])(?:positive|negative)\b|[正负](?=极|的|磁|[，。；、）]|$)|(?<=恰)好?相反|(?<=好)相反|\bthe\s+(?:opposite|reverse)\b(?=\s*[.,;]|$)", re.I)
+_SIGN = re.compile(
+    r"(?<![A-Za-z])(?:positive|negative)\b|[正负](?=极|的|磁|[，。；、）]|$)|(?<=恰)好?相反|(?<=好)相反|\bthe\s+(?:opposite|reverse)\b(?=\s*[.,;]|$)",
+    re.I,
+)
 _REVERSED = ("相反", "好相反", "the opposite", "the reverse")
 _CUT = re.compile(r"[,，;；、。]|\b(?:and|but|while|whereas|versus|vs|against|with)\b|[而但和与]", re.I)
 _INSTEAD = re.compile(r"(?:不是|而非|并非|\bnot)\s*$", re.I)  # "1190, not 195"

@@ -13,7 +13,9 @@ _EVENT = (
 _ZH_EVENT = r"(?:特?大|小|中等|强|太阳|X射线|软X射线)*(?:耀斑|爆发|事件)"
 _ABOUT_FLARES = re.compile(r"flar|erupt|outburst|event|耀斑|爆发", re.I)
 # a letter before "and", "/" or a comma, whose "-class" comes with a later letter: "neither M- nor X-class"
-_SHARED = r"(?=-?\s*(?:,|/|、|and/or|and|or|nor|to|及|和|与|或|至|到)\s*(?:[ABCMX]-?\s*(?:,|/|、|and|or|和|或)\s*)?[ABCMX]"
+_SHARED = (
+    r"(?=-?\s*(?:,|/|、|and/or|and|or|nor|to|及|和|与|或|至|到)\s*(?:[ABCMX]-?\s*(?:,|/|、|and|or|和|或)\s*)?[ABCMX]"
+)
 
 
 def _flare(match: re.Match) -> Found:
@@ -30,7 +32,9 @@ def _letter_if_flares(match: re.Match) -> Found | None:
     return _letter(match) if _ABOUT_FLARES.search(match.string) else None
 
 
-_SUMMED_UP = re.compile(r"(?:first|largest|strongest|首个|首次|首例|最强|最大|第[一二三\d]+[个次])[^，。]{0,6}$|\d[两三四五][次个]$", re.I)
+_SUMMED_UP = re.compile(
+    r"(?:first|largest|strongest|首个|首次|首例|最强|最大|第[一二三\d]+[个次])[^，。]{0,6}$|\d[两三四五][次个]$", re.I
+)
 
 
 def _if_flares(match: re.Match) -> Found | None:

@@ -35,7 +35,10 @@ GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
     (re.compile(r"\d|north|south|upper|lower|(?-i:[NS][EW])|[ns][ew]\s|[东西南北上下]", re.I), PLACES),
     (re.compile(r"[ABCMX]\s?\d|flar|[ABCMX][-\s]class|耀斑|级|类|爆发", re.I), FLARES),
     (
-        re.compile(r"region|group|\bARs?\b|spot|blank|filament|hole|活动区|黑子|编号|暗条|冕洞|[个三两]区|\d\s*[这共等二两三四五六七八九十\d]个", re.I),
+        re.compile(
+            r"region|group|\bARs?\b|spot|blank|filament|hole|活动区|黑子|编号|暗条|冕洞|[个三两]区|\d\s*[这共等二两三四五六七八九十\d]个",
+            re.I,
+        ),
         COUNTS,
     ),
     (re.compile(r"(?<!\d)[1-9]\d{3}(?!\d)|[一二三四五六七八九〇零十]{5}"), BARE_NUMBERS),

@@ -113,9 +113,7 @@ NUMBERS: list[Pattern] = [
 ]  # fmt: skip
 
 # a number in a sentence about regions, which nothing else has taken: four digits that are no year, no wavelength
-_NO_CUE = (
-    r"(?<![\d.,:/+A-Za-z(×~±-])(?<!\d\s)(?<!rotation\s)(?<!HARP\s)(?<!CR\s)(?<!CR)(?<!\bin\s(?=19|20))(?<!\bsince\s)(?<!\bof\s(?=19|20))"
-)
+_NO_CUE = r"(?<![\d.,:/+A-Za-z(×~±-])(?<!\d\s)(?<!rotation\s)(?<!HARP\s)(?<!CR\s)(?<!CR)(?<!\bin\s(?=19|20))(?<!\bsince\s)(?<!\bof\s(?=19|20))"
 _FOUR = r"(?!19\d\d|20\d\d|4096|3072|1600|1700|4500|6173|656[23]|6768|5896|5250|630[12]|5324)[1-9]\d{3}(?![\d:/×x%°]|\.\d|-\d)"
 BARE_NUMBERS: list[Pattern] = [
     pattern("en",
@@ -151,7 +149,9 @@ def _zh_fraction(match: re.Match) -> Found:
 def _if_listed(match: re.Match) -> Found | None:
     """A bare number in a row of codes ("Dso, β, 100, N07E36") is the area, if no other number is."""
     text = match.string
-    coded = re.search(rf"{_MCINTOSH}|[NS]\d\d[EW]\d\d", text) and not re.search(r"面积|MSH|\barea|millionth|半球", text, re.I)
+    coded = re.search(rf"{_MCINTOSH}|[NS]\d\d[EW]\d\d", text) and not re.search(
+        r"面积|MSH|\barea|millionth|半球", text, re.I
+    )
     others = [int(m["n"]) for m in match.re.finditer(text) if m.start() != match.start()]
     spots = others and int(match["n"]) < max(others)
     return ([("n_spots", int(match["n"]))] if spots else _area(match)) if coded else None

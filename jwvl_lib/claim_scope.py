@@ -18,7 +18,8 @@ CLAUSE_END = re.compile(
 
 # "the largest region"; "the largest flare" and "is the largest" are no subject
 _PREDICATE = re.compile(
-    r"\b(?:is|was|are|were|be|as|it|of|among)\s+(?:by\s+far\s+|clearly\s+|easily\s+|probably\s+)?(?:the|its|our)\s+$|是[^，。；]{0,6}$", re.I
+    r"\b(?:is|was|are|were|be|as|it|of|among)\s+(?:by\s+far\s+|clearly\s+|easily\s+|probably\s+)?(?:the|its|our)\s+$|是[^，。；]{0,6}$",
+    re.I,
 )
 SUBJECT = re.compile(
     r"\b(?<!second[-\s])"
@@ -40,7 +41,9 @@ _ANOTHER = re.compile(
 )
 _EVERY = re.compile(r"\b(?:both|all|each)\b|都|均|皆|全部|全是", re.I)
 EACH = re.compile(r"\brespectively\b|\bin\s+(?:that|this)\s+order\b|分别|依次", re.I)
-_LISTED = re.compile(r"(?:[\s,、/&#]|\band\b|\bor\b|\bAR|\bNOAA|\bregion|\bits|\bneighbou?r|和|与|及|以及|号|活动区|区)*", re.I)
+_LISTED = re.compile(
+    r"(?:[\s,、/&#]|\band\b|\bor\b|\bAR|\bNOAA|\bregion|\bits|\bneighbou?r|和|与|及|以及|号|活动区|区)*", re.I
+)
 _ONE_OF_TWO = re.compile(r"\bthe\s+(?P<first>former)\b|\bthe\s+latter\b|(?P<first_>前者)|后者", re.I)
 # "not from 11158": the region of another claim is only ruled out
 _RULED_OUT = re.compile(
@@ -77,11 +80,19 @@ def clause(text: str, at: int, start: int, end: int, cut: re.Pattern = CLAUSE_EN
 
 def ruled_out(text: str, found: Sequence[tuple], start: int) -> list[int]:
     """The regions a sentence names only to say that it is not they: "from 11161, not from 11158"."""
-    return [v for (low, _), kind, v in found if kind == "noaa_ar" and _RULED_OUT.search(text[max(start, low - 40) : low])]
+    return [
+        v for (low, _), kind, v in found if kind == "noaa_ar" and _RULED_OUT.search(text[max(start, low - 40) : low])
+    ]
 
 
 def subjects(
-    text: str, found: Sequence[tuple], start: int, end: int, opening: list[tuple], about_largest: bool, pair: Sequence[int] = ()
+    text: str,
+    found: Sequence[tuple],
+    start: int,
+    end: int,
+    opening: list[tuple],
+    about_largest: bool,
+    pair: Sequence[int] = (),
 ) -> tuple[list[list[tuple]], list[tuple]]:
     """For each find of a sentence (noaa_ar, of_largest) of each region it is about; and the sentence's last subject.
 
@@ -129,7 +140,9 @@ def _marks(text: str, found: Sequence[tuple], start: int, end: int, pair: Sequen
         last = high
     for m in SUBJECT.finditer(text, start, end):
         predicate = _PREDICATE.search(text, start, m.start()) is not None
-        if not predicate and not any(at < m.start() for at, _ in marks):  # "AR 12192 is the largest" still speaks of AR 12192
+        if not predicate and not any(
+            at < m.start() for at, _ in marks
+        ):  # "AR 12192 is the largest" still speaks of AR 12192
             marks.append((m.start(), [(None, True)]))
     for m in _ONE_OF_TWO.finditer(text, start, end) if len(pair) == 2 else ():
         marks.append((m.start(), [(pair[0 if m["first"] or m["first_"] else 1], False)]))
@@ -137,7 +150,13 @@ def _marks(text: str, found: Sequence[tuple], start: int, end: int, pair: Sequen
 
 
 def _subject(
-    text: str, span: tuple[int, int], found: Sequence[tuple], marks: list[tuple], start: int, end: int, opening: list[tuple]
+    text: str,
+    span: tuple[int, int],
+    found: Sequence[tuple],
+    marks: list[tuple],
+    start: int,
+    end: int,
+    opening: list[tuple],
 ) -> list[tuple]:
     low, high = clause(text, span[0], start, end)
     inside = [(p, who) for p, who in marks if low <= p < high]
@@ -145,7 +164,11 @@ def _subject(
     if before and not _in_brackets(text, span[1], found):
         return before[-1]
     ahead = next((f for f in found if f[1] == "noaa_ar" and f[0][0] >= span[1]), None)
-    if ahead and _SET_OFF.fullmatch(text, span[1], ahead[0][0]) and text[ahead[0][1] : ahead[0][1] + 1] in (*",，)）.。", ""):
+    if (
+        ahead
+        and _SET_OFF.fullmatch(text, span[1], ahead[0][0])
+        and text[ahead[0][1] : ahead[0][1] + 1] in (*",，)）.。", "")
+    ):
         return [(ahead[2], False)]
     if _OTHERS.match(text, low, high):
         return [(None, False)]

@@ -46,6 +46,7 @@ def build_corpus(
     n_simulated_days: int = 150,
     tstart: str = "2013-01-01",
     tend: str = "2014-12-31",
+    rare_views: bool = False,
     image_px: int = 168,
     real_split: str = "test",
     seed: int = 0,
@@ -57,6 +58,7 @@ def build_corpus(
 
     `sources` names sunpy and simulated, separated by commas; `local_dir` adds a folder of image files, `swpc_dir` the
     Solar Region Summaries of their days. Real images go to `real_split` ("" splits them by day like the others).
+    `rare_views` lets the simulator draw every instrument of its table.
     May be killed at any time: run again, it goes on and ends with the same bytes, whatever `workers` (processes here)
     and `dask_address` (a cluster that sees the same folders) are. Raises ValueError for an unknown source or a folder
     without images, FileNotFoundError for a missing folder.
@@ -64,7 +66,7 @@ def build_corpus(
     folder = Path(folder).absolute()  # the workers of a cluster stand elsewhere
     if real_split not in ("", "train", "val", "test"):
         raise ValueError(f"real_split={real_split!r} is no split; one of train, val, test, or '' to split by day")
-    jobs = list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed)
+    jobs = list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed, rare_views)
     summaries_by_day(str(swpc_dir))
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "work").mkdir(exist_ok=True)
@@ -288,5 +290,9 @@ def _srs_digest(summary: tuple[str, bytes]) -> str:
 @lru_cache(maxsize=1)
 def _code_key() -> str:
     """Of everything that shapes an outcome: the modules at work and the tables they read."""
-    files = [LIBRARY / f"{name}.py" for name in WORKED_BY] + [simulate.REGION_CLASSES, instruments.TABLE]
+    files = [LIBRARY / f"{name}.py" for name in WORKED_BY] + [
+        simulate.REGION_CLASSES,
+        simulate.VIEWS,
+        instruments.TABLE,
+    ]
     return _digest([artifacts.sha256(path) for path in files])

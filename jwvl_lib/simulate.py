@@ -298,7 +298,10 @@ def simulate_day(day: SimulatedDay, folder: str | Path) -> list[Path]:
     hours_left = 24 - day.observed.hour - day.observed.minute / 60
     seen = [_seen(region, hours_left) for region in regions]
     scene = draw_scene(seen, day.b0_deg, rng)
-    return [srs, *(_write_view(view, scene, seen, regions, day, folder, rng) for view in draw_views(rng, day.rare_views))]
+    return [
+        srs,
+        *(_write_view(view, scene, seen, regions, day, folder, rng) for view in draw_views(rng, day.rare_views)),
+    ]
 
 
 def draw_views(rng: np.random.Generator, rare: bool = False) -> list[View]:

@@ -25,7 +25,7 @@ class Job:
     day: simulate.SimulatedDay | None = None
 
 
-def list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed) -> list[Job]:
+def list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed, rare_views=False) -> list[Job]:
     """The jobs of a corpus in their order: sunpy's files, local files, simulated days."""
     wanted = {_known_source(name.strip()) for name in sources.split(",") if name.strip()}
     if str(local_dir):
@@ -38,7 +38,7 @@ def list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed) 
         root = _local_root(local_dir)
         jobs += [Job(f"local/{p.relative_to(root).as_posix()}", str(p)) for p in _image_files(root)]
     if "simulated" in wanted:
-        days = simulate.plan_days(n_simulated_days, tstart, tend, seed)
+        days = simulate.plan_days(n_simulated_days, tstart, tend, seed, rare_views)
         jobs += [Job(f"simulated/{day.name}", str(folder / "raw" / day.name), day=day) for day in days]
     if not jobs:
         raise ValueError(
