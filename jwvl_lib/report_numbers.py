@@ -29,6 +29,8 @@ HOW = ("quoted", "difference", "count", "probability", "date", "line number", "p
 DAYS_BEFORE = 9  # how far back a date of a report may lie
 # Values that a shipped table or model gives for the lines cited: `report.check` works them out again.
 MODELLED = re.compile(r"\.(p_[cmx]|mcintosh_chances|climatology|disk)\b")
+SRS_ROW = re.compile(r"\s*\d{4}\s+[NS]\d\d[EW]\d+\s+\d+\s+(\d+)\s+[A-Za-z]{3}\s+(\d+)\s+(\d+)\b")
+SRS_COLUMNS = {"area_msh": 1, "n_spots": 3}
 # Words of the templates that hold digits: names of scales, units and rules, none of them about the day.
 WORDING = re.compile(
     r"M5|\b1-8 Å|GOES 1-8|10分钟|10 minutes|24 h|24小时|90%|90 day|90天|171|131 Å|1600 Å|F10\.7"
@@ -71,6 +73,7 @@ def resolve(report_dir: str | Path) -> list[Number]:
     return found + list(_of_markdown((folder / "report.md").read_text(encoding="utf-8"), known))
 
 
+@lru_cache(maxsize=8192)
 def _defined(text: str, key: str) -> bool:
     """Whether a number stands in an entry of the knowledge base, or in the reference `source.<id>`."""
     section, _, name = key.partition(".")
@@ -171,6 +174,7 @@ def _value(text: str) -> float | None:
     return value if value < 1e30 else None
 
 
+@lru_cache(maxsize=65536)
 def _quotes(text: str, value: float | None, line: str) -> bool:
     """Whether a raw line prints the number: as it stands, without leading zeros, as a clock time, as a NOAA number."""
     if re.search(rf"(?<!\d)0*{re.escape(text.replace(':', ''))}(?!\d)", line) or re.search(
@@ -204,9 +208,10 @@ def _is_difference(value: float, lines: list[str]) -> bool:
 
 
 def _is_date(text: str, context: str) -> bool:
-    near = context[max(context.find(text) - 12, 0) : context.find(text) + 14]
     months = "January|February|March|April|May|June|July|August|September|October|November|December"
-    return bool(re.search(rf"年|月|日|天| d\b|\d-\d|:\d|UT|since|{months}", near))
+    places = [m.start() for m in re.finditer(rf"(?<!\d){re.escape(text)}(?!\d)", context)]
+    near = (context[max(at - 12, 0) : at + 14] for at in places)
+    return any(re.search(rf"年|月|日|天| d\b|\d-\d|:\d|UT|since|{months}", words) for words in near)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -260,12 +265,21 @@ def _walk(value: object, where: str, cited: list, known: _Known) -> Iterator[tup
             yield from _walk(child, f"{where}[{i}]", cited, known)
     elif isinstance(value, float) and MODELLED.search(where):
         yield where, f"{value:g}", "probability" if cited else ""
+    elif isinstance(value, int | float) and not isinstance(value, bool) and (given := _column(where, cited, known)):
+        yield where, f"{value:g}", "quoted" if f"{value:g}" in given else ""
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield where, f"{abs(value):g}", known.how(f"{abs(value):g}", cited, " d") or _exact(value, cited, known)
     elif isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d(T[\d:]+)?", value):
         yield where, value, known.how_time(value, cited)
     elif isinstance(value, str):
         yield from ((where, *row) for row in known.of_text(value, cited))
+
+
+def _column(where: str, cited: list, known: _Known) -> set[str]:
+    """What the very column of a cited summary row prints for a field of a region; empty for any other number."""
+    place = SRS_COLUMNS.get(where.rpartition(".")[2]) if where.startswith("regions[") else None
+    rows = [row for c in cited[:1] if place and (row := SRS_ROW.match(known.lines.get(c, "")))]
+    return {f"{int(row[place])}" for row in rows}
 
 
 def _exact(value: float, cited: list, known: _Known) -> str:

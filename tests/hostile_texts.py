@@ -98,7 +98,7 @@ def plant(folder: Path, source: str, texts: list[str]) -> None:
         "SRS": lambda p: p.write_text(p.read_text() + "\n".join(f"COMMENT {t}" for t in texts) + "\n"),
         "SGAS": lambda p: p.write_text(p.read_text().replace("F.  Comments:  None", f"F.  Comments:  {block}")),
         "discussion": lambda p: p.write_text(p.read_text() + block + "\n"),
-        "events": lambda p: p.write_text(p.read_text() + "".join(_event(t) for t in texts) + "# " + block + "\n"),
+        "events": lambda p: p.write_text(p.read_text() + "".join(f"{_event(t)}# {t}\n" for t in texts)),
         "solarmonitor": lambda p: p.write_text(p.read_text().replace("</table>", f"</table>{block}")),
     }
     if source in edits:
