@@ -8,15 +8,15 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import TrainingArguments
 
-from jwvl_lib import shared_image, tuning
-from jwvl_lib.samples import RowDataset, Sample
+from jwvl_lib import costs, shared_image, tuning
+from jwvl_lib.samples import RowDataset, Sample, open_picture
 
 _MODULES = (
     "adapter",
@@ -73,6 +73,14 @@ def weights_table(model) -> list[dict]:
         {"name": name, "module": _group(name), "shape": list(p.shape), "trainable": p.requires_grad}
         for name, p in sorted(model.named_parameters())
     ]
+
+
+def with_weights(records: Sequence[dict], model) -> list[dict]:
+    """The records of `compare_trainable` with the weights of each module: `weights` {name, shape, trainable}."""
+    of_module: dict[str, list[dict]] = {}
+    for row in weights_table(model):
+        of_module.setdefault(row.pop("module"), []).append(row)
+    return [record | {"weights": of_module.get(record["module"], [])} for record in records]
 
 
 def check_frozen(model, train_projector: bool, train_tower: bool) -> None:
@@ -165,6 +173,21 @@ def _checksum(parameters: list[Tensor]) -> str | None:
         whole = parameter.full_tensor() if hasattr(parameter, "full_tensor") else parameter  # sharded over processes
         digest.update(whole.detach().cpu().contiguous().view(torch.uint8).numpy())
     return digest.hexdigest() if parameters else None
+
+
+def workload(dataset: RowDataset) -> costs.Workload:
+    """The plan in the numbers that `costs` asks for; text in the tokens of the tokenizer at hand, replay left out."""
+    rows = [(dataset.samples[row.sample], row.branches) for row in dataset.rows]
+    branches = [[sample.branches[b] for b in chosen] for sample, chosen in rows]
+    text = [
+        sum(len(b.input_ids) for b in own) + int((sample.prefix_ids != dataset.processor.image_token_id).sum())
+        for (sample, _), own in zip(rows, branches, strict=True)
+    ]
+    labels = [sum(int((b.labels != shared_image.IGNORE).sum()) for b in own) for own in branches]
+    width, height = open_picture(dataset.samples[0].images[0]).size
+    n_images, several = len(dataset.samples), max(len(sample.images) for sample in dataset.samples)
+    longest = {"text_tokens_max": max(text), "label_tokens_max": max(labels), "images_a_row": several}
+    return costs.Workload(n_images, width, height, len(rows), float(np.mean(text)), **longest)
 
 
 def _sample_counts(dataset: RowDataset) -> dict:
