@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable
 
+from jwvl_lib import knowledge
 from jwvl_lib.claim_grammar import EN_NUMBER, UPPER, ZH_NUMBER, Found, Pattern, counted, number, pattern
 
 
 def _count(kind: str) -> Callable[[re.Match], Found]:
     """A count, unless the words between number and noun say that it is only of some ("two other regions")."""
-    return lambda match: [] if _PARTIAL.search(match.group()) or _apposed(match) else _counted(kind, match)
+    return lambda m: [] if _PARTIAL.search(m.group()) or (kind == "n_regions" and _apposed(m)) else _counted(kind, m)
 
 
 def _counted(kind: str, match: re.Match) -> Found:
@@ -20,7 +21,7 @@ def _counted(kind: str, match: re.Match) -> Found:
 def _apposed(match: re.Match) -> bool:
     """ "12192、12193两个活动区" only sums up the names before it; "只有12192、12193两个" counts."""
     before = match.string[: match.start()]
-    return re.search(r"\d\s*(?:这|等)?$", before) is not None and not re.search("只有|仅有|共", before)
+    return re.search(r"\d\s*(?:这|等)?$", before) is not None and not re.search("[只仅共]", before + match.group())
 
 
 def _if_spots(match: re.Match) -> Found | None:
@@ -28,13 +29,20 @@ def _if_spots(match: re.Match) -> Found | None:
     return _counted("n_spots", match) if re.search(r"\bspots?\b|黑子", match.string[: match.start()], re.I) else None
 
 
-_NOUNS = {"冕洞": "n_coronal_holes", "暗条": "n_filaments", "活动区": "n_regions", "黑子群": "n_regions", "黑子": "n_spots"}
+_COUNTED = {
+    "coronal_hole": "n_coronal_holes",
+    "filament": "n_filaments",
+    "active_region": "n_regions",
+    "sunspot_group": "n_regions",
+    "sunspot": "n_spots",
+}
+NOUNS = {knowledge.term(f"feature.{name}", "zh"): kind for name, kind in _COUNTED.items()}
 
 
 def _noun_before(match: re.Match) -> Found | None:
     """ "冕洞总面积约84000 MSH，共三个": a count of what was named last."""
-    nouns = re.findall("|".join(_NOUNS), match.string[: match.start()])
-    return _counted(_NOUNS[nouns[-1]], match) if nouns else None
+    nouns = re.findall("|".join(NOUNS), match.string[: match.start()])
+    return _counted(NOUNS[nouns[-1]], match) if nouns else None
 
 
 def _the_rest(match: re.Match) -> Found:
@@ -66,7 +74,7 @@ def _listed(kind: str) -> Callable[[re.Match], Found]:
 
 _PARTIAL = re.compile(
     r"\b(?:other|further|additional|new|newly|remaining|smaller|larger|lesser|northern|southern|eastern|western"
-    r"|neighbou?ring|nearby|similar|extra|more\s+(?!than)|old|older|previous|former|unnumbered|dozen\s+of)\b"
+    r"|neighbou?ring|nearby|similar|extra|(?<!or\s)more\s+(?!than)|old|older|previous|former|unnumbered|dozen\s+of)\b"
     r"|其[他它余]|新(?!月)|较小|更小|[南北]半球|另|未编号|相邻|邻近|再",
     re.I,
 )
@@ -107,7 +115,7 @@ _NONE = (
 _NONE += r")"
 _SEEN = r"(?:visible|seen|present|discernible|apparent|evident|observed|made\s+out|detected|found|recognisable|recognizable|noticeable|distinguishable|identifiable)"
 _TALLY = r"(?:count|number|total|tally)"
-_IS = r"\s*(?:\bis|\bwas|\bare|\bof|:|=|\bstands?\s+at|\breaches|\bequals|\bcomes\s+to|\bamounts\s+to|\bgiven\s+as|\bput\s+at|,|\()\s*"
+_IS = r"\s*(?:\bis|\bwas|\bare|\bof|:|=|\bstands?\s+at|\breaches|\bequals|\bcomes\s+to|\bamounts\s+to|\bgiven\s+as|\bput\s+at|\b(?:rose|grew|fell|dropped|increased)\s+to|,|\()\s*"
 _IS += r"(?:(?:an?|only|just|modest|mere|impressive|exactly|about|roughly|around|given|as|at|about|some)\s+)*"
 
 EN_COUNTS: list[Pattern] = [
@@ -122,6 +130,10 @@ EN_COUNTS: list[Pattern] = [
             r"|\b(?:sun|sun's\s+face|solar\s+face|disk|disc|photosphere)\s+(?:is|was|looks?|appears?|remains?)\s+"
             r"(?:\w+ly\s+)?blank\b|\bblank\s+(?:sun|disk|disc)\b",
             [("spots_visible", "no")]),
+    pattern("en", rf"\bnor(?:\s+any)?{_REGIONS}", [("n_regions", 0)]),
+    pattern("en", rf"\bnor(?:\s+any)?{_SPOTS}", [("spots_visible", "no")]),
+    pattern("en", r"\b(?:active\s+)?(?:regions|groups)\s*[:?]\s*(?:none|nil|no)\b", [("n_regions", 0)]),
+    pattern("en", r"\b(?:sun)?spots\s*[:?]\s*(?:none|nil|no)\b", [("spots_visible", "no")]),
     pattern("en", rf"\b(?:sun)?spots?\s+(?:is|are|were|was)\s+(?:entirely\s+|completely\s+)?(?:absent|missing|lacking"
             r"|nowhere)", [("spots_visible", "no")]),
     pattern("en", rf"\b(?:active\s+)?regions\s+(?:is|are|were|was)\s+(?:entirely\s+|completely\s+)?(?:absent|missing"
@@ -170,10 +182,10 @@ _N = rf"(?P<n>{ZH_NUMBER}|[俩仨])(?:\s*(?:[-~]|到|至|或)\s*(?P<m>{UPPER}))?
 _MORE = r"(?:(?P<more>或更多|及以上|以上|或以上)的?)?"
 _NO = (
     r"(?:没有|不存在|未见|未出现|看不到|看不见|看不出|无法看到|无法看出|无法辨认|找不到|未能看到|未能见到"
-    r"|不见|未发现|未观测到|未检测到|缺乏|没|无)(?:任何|一个|一颗|一群|一处|到|有|出|看到|看见|见到|观测到|发现|检测到)*"
+    r"|不见|未发现|未观测到|未检测到|缺乏|没|无)(?:任何|一个|一颗|一群|一处|一丝|一点|到|有|出|看到|看见|见到|观测到|发现|检测到)*"
 )
 _END = r"(?=\s*(?:[，。,;；、)）!！]|\.(?!\d)|$|左右|上下|以上|之多))"
-_COUNTED = r"(?:在|介于|共|总共|一共|总计|共计|合计|有|为|是|达|到|仅|只|:|约|大约|计|多达|高达|达到|等于|包含|包括|的|不足|不到|不少于|至少|至多|最多|超过|恰|恰好|恰为|分为|起来)"
+_COUNTED = r"(?:在|介于|共|总共|一共|总计|共计|合计|有|为|是|达|到|仅|只|:|约|大约|计|多达|高达|达到|等于|包含|包括|的|不足|不到|不少于|至少|至多|最多|超过|恰|近|将近|几乎|恰好|恰为|分为|起来)"
 
 ZH_COUNTS: list[Pattern] = [
     pattern("zh", r"无黑子(?:的)?(?:天数?|日数?|期)", []),
@@ -184,6 +196,8 @@ ZH_COUNTS: list[Pattern] = [
     pattern("zh", rf"{_NO}{_ANY}{{0,6}}?{_KIND}",
             lambda m: _the_rest(m) if re.search("新|其[他它余]|别的|更多", m.group()) else _none_in_part(m)),
     pattern("zh", rf"(?:一{_MEASURE}|任何|连一{_MEASURE}){_ANY}{{0,4}}?{_KIND}(?:也|都|均)(?:没有?|未|看不到|不见|无|不存在)", [("n_regions", 0)]),
+    pattern("zh", rf"{_KIND}(?:数目?|情况)?\s*:\s*(?:无|没有)", [("n_regions", 0)]),
+    pattern("zh", r"黑子(?:数目?|情况)?\s*:\s*(?:无|没有)", [("spots_visible", "no")]),
     pattern("zh", rf"{_KIND}(?:均|都)?(?:不存在|全无|一个也没有)", [("n_regions", 0)]),
     pattern("zh",
             rf"{_NO}{_ANY}{{0,5}}?黑子(?!群|数|区)|黑子(?:均|都|也)?(?:不可见|看不见|看不到|全无|不存在|消失)|[无没]有?(?:黑子|斑点)(?!天|日|期)|无斑",
@@ -201,6 +215,7 @@ ZH_COUNTS: list[Pattern] = [
     pattern("zh", rf"(?<=[，,])(?:总|一)?共(?:有|计)?{_N}(?:个|条|处){_END}", _noun_before),
     pattern("zh", rf"{_N}(?:{_MEASURE}\s*{_MORE}(?:个)?\s*{_ANY}{{0,9}}?|(?:带黑子的?|编号|活动|太阳|主要|NOAA|大)*){_KIND}", _count("n_regions")),
     pattern("zh", rf"{_N}[群组]\s*{_MORE}{_ANY}{{0,6}}?黑子", _count("n_regions")),
+    pattern("zh", rf"{_N}个?群(?=之?中|里|当中)", _count("n_regions")),
     pattern("zh", rf"(?:唯一|仅有|只有)(?:的)?(?:一个)?{_KIND}", [("n_regions", 1)]),
     pattern("zh", rf"(?:活动区|黑子群|编号的?区)(?:的)?(?:数目?量?|个数|总数|编号)?{_ANY}{{0,6}}?{_COUNTED}*\s*{_N}(?:个|处|群|块)?(?!\d|[号区个颗]|[个颗]?黑子){_END}",
             lambda m: _count("n_regions")(m) if len(m["n"]) < 4 else None),

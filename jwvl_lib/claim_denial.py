@@ -16,13 +16,13 @@ _NEGATOR = (
 )
 # words that may stand between a denial and the instrument, channel, layer or date it denies
 _BETWEEN = (
-    r"(?:\s|-|'|any|a|an|the|in|on|at|from|by|of|to|as|be|been|being|it|this|that|one|simple|single|simply"
+    r"(?:\s|-|'|any|have|has|had|a|an|the|in|on|at|from|by|of|to|as|be|been|being|it|this|that|one|simple|single|simply"
     r"|actually|really|yet|clearly|other|another"
     r"|shows?|shown|showing|come|comes?|stem|originate|taken|acquired|observed|obtained|made|recorded|captured|produced?|seen"
     r"|image|picture|frame|map|data|its|with|further|image\s+of|product|observation|channel|wavelength|line|light|filter"
     r"|was|were|there|depict|represent|correspond|reach|belong|belongs"
     r"|是|为|在|于|属于|属|来自|出自|由|任何|一个|一幅|一张|的|单纯|简单|拍摄|取自|发现|显示|看到|见到|见|用|任|何|幅|张|这|那|该"
-    r"|所谓|有|处于|过|能|曾|反映|对应|采用|通道|波段|波长|数据|观测)*"
+    r"|所谓|有|处于|过|能|使用|采用|利用|曾|反映|对应|采用|通道|波段|波长|数据|观测)*"
 )
 # what ends the reach of a denial over what is said of regions
 _BARRIER = (
@@ -36,7 +36,7 @@ _DENIED_OF_REGION = re.compile(rf"(?:{_NEGATOR})(?:{_BETWEEN}|{_WORDS}|{_ZH_WORD
 _NOT_DENIED = re.compile(
     r"\b(?:not\s+only|not\s+just|not\s+merely|don't|do\s+not\s+(?:confuse|forget|miss)|cannot\s+rule\s+out|can't\s+rule\s+out"
     r"|no\s+doubt|not\s+far|nothing\s+(?:but|more\s+than)|no\s+more\s+than|not\s+(?:more|less|fewer)\s+than|lost\s+(?:some|much))\b"
-    r"|不仅|不只|不但|不排除|无疑|毫无疑问|不过|不少于|不多于|不超过|不低于",
+    r"|不仅|不只|不但|不排除|不能排除|无法排除|难以排除|无疑|毫无疑问|不过|不少于|不多于|不超过|不低于",
     re.I,
 )
 _CARRIES_ON = re.compile(
@@ -60,6 +60,7 @@ _WRONG_AFTER = re.compile(
 # a number that is not on the disk
 _NOT_THERE = re.compile(
     r"\b(?:no|without)(?:\s+(?:sign|trace|of|such|active|numbered|region|group|AR|NOAA|with|the|number|thing|as))*\s*$"
+    r"|\b(?:(?:do|does|did|can|could)\s*(?:not|n't)|cannot)\s+(?:yet\s+)?(?:see|find|show|contain|include|spot)\s+(?:(?:the|NOAA|ARs?|active|region)\s+)*$"
     r"|(?:没有|未见|看不到|不见|找不到|未发现|不存在)(?:活动区|编号为?|AR|NOAA|\s)*$",
     re.I,
 )
@@ -67,12 +68,12 @@ _NOT_THERE_AFTER = re.compile(
     r"\s*(?:is|was|has|does|did|do|are|were|had|can)\s*(?:not|n't)\s+(?:yet\s+)?(?:be\s+|been\s+)?(?:on\s+(?:the|this)|in\s+(?:the|this)\s+(?:image|frame"
     r"|picture|map|field)|visible|rotated|present|seen|appear|show|exist|listed|there|found|numbered\s+yet)"
     r"|\s+(?:is|was)\s+(?:absent|missing|nowhere)"
-    r"|(?:区|号|号活动区|活动区)?(?:在图[中上里])?(?:尚未|还没有?|还未|并未|没有|未|不)(?:转|出现|在(?:可见)?日面|可见|列|见)",
+    r"|(?:区|号|号活动区|活动区)?(?:在图[中上里])?(?:尚未|还没有?|还未|并未|没有|未|不)(?:转|出现|在(?:可见)?日面|在图|在画面|可见|列|见)",
     re.I,
 )
 
 
-_DOES = re.compile(r"(?:号|区|活动区|的)*(?:有|存在|出现|具有|产生|爆发|发生|变|是|为)|'s?\s|\s+(?:shows?|has|had|produc|is|was)", re.I)
+_DOES = re.compile(r"(?:号|区|活动区|的)*(?:有|存在|出现|具有|产生|爆发|发生|变|是|为)|'s?\s|\s+(?:shows?|has|had|produc)", re.I)
 _ASIDE = re.compile(r",\s*(?:as|like|contrary|however|of\s+course|at\s+least|I)\b[^,;]{0,60},")
 
 

@@ -13,7 +13,7 @@ _BARE = re.compile(
     r"|而|左右|以上))",
     re.I | re.A,
 )
-_SIGN = re.compile(r"(?<![A-Za-z])(?:positive|negative)\b|[正负](?=极|的|磁|[，。；、）]|$)|(?<=恰)好?相反|(?<=好)相反|\bthe\s+(?:opposite|reverse)\b(?=\s*[.,;]|$)", re.I)
+_SIGN = re.compile(r"(?<![A-Za-z])(?:positive|negative)\b|[正负](?=极|的|磁|[，。；、）]|$)|(?<=[恰则正])好?相反|\bthe\s+(?:opposite|reverse)\b(?=\s*[.,;]|$)", re.I)
 _REVERSED = ("相反", "好相反", "the opposite", "the reverse")
 _CUT = re.compile(r"[,，;；、。]|\b(?:and|but|while|whereas|versus|vs|against|with)\b|[而但和与]", re.I)
 _INSTEAD = re.compile(r"(?:不是|而非|并非|\bnot)\s*$", re.I)  # "1190, not 195"
@@ -29,8 +29,6 @@ def completed(text: str, found: Sequence[tuple], start: int, end: int) -> list[t
     it was said of the region already, the number is something else.
     """
     out = [f for f in found if start <= f[0][0] < end]
-    if not any(kind == "noaa_ar" for _, kind, _ in found):
-        return out
     for regex, kinds in ((_BARE, _COUNTED), (_SIGN, ("leading_polarity",))):
         said = [f for f in found if f[1] in kinds and f[0][0] < end]
         for match in regex.finditer(text, start, end) if said else ():

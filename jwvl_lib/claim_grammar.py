@@ -121,7 +121,7 @@ _AFTER = (
     "(?:"
     + "|".join(
         rf"(?<=\b{word}\s)"
-        for word in "has have had with of to and at is are was were holds hosts covers spans shows contains".split()
+        for word in "has have had with of to and at is are was were holds hosts covers spans shows contains well just slightly".split()
     )
     + r"|^)"
 )

@@ -8,14 +8,18 @@ the picture is comes last. The patterns stand by sense in `claim_dates`, `claim_
 
 import re
 
+from jwvl_lib import knowledge
 from jwvl_lib.claim_channels import CHANNELS, PICTURE
-from jwvl_lib.claim_counts import COUNTS
+from jwvl_lib.claim_counts import COUNTS, NOUNS
 from jwvl_lib.claim_dates import DATES
 from jwvl_lib.claim_flares import FLARES
 from jwvl_lib.claim_grammar import Pattern
 from jwvl_lib.claim_places import PLACES, POLARITY
-from jwvl_lib.claim_regions import BARE_NUMBERS, CLASSES, NUMBERS
+from jwvl_lib.claim_regions import BARE_NUMBERS, CLASSES, GREEK, NUMBERS
 from jwvl_lib.claim_scope import SENTENCE_END
+
+_LETTERS = knowledge.goes_letters()
+_Z, _P, _C = ("".join(letters) for letters in knowledge.mcintosh_letters())
 
 __all__ = ["BARE", "GROUPS", "PATTERNS", "SENTENCE_END"]
 
@@ -26,16 +30,20 @@ GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
     (re.compile(r"\d{3}"), NUMBERS),
     (
         re.compile(
-            r"millionth|MSH|hem|ppm|area|size|面积|大小|半球|百万|alpha|beta|gamma|[αβγ]|阿尔法|贝|伽|unipolar|单极"
-            r"|10\^|10⁻|面积|[A-H]-?[XRSAHK]-?[XOIC]|[NS]\d\d[EW]|δ|delta|万分|单位|\d{4}\s?[(（]",
+            rf"millionth|MSH|hem|ppm|area|size|面积|大小|半球|百万|{GREEK}|unipolar|单极"
+            rf"|10\^|10⁻|面积|[{_Z}]-?[{_P}]-?[{_C}]|[NS]\d\d[EW]|万分|单位|\d{{4}}\s?[(（]",
             re.I,
         ),
         CLASSES,
     ),
     (re.compile(r"\d|north|south|upper|lower|(?-i:[NS][EW])|[ns][ew]\s|[东西南北上下]", re.I), PLACES),
-    (re.compile(r"[ABCMX]\s?\d|flar|[ABCMX][-\s]class|耀斑|级|类|爆发", re.I), FLARES),
+    (re.compile(rf"[{_LETTERS}]\s?\d|flar|[{_LETTERS}][-\s]class|耀斑|级|类|爆发", re.I), FLARES),
     (
-        re.compile(r"region|group|\bARs?\b|spot|blank|filament|hole|活动区|黑子|编号|暗条|冕洞|[个三两]区|\d\s*[这共等二两三四五六七八九十\d]个", re.I),
+        re.compile(
+            rf"region|group|\bARs?\b|spot|blank|filament|hole|{'|'.join(NOUNS)}|编号|[个三两]区"
+            r"|\d\s*[这共等二两三四五六七八九十\d]个",
+            re.I,
+        ),
         COUNTS,
     ),
     (re.compile(r"(?<!\d)[1-9]\d{3}(?!\d)|[一二三四五六七八九〇零十]{5}"), BARE_NUMBERS),

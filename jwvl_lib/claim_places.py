@@ -52,6 +52,9 @@ PLACES: list[Pattern] = [
             rf"{_EN_LON}{_DEG}(?P<ew>east|west)(?:\s+(?:of|from)\s+(?:the\s+)?(?:central\s+)?meridian)?\s*(?:,"
             rf"|and|,\s*and)?\s*{_EN_LAT}{_DEG}"
             r"(?P<ns>north|south)\b", _location),
+    pattern("zh",
+            rf"以(?P<ns>[南北])\s*(?P<lat>{ZH_NUMBER}){_DEG}[,，、和]?(?:且|距|中央子午线|日面中心|中心|位于|在)*以(?P<ew>[东西])\s*"
+            rf"(?P<lon>{ZH_NUMBER}){_DEG}", _location),
     pattern("en",
             rf"longitude\s+(?:of\s+)?(?P<ew>[EW])\s*{_LON}{_DEG}(?:,|and|/|\s)*latitude\s+(?:of\s+)?(?P<ns>[NS])\s*{_LAT}", _location),
     pattern("en",
@@ -122,6 +125,8 @@ _ZH_IS = r"\s*(?:应该?|大概|可能|明显|并)*(?:不?是|不?为|非|呈现
 
 # a region may be named between the words and the sign, so the sign is only looked at
 POLARITY: list[Pattern] = [
+    pattern("en", r"\blead[^.;]{0,60}?\b(positive|negative)\s+and\s+(positive|negative)\b,?\s+respectively",
+            lambda m: [("leading_polarity", m[g].lower(), m.span(g)) for g in (1, 2)]),
     pattern("en",
             rf"\b(?:follow(?:er|ing)|trail(?:er|ing))(?:\s+{_PART})*(?={_OF}(?:\s+(?:is|was|are|have|has|of"
             rf"|show)\b)?\s*(?:of\s+)?(?:positive|negative))", []),
@@ -137,6 +142,8 @@ POLARITY: list[Pattern] = [
     pattern("en", rf"\blead(?:s|ing)?\s+with\s+(?:a\s+|its\s+)?(?:\w+\s+)?{_SIGN}\b", _polarity),
     pattern("en", rf"\b(?:led|headed|preceded)\s+by\s+(?:a\s+|the\s+|its\s+)?(?:\w+\s+)?{_SIGN}\b", _polarity),
     pattern("en", rf"\b{_SIGN}\s+(?:polarity|flux|field)\s+(?:in\s+front|ahead|to\s+the\s+west)", _polarity),
+    pattern("zh", r"前导[^，。；]{0,8}(?:分别|依次)[为是]([正负])[^，。；正负]{0,4}[和、与及]([正负])",
+            lambda m: [("leading_polarity", "positive" if m[g] == "正" else "negative", m.span(g)) for g in (1, 2)]),
     pattern("zh", rf"(?:后随|尾随|跟随){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?:极|磁)?", []),
     pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}\s*(?:并?不是|并非|不为)([正负])极?性?[,，]?\s*而?(?:是|为)([正负])",
             lambda m: [("leading_polarity", "positive" if m[g] == "正" else "negative", m.span(g)) for g in (1, 2)]),
@@ -147,6 +154,7 @@ POLARITY: list[Pattern] = [
     pattern("zh",
             r"([正负])(?:磁)?极性?的?(?:磁场|黑子|磁通|部分)?(?:在前|前导|领先|居前|位于前|先导)|由([正负])"
             r"(?:磁)?极性?的?(?:黑子|磁场|部分)?(?:前导|领头|引领|领先)", _polarity),
+    pattern("zh", r"([正负])前导", _polarity),
     pattern("zh", r"以([正负])(?:磁)?极性?(?:黑子|磁场|磁通)?(?:(?:为|作为)(?:前导|先导)|领头|引领)", _polarity),
     pattern("zh", r"(?<=前导)(?:者|一方)(?:是|为)([正负])", _polarity),
     # the second of two: "11968 leads negative, 11967 positive"

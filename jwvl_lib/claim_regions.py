@@ -2,6 +2,7 @@
 
 import re
 
+from jwvl_lib import knowledge
 from jwvl_lib.claim_grammar import (
     EN_NUMBER,
     UPPER,
@@ -14,15 +15,26 @@ from jwvl_lib.claim_grammar import (
 )
 
 _GREEK = {
-    "alpha": "Alpha", "beta": "Beta", "gamma": "Gamma", "delta": "Delta",
-    "α": "Alpha", "β": "Beta", "γ": "Gamma", "δ": "Delta",
-    "阿尔法": "Alpha", "贝塔": "Beta", "贝它": "Beta",
-    "伽马": "Gamma", "伽玛": "Gamma", "德尔塔": "Delta", "德耳塔": "Delta",
-}  # fmt: skip
+    word: value
+    for language in knowledge.LANGUAGES
+    for word, value in knowledge.words("hale_class", language).items()
+    if "-" not in value
+}
+GREEK = "|".join(sorted(_GREEK, key=len, reverse=True))
 
-# valid McIntosh triplets (McIntosh 1990, Solar Phys. 125, 251, table I); bare "Fri" is a day of the week
-_MCINTOSH = r"(?-i:A[xX][xX]|[Bb][xX][oOiI]|C[rsahkRSAHK][oiOI]|[DEF][rsahkRSAHK][oicOIC]|H[rsahkRSAHK][xX])"
-_MCINTOSH_ANY = r"(?:axx|bx[oi]|c[rsahk][oi]|[def][rsahk][oic]|h[rsahk]x)"
+
+def _mcintosh() -> str:
+    """The letters that may stand together, group by group; the later ones also as capitals, B as a small letter."""
+    shapes = []
+    for z, group in knowledge.section("mcintosh_z").items():
+        p, c = (str(group.rules[place]) for place in ("penumbra", "distribution"))
+        shapes.append(f"[{z}{'b' if z == 'B' else ''}][{p}{p.upper()}][{c}{c.upper()}]")
+    return "|".join(shapes)
+
+
+_MCINTOSH = rf"(?-i:{_mcintosh()})"  # as it is spelt
+_MCINTOSH_ANY = rf"(?:{_mcintosh()})"  # in any case
+_Z, _P, _C = ("".join(letters) for letters in knowledge.mcintosh_letters())
 
 # --------------------------------------------------------------------------------------------------------------------
 # numbers
@@ -53,7 +65,8 @@ def _numbers(match: re.Match) -> Found:
     at = match.start()
     digits = re.finditer(r"(?<!\d)\d{3,5}(?!\d)", match.group())
     # "three active regions 1, 2, 3": the noun is left to the count
-    plural = _PLURAL.match(match.group()) is not None or match.string[at - 1 : at] in tuple("个处群块")
+    plural = "," in match.group().partition(next(re.finditer(r"\d", match.group())).group())[0]
+    plural = plural or _PLURAL.match(match.group()) is not None or match.string[at - 1 : at] in tuple("个处群块")
     return [
         ("noaa_ar", int(d.group()), (at + d.start() * (plural or i > 0), at + d.end())) for i, d in enumerate(digits)
     ]
@@ -87,12 +100,20 @@ def _spelt(match: re.Match) -> Found | None:
     return [("noaa_ar", number(digits))] if digits else None
 
 
+_AREA_BEFORE = re.compile(r"(?:面积|MSH|\bareas?\b|\bmillionths\b)[^.;。；]{0,24}$", re.I)
+
+
+def _if_no_area(match: re.Match) -> Found | None:
+    """A bare number, unless areas are spoken of: "to 2740 millionths from 2410"."""
+    return None if _AREA_BEFORE.search(match.string[: match.start()]) else _numbers(match)
+
+
 _PLURAL = re.compile(r"(?:[a-z]+\s+)*(?:regions|groups)\b", re.I)
 
 NUMBERS: list[Pattern] = [
     pattern("", r"(?<![\d.,/+])(?P<low>1\d{4})\s*(?:-|to|through|至|到)\s*(?:AR\s*)?(?P<high>1\d{4})(?!\d)", _range),
     pattern("en",
-            rf"\b(?:{_REGION_WORD}|number){_NO}\d{{4,5}}(?!\d|\.\d|:\d|-\d|\s*(?:Å|Angstrom|nm|spots|is\s+a\s+"
+            rf"\b(?:{_REGION_WORD}|number){_NO}\d{{4,5}}(?!\d|\.\d|:\d|-\d|\s*(?:Å|Angstrom|nm|spots|millionths|MSH|UT|is\s+a\s+"
             rf"(?:wave|channel))){_LIST}", _numbers),
     pattern("en",
             r"\b(?:NOAA(?:\s+ARs?)?|ARs?|(?:active\s+)?regions?)\s*#?\d{3}(?!\d|\.\d|:\d|\s*(?:Å|Angstrom|nm|spots"
@@ -109,19 +130,19 @@ NUMBERS: list[Pattern] = [
             r"(?:面积|黑子|前导|磁)|面积|黑子|前导|磁))", _numbers),
     # five digits of today's numbers, and four with a leading zero, stand alone
     pattern("", rf"(?<![\d.,:/+A-Za-z-])0\d{{3}}(?![\dA-Za-z:/.-]){_NO_UNIT}", _numbers),
-    pattern("", rf"(?<![\d./+A-Za-z-])1[0-4]\d{{3}}(?![\dA-Za-z/]|:\d|-\d){_NO_UNIT}{_LIST}", _numbers),
+    pattern("", rf"(?<![\d./+A-Za-z-])1[0-4]\d{{3}}(?![\dA-Za-z]|/(?!1\d{{4}})|:\d|-\d){_NO_UNIT}{_LIST}", _numbers),
 ]  # fmt: skip
 
 # a number in a sentence about regions, which nothing else has taken: four digits that are no year, no wavelength
 _NO_CUE = (
     r"(?<![\d.,:/+A-Za-z(×~±-])(?<!\d\s)(?<!rotation\s)(?<!HARP\s)(?<!CR\s)(?<!CR)(?<!\bin\s(?=19|20))(?<!\bsince\s)(?<!\bof\s(?=19|20))"
 )
-_FOUR = r"(?!19\d\d|20\d\d|4096|3072|1600|1700|4500|6173|656[23]|6768|5896|5250|630[12]|5324)[1-9]\d{3}(?![\d:/×x%°]|\.\d|-\d)"
+_FOUR = r"(?!1[6-9]\d\d|20\d\d|4096|3072|1600|1700|4500|6173|656[23]|6768|5896|5250|630[12]|5324)[1-9]\d{3}(?![\d:/×x%°]|\.\d|-\d)"
 BARE_NUMBERS: list[Pattern] = [
     pattern("en",
             rf"{_NO_CUE}{_FOUR}(?='s\b|\s*(?:[,;:)(]|\.(?!\d)|$)|\s+(?!(?:to|of|by|square|units|or)\b)[a-z])"
-            rf"{_NO_UNIT}", _numbers),
-    pattern("zh", rf"{_NO_CUE}{_FOUR}(?!\s*(?:个|颗|年|分|秒|度|万|亿|倍|次|人|公里|千米|高斯|时|点|米)){_NO_UNIT}", _numbers),
+            rf"{_NO_UNIT}", _if_no_area),
+    pattern("zh", rf"{_NO_CUE}{_FOUR}(?!\s*(?:个|颗|年|分|秒|度|万|亿|倍|次|人|公里|千米|高斯|时|点|米)){_NO_UNIT}", _if_no_area),
     pattern("zh", r"[一二三四五六七八九〇零十]{5}(?![一二三四五六七八九十百千年埃])", _spelt),
 ]  # fmt: skip
 
@@ -186,7 +207,7 @@ def _hole_area(match: re.Match) -> Found:
 
 
 def _hale(match: re.Match) -> Found:
-    return [("hale_class", "-".join(_GREEK[p.lower()] for p in re.findall("|".join(_GREEK), match.group(), re.I)))]
+    return [("hale_class", "-".join(_GREEK[p.lower()] for p in re.findall(GREEK, match.group(), re.I)))]
 
 
 _HEMISPHERE = r"(?:\s+of\s+(?:the|a|one)\s+(?:(?:visible|solar|sun's)\s+)*(?:hemisphere|disk|disc))?"
@@ -202,13 +223,16 @@ _HALE_EN = (
 )
 
 CLASSES: list[Pattern] = [
+    # the classes there are
+    pattern("", r"(?:alpha|α)[\s,、/]+(?:beta|β)[\s,、/]+(?:(?:and|or|和|或)\s*)?(?:gamma|γ)(?:[\s,、/]+(?:(?:and|or|和|或)\s*)?(?:delta|δ))?"
+            r"(?![a-z])", []),
     pattern("en", rf"\b(?:total|combined|overall)\s+(?:sunspot\s+|spot\s+)?area\b[^,.;\d]{{0,24}}(?P<n>{EN_NUMBER})(?:\s*{_MILLIONTHS})?", _total),
     pattern("zh", rf"(?<!半球)总面积[^，。；\d]{{0,6}}(?P<n>{ZH_NUMBER})(?:\s*{_ZH_MILLIONTHS})?(?!\s*%)", _total),
     pattern("zh", rf"冕洞(?:的)?总?面积[^，。；\d]{{0,6}}(?P<n>{ZH_NUMBER})\s*{_ZH_MILLIONTHS}", _hole_area),
     pattern("en", rf"\bcoronal\s+holes?\b[^,.;\d]{{0,30}}(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _hole_area),
     # what it came from it is no more
     pattern("", rf"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*){_MCINTOSH}(?=\s*(?:to|into)\b|型?群?\s*(?:变|演|发展|升|降|到|至|转|增))", []),
-    pattern("", r"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*)(?:(?:alpha|beta|gamma|delta|[αβγδ])[-/\s]?)+(?:class|type|型)?(?=\s*(?:to|into)\b"
+    pattern("", rf"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*)(?:(?:{GREEK})[-/\s]?)+(?:class|type|型)?(?=\s*(?:to|into)\b"
             r"|\s*(?:变|演|发展|升|降|到|至|转|增))", []),
     pattern("en", rf"{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER}\s*{_MILLIONTHS}", _areas),
     # what it grew or shrank to is what it is
@@ -218,7 +242,7 @@ CLASSES: list[Pattern] = [
     pattern("zh", rf"{ZH_NUMBER}(?:\s*[、,，]\s*{ZH_NUMBER})*\s*[、和与]\s*{ZH_NUMBER}\s*{_ZH_MILLIONTHS}", _areas),
     pattern("zh", rf"(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到|至)\s*(?P<m>{UPPER}))?\s*(?P<over>[多余来])?{_ZH_MILLIONTHS}", _area),
     pattern("zh",
-            rf"(?:从|由)\s*(?:{ZH_NUMBER})\s*(?:{_ZH_MILLIONTHS})?(?:[增加扩减少缩降长大小了]{{1,4}})[到至]了?\s*"
+            rf"(?:从|由)(?:[^，。；\d]{{0,6}}的)?\s*(?:{ZH_NUMBER})\s*(?:{_ZH_MILLIONTHS})?(?:[增加扩减少缩降长大小了]{{1,4}})[到至]了?\s*"
             rf"(?P<n>{ZH_NUMBER})(?:\s*{_ZH_MILLIONTHS})?", _area),
     pattern("en",
             r"(?<![\d.])(?P<f>0\.\d+)\s+of\s+(?:the\s+|a\s+)?(?:(?:visible|solar|sun's)\s+)*hemisphere",
@@ -253,7 +277,7 @@ CLASSES: list[Pattern] = [
             rf"(?:面积|大小)(?:大概|在|已经?|仅|只有?|大?约|达到?|为|是|有|增至|增加到|增大到|增长到|减至|减小到"
             rf"|缩小到|高达|近|:|=|\s)*"
             rf"(?P<n>{ZH_NUMBER})(?:\s*(?:个)?单位)?(?:左右|上下|以上|多)?(?=\s*(?:[,，。;；、)]|\.(?!\d)|$))", _area),
-    pattern("zh", rf"面积[^，。；：、,;:\d一二两三四五六七八九十]{{0,8}}(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到|至)\s*(?P<m>{UPPER}))?(?![\d.个颗倍%°:年月]|\s*(?:平方|角秒|分之|成|百万|万|亿|多?倍))", _area),
+    pattern("zh", rf"面积[^，。；：、,;:\d一二两三四五六七八九十]{{0,8}}(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到|至)\s*(?P<m>{UPPER}))?(?![\d.个颗倍%°:年月天]|\s*(?:平方|角秒|分之|成|百万|万|亿|多?倍))", _area),
     pattern("", r"(?:(?<=[,/]\s)|(?<=，))(?P<n>\d{2,4})(?=\s*[,，/。]|$)", _if_listed),
     pattern("zh", rf"(?<=[，,、])(?P<n>{ZH_NUMBER})[个颗](?=[，。,]|$)", _spots_in_row),
     pattern("", r"(?:(?<=\d{4}[(（])|(?<=\d{4}\s[(（]))(?P<n>\d{1,4})(?=[)）])", _in_row),
@@ -267,7 +291,7 @@ CLASSES: list[Pattern] = [
     pattern("",
             r"(?:class(?:ified)?(?:\s+as)?|McIntosh|分类为?|分型为?|级为?|类型为?)\s*(Fri)(?![A-Za-z])",
             [("mcintosh_class", "Fri")]),
-    pattern("", r"(?<![A-Za-z])(?-i:([A-H])-([xrsahk])-([xoic]))(?![A-Za-z])", lambda m: [("mcintosh_class", m[1] + m[2] + m[3])]),
+    pattern("", rf"(?<![A-Za-z])(?-i:([{_Z}])-([{_P}])-([{_C}]))(?![A-Za-z])", lambda m: [("mcintosh_class", m[1] + m[2] + m[3])]),
     pattern("", r"(?<![A-Za-zα-ωβγ/-])(?:δ[型群](?!黑子)|delta[-\s](?:class|type|group|region)\b)", [("hale_class", "Delta")]),
     pattern("", _HALE_EN, _hale),
     pattern("",

@@ -93,6 +93,8 @@ def subjects(
     if _ANOTHER.match(text, start, end) and not about_largest:
         opening = [(None, False)]
     numbers = [value for _, kind, value in found if kind == "noaa_ar"]
+    if not numbers and not marks and len(opening) > 1:  # "...; their classes are Bxo and Axx"
+        numbers, marks = [n for n, _ in opening], [(start, opening)]
     spread = len(numbers) > 1 and (len(marks) == 1 or EACH.search(text, start, end) is not None)
     out, seen = [], {}
     for span, kind, value in found:

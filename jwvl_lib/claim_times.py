@@ -24,6 +24,9 @@ _FILLER = re.compile(
 )
 
 
+_OF_NEXT = re.compile(r"\s*(?:UTC?)?\s*(?:的|an?\s+|the\s+)")
+
+
 def joined(text: str, found: Sequence[tuple]) -> list[tuple]:
     """A day and a clock time in one phrase made one time: "24 October 2014, at a quarter past nine"."""
     out = list(found)
@@ -46,6 +49,9 @@ def flare_times(text: str, found: Sequence[tuple], start: int, end: int) -> list
         if kind != "date_obs" or not _of_a_flare(text, span, value, found, start, end):
             continue
         nearest = max((k for k in flares if k < i), default=flares[0])
+        ahead = next((k for k in flares if k > i), nearest)
+        if _OF_NEXT.fullmatch(text, span[1], out[ahead][0][0]):  # "09:10的X2.2"
+            nearest = ahead
         if "@" not in str(out[nearest][2]):
             where, flare_kind, flare = out[nearest]
             out[nearest] = (where, flare_kind, f"{flare}@{value}" if "T" in value else flare)

@@ -72,7 +72,8 @@ def _finds(text: str, language: str | None) -> list[tuple]:
             continue
         for match in pattern.regex.finditer(text):
             start, end = match.span()
-            values = None if any(taken[start:end]) else pattern.values(match)
+            closed = taken[start] or taken[end - 1] if pattern.over else any(taken[start:end])
+            values = None if closed or start == end else pattern.values(match)
             if values is not None:
                 placed = [(v[2] if len(v) > 2 else (start, end), v[0], v[1]) for v in values]
                 numbers = [span for span, kind, _ in placed if kind == "noaa_ar"]  # their noun is left to a count
@@ -97,7 +98,7 @@ def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Clai
         who, speaks_of = claim_scope.subjects(text, inside, start, end, opening, about_largest, regions)
         negated = denied(text, inside, start, end)
         for (span, kind, value), whose, no in zip(inside, who, negated, strict=True):
-            claims += [Claim(kind, value, noaa_ar, span, no, largest) for noaa_ar, largest in whose]
+            claims += [Claim(kind, value, noaa_ar, span, no, largest and kind != "flare") for noaa_ar, largest in whose]
         claims += _ruled_out(text, inside, claims, start)
     return claims
 
