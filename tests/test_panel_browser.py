@@ -48,6 +48,12 @@ SERVERS = {
 PAGES = {"voila": "", "lab": "lab/tree/panel.ipynb", "notebook": "notebooks/panel.ipynb"}
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
 def served(app: str, run, overlap: float = 0.0):
     """The address of a page with the panel over a run, and the server that gives it for as long as the block lasts."""
@@ -58,9 +64,7 @@ def served(app: str, run, overlap: float = 0.0):
     page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code), nbformat.v4.new_markdown_cell("below")])
     page.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(page, folder / "panel.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     paths = os.pathsep.join([str(artifacts.REPO), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "JUPYTER_CONFIG_DIR": str(folder / ".cfg")}
     command = [sys.executable, "-m", *SERVERS[app].format(port=port).split()]
