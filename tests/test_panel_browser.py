@@ -270,6 +270,30 @@ def test_a_page_opened_again_resumes_and_a_second_person_gets_others(run, chromi
         assert states(run) == {first: "accept"}
 
 
+def test_the_second_picture_the_conversation_and_the_answers_boxes_are_drawn(run, chromium):
+    more = {"more_images": '["img2"]', "turns": '[{"question": "Which layer?", "answer": "corona", "about": "layer"}]'}
+    annotations = run[1].assign(**more, answer='[{"bbox_2d": [1, 2, 30, 40], "label": "active region"}]')
+    with served("voila", (run[0], annotations[annotations["image_id"] == "img0"], *run[2:])) as url:
+        someone = Annotator(chromium, url)
+        first = someone.begin("li.wei")
+        boxes = someone.panel.locator(".jwvl-layer rect")
+        assert boxes.evaluate_all("nodes => nodes.map(n => n.getAttribute('class'))") == ["said", None]
+        assert someone.panel.locator(".jwvl-turn").all_inner_texts() == ["Which layer?", "corona"]
+        assert "2014-02-01" in someone.panel.locator("header strong").inner_text()
+        source = someone.panel.locator(".jwvl-layer img").get_attribute("src")
+        someone.press("n")
+        assert "2014-02-03" in someone.panel.locator("header strong").inner_text()
+        assert someone.panel.locator(".jwvl-which").inner_text().split() == ["N", "Picture", "2", "of", "2"]
+        assert someone.panel.locator(".jwvl-layer img").get_attribute("src") != source
+        assert boxes.count() == 1  # the answer's boxes are in the first
+        someone.press("a")
+        someone.on("review", first)
+        assert "2014-02-01" in someone.panel.locator("header strong").inner_text()
+        # the keys that decide are in sight, however much is known of the picture
+        assert someone.panel.locator("footer button.accept").is_visible()
+        assert someone.problems == []
+
+
 @pytest.mark.parametrize("width", [1280, 420])
 def test_nothing_overflows_at_any_width(run, chromium, width):
     with served("voila", run) as url:
