@@ -232,7 +232,7 @@ def _places(summary: Summary | None, section: str) -> list[dict]:
 
 def _cross_checks(found: Products, summary: Summary | None) -> Iterable[dict]:
     """SolarMonitor against the summary: `only_there`, `only_here`, `differs` (class, area, spots), with the lines."""
-    if found.monitor is None or summary is None:
+    if not found.monitor or summary is None:
         return
     rows = {r["noaa_ar"]: r for r in summary.regions if r["section"] != "II"}
     named = {m["noaa_ar"]: (m["source"], *m["lines"]["noaa_ar"]) for m in found.monitor}

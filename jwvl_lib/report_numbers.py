@@ -33,8 +33,8 @@ SRS_ROW = re.compile(r"\s*\d{4}\s+[NS]\d\d[EW]\d+\s+\d+\s+(\d+)\s+[A-Za-z]{3}\s+
 SRS_COLUMNS = {"area_msh": 1, "n_spots": 3}
 # Words of the templates that hold digits: names of scales, units and rules, none of them about the day.
 WORDING = re.compile(
-    r"M5|\b1-8 Å|GOES 1-8|10分钟|10 minutes|24 h|24小时|90%|90 day|90天|171|131 Å|1600 Å|F10\.7"
-    r"|60 McIntosh|60个McIntosh|30°|every 30|within 24|sha256|W/m²|B0 = -?\d+\.\d°|<\d|20 UT"
+    r"M5(?!\.\d)|\b1-8 Å|GOES 1-8|10分钟|10 minutes|(?<!\d)24 h|(?<!\d)24小时|(?<!\d)90%|90 day|90天|(?<!\d)171(?!\d)|(?<!\d)131 Å|(?<!\d)1600 Å|F10\.7"
+    r"|60 McIntosh|60个McIntosh|30°|every 30|within 24|sha256|W/m²|B0 = -?\d+\.\d°|<\d|(?<![:\d])20 UT"
     r"|f107_flux|(?:aia|hmi)_\w+\.jpg"
 )
 
