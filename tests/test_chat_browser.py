@@ -29,6 +29,12 @@ room = chat.room_of(day, pictures, report, base_url={base_url!r}, model="scripte
 ChatPanel(room, folder / "conversations")
 """
 SAID = "The largest is in the SE quadrant. SDO/AIA shows the corona. It may glow tomorrow."
+WATCH = """() => {
+    const log = document.querySelector('.log');
+    window.lengths = new Set();
+    const note = () => window.lengths.add(log.textContent.length);
+    new MutationObserver(note).observe(log, {childList: true, subtree: true});
+}"""
 FOREIGN = ".jwvl-chat :is(script, iframe, style, link, meta, base, form, a, object, embed, video, math, body, svg)"
 
 
@@ -122,21 +128,11 @@ def check_streaming_and_pictures(reader: Reader) -> None:
     page = reader.page
     page.locator(".tile").nth(0).click()
     page.locator(".tray .chip").wait_for()
-    n = page.locator(".turn").count()
-    page.locator("textarea").fill("Describe the image.")
-    page.keyboard.press("Enter")
-    lengths = set()
-    for _ in range(200):
-        lengths.add(len(page.locator(".log").inner_text()))
-        if page.locator(".jwvl-chat").get_attribute("data-busy") == "false" and page.locator(".turn").count() > n:
-            break
-        page.wait_for_timeout(40)
-    turn = reader.answered(n)
-    assert len(lengths) > 6  # it grew while it was watched
+    page.evaluate(WATCH)
+    turn = reader.ask("Describe the image.")
+    assert page.evaluate("window.lengths.size") > 6  # it grew while it was watched
     assert turn.locator("del").inner_text().startswith("The largest is in the SE")
-    assert (
-        "quadrant: SW" in turn.locator(".instead").inner_text() or "south-west" in turn.locator(".instead").inner_text()
-    )
+    assert turn.locator(".instead").inner_text() == "The facts say: AR 19000, quadrant: SW"
     assert turn.locator(".sentence.unsupported .open").get_attribute("aria-label")
     assert turn.locator(".question img").evaluate("node => node.naturalWidth") == 56
     page.locator(".tile").nth(1).click()
