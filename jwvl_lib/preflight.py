@@ -119,7 +119,7 @@ def sharing_gap(model, dataset: RowDataset) -> float:
     """
     losses, was_shared = [], dataset.shared
     for dataset.shared in (True, False):
-        batch = _to_device(dataset.collate([dataset[0]], model), model.device)
+        batch = to_device(dataset.collate([dataset[0]], model), model.device)
         labels = batch.pop("labels")
         losses.append(shared_image.labelled_loss(model(**batch, use_cache=False), labels).item())
     dataset.shared = was_shared
@@ -234,7 +234,7 @@ def _probe(model, dataset: RowDataset, arguments: TrainingArguments) -> float:
         for start in (0, n):
             rows = [dataset[i % len(dataset)] for i in range(start, start + n)]
             started = time.perf_counter()
-            batch = _to_device(dataset.collate(rows, model), model.device)
+            batch = to_device(dataset.collate(rows, model), model.device)
             labels = batch.pop("labels")
             with torch.autocast(model.device.type, torch.bfloat16, enabled=bool(arguments.bf16)):
                 outputs = model(**batch, use_cache=False)
@@ -245,12 +245,12 @@ def _probe(model, dataset: RowDataset, arguments: TrainingArguments) -> float:
     return seconds
 
 
-def _to_device(value, device):
-    """The tensors of a nested batch on the device."""
+def to_device(value, device):
+    """The tensors of a nested batch (mappings and tuples) on the device."""
     if isinstance(value, dict):
-        return type(value)(**{key: _to_device(item, device) for key, item in value.items()})
+        return type(value)(**{key: to_device(item, device) for key, item in value.items()})
     if isinstance(value, tuple):
-        return tuple(_to_device(item, device) for item in value)
+        return tuple(to_device(item, device) for item in value)
     return value.to(device)
 
 
