@@ -8,12 +8,12 @@ from jwvl_lib.claim_scope import REGION_KINDS, clause
 
 _COMMA = re.compile(r"[,，;；:：](?!\d)")
 _NOT_ASSERTED = re.compile(
-    r"\b(?:chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|if|whether|should|threat|potential|risk|more\s+likely|most\s+(?:of|[A-Z]-class|large|major|big)|imagine|suppose)\b"
+    r"\b(?:chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|if|whether|should|threat|potential|risk|more\s+likely|most\s+(?:of|[A-Z]-class|large|major|big)|known\s+to|imagine|suppose)\b"
     r"|\b(?:means?|denotes?|called|known\s+as|by\s+definition|always|usually|often|generally"
-    r"|typically|in\s+general|normally|needed|required|requires?|depends?|tends?\s+to|typical\s+of|in\s+theory)\b"
+    r"|typically|in\s+general|in\s+cycle\s+\d+|normally|(?<!not\s)needed|required|requires?|depends?|tends?\s+to|typical\s+of|in\s+theory)\b"
     r"|概率|几率|预计|预报(?!员)|预测|预期|有望|将会|是否|是不是|如果|假如|若是|若|倘若|需要|代表|取决于|称为|叫做|叫作|意味着"
     r"|定义|\btutorials?\b|\btextbooks?\b(?!\s+(?:case|example|[A-Z]))|教程|教科书|课本|无关|常常|往往|通常|一般|总是|有人|据说|受.{1,6}影响"
-    r"|很常见|更容?易|大部分|大?多数|假设|设想|并不是说|常[与伴]|表现为(?=[亮暗])|是指|指的是|并不等于|不等于|有.{0,12}(?:可能|风险|潜力|能力)(?!性?的?是)",
+    r"|很常见|适合|以为(?!为)|更容?易|大部分|大?多数|假设|设想|并不是说|常[与伴]|表现为(?=[亮暗])|是指|指的是|并不等于|不等于|有.{0,12}(?:可能|风险|潜力|能力)(?!性?的?是)",
     re.I,
 )
 # from here on only what may come
@@ -25,7 +25,7 @@ _MAY = re.compile(
     r"|(?:可能|或许|也许|仍|将|有可能)(?:会|再次?|将|还|仍|有可能|可能|在)*(?:爆发|产生|发生|出现|引发|触发|释放|影响|有)(?!了|过)",
     re.I,
 )
-_CONDITION = re.compile(r"\s*(?:if|assuming|suppose|如果|假如|若|倘若|假设)(?![A-Za-z])", re.I)
+_CONDITION = re.compile(r"\s*(?:if|assuming|suppose|预计|预测|预期|预报员|如果|假如|若|倘若|假设)(?![A-Za-z])", re.I)
 _LONG_AGO_REGION = re.compile(r"\d{4,5}\s+(?:of|in|from)\s+@|@的[^\d，。]{0,6}\d{4,5}")
 _NOT_EXCLUDED = re.compile(r"不排除|\b(?:cannot|can't|not\s+to)\s+(?:be\s+)?(?:exclude|rule)d?\b", re.I)
 _QUESTION = re.compile(r"[?？]\s*$|[吗呢][。？?]?\s*$")
@@ -33,14 +33,14 @@ _ASSERTED = re.compile(r"一般的|通常被", re.I)
 # what was, and is not said to be still
 _PAST = re.compile(
     r"\b(?:\w+\s+(?:days?|weeks?|months?|years?)\s+(?:ago|earlier|before)\b(?=.*\bwas\b)|(?<!since\s)yesterday|last\s+(?:week|month|year|night|rotation)|previously"
-    r"|formerly|used\s+to|had\s+(?:still\s+)?been|(?<!\d\s)the\s+day\s+before|had\s+(?:\w+\s+)?(?:fired|produced|unleashed|released|erupted|hosted)|was\s+still|three\s+days\s+later|remind\w*\s+\w+\s+of)\b"
-    r"|(?:昨天|昨日(?!以来)|前天|前日|[一二两三四五六七八九十\d]天前|上周|上个月|此前|先前|原先|起初|曾经?|想起|联想到)",
+    r"|formerly|used\s+to|ha(?:d|ving)\s+(?:still\s+)?been|(?<!\d\s)the\s+day\s+before|had\s+(?:\w+\s+)?(?:fired|produced|unleashed|released|erupted|hosted)|was\s+still|three\s+days\s+later|remind\w*\s+\w+\s+of)\b"
+    r"|(?:昨天|昨日(?!以来|的\d)|前天|前日|[一二两三四五六七八九十\d]天前|上周|上个月|此前|先前|原先|起初|曾经?|想起|联想到)",
     re.I,
 )
 _THINKING_OF = re.compile(r"remind\w*\s+\w+\s+of|想起|联想到|当年|类似于?|媲美|堪比", re.I)
 _CONTRAST = re.compile(
     r"\b(?:unlike|compared\s+(?:to|with)|in\s+contrast\s+to|(?<!rather\s)(?<!nothing\smore\s)(?<!\bno\smore\s)than)\s+(?:in\s+|an?\s+|the\s+|for\s+"
-    r"|those\s+of\s+)*$|(?:不同于|有别于|相比于?|相较于?)\s*$",
+    r"|those\s+of\s+)*$|(?:不同于|有别于|相比于?|相较于?|[比较](?:前一[天日]|昨[天日])的?)\s*$",
     re.I,
 )
 # what may stand after "than" and still be said: "more than 60 spots"
@@ -62,8 +62,8 @@ _PHYSICS = re.compile(
 _PICTURE_KINDS = ("instrument", "observatory", "measurement", "wavelength_angstrom", "layer")
 _PLURALS = "|".join(word for word in knowledge.words("feature", "en") if re.fullmatch("[a-z]+s", word))
 _DEFINED = re.compile(
-    rf"^\s*(?:[A-Za-z]+\s+)?(?:{_PLURALS}|regions|loops|holes|faculae|structures|instruments|telescopes)\s+"
-    r"(?:are|is|form|appear|tend|last|occur|arise|often)\b|就是(?!AR|NOAA|\d)|之间是|是指|指的是|有.{1,30}个?(?:通道|波段)|\bhas\s+\w+\s+(?:EUV\s+)?channels|\borbits\b|分[成为].{1,12}[级类]",
+    rf"^\s*(?:[A-Za-z]+\s+){{0,3}}(?:{_PLURALS}|regions|loops|holes|faculae|structures|instruments|telescopes)\s+"
+    r"(?:are|is|form|appear|tend|last|occur|arise|often)\b|就是(?!AR|NOAA|\d)|之间是|等于|是(?:我国|世界|全球)?首|是指|指的是|有.{1,30}个?(?:通道|波段)|\bhas\s+\w+\s+(?:EUV\s+)?channels|\borbits\b|分[成为].{1,12}[级类]",
     re.I,
 )
 
@@ -71,8 +71,8 @@ _DEFINED = re.compile(
 def asserted(text: str, found: Sequence[tuple], start: int, end: int) -> list[tuple]:
     """The finds of a sentence that it asserts. A question asserts nothing; what a forecast or a rule speaks of is not so,
     but a region that is named there exists."""
-    if _QUESTION.search(text, start, end):
-        return []
+    if _QUESTION.search(text, start, end):  # one that is answered names what the answer is about
+        return [f for f in found if f[1] == "noaa_ar"] if text[end:].strip() else []
     found = [f for f in found if f[1] in _COMPARABLE or not _CONTRAST.search(text[max(start, f[0][0] - 30) : f[0][0]])]
     found = _of_this_image(text, found, start, end)
     found = _of_these_days(text, found, start)
@@ -136,7 +136,7 @@ def _doubted(text: str, find: tuple, start: int, end: int) -> bool:
 
 
 _LIFE = re.compile(
-    r"\b(?:rotat\w+\s+(?:onto|into|over|off|out)|appeared|emerged|was\s+(?:first\s+)?numbered|crossed|launched|will\s+\w+)\b|转[出入到至过]|浮现"
+    r"\b(?:rotat\w+\s+(?:onto|into|over|off|out)|appeared|emerged|was\s+(?:first\s+)?numbered|crossed|launched|will\s+\w+|CMEs?|storm|aurora\w*|Kp)\b|转[出入到至过]|浮现"
     r"|首次|发射(?!线)|升空|消失",
     re.I,
 )

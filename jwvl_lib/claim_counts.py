@@ -29,20 +29,24 @@ def _if_spots(match: re.Match) -> Found | None:
     return _counted("n_spots", match) if re.search(r"\bspots?\b|黑子", match.string[: match.start()], re.I) else None
 
 
-_COUNTED = {
+_FEATURES_COUNTED = {
     "coronal_hole": "n_coronal_holes",
     "filament": "n_filaments",
     "active_region": "n_regions",
     "sunspot_group": "n_regions",
     "sunspot": "n_spots",
 }
-NOUNS = {knowledge.term(f"feature.{name}", "zh"): kind for name, kind in _COUNTED.items()}
+NOUNS = {
+    knowledge.term(f"feature.{name}", language): kind
+    for language in knowledge.LANGUAGES
+    for name, kind in _FEATURES_COUNTED.items()
+}
 
 
 def _noun_before(match: re.Match) -> Found | None:
     """ "冕洞总面积约84000 MSH，共三个": a count of what was named last."""
-    nouns = re.findall("|".join(NOUNS), match.string[: match.start()])
-    return _counted(NOUNS[nouns[-1]], match) if nouns else None
+    nouns = re.findall("|".join(sorted(NOUNS, key=len, reverse=True)), match.string[: match.start()], re.I)
+    return _counted(NOUNS[nouns[-1].lower()], match) if nouns else None
 
 
 def _the_rest(match: re.Match) -> Found:
@@ -160,6 +164,8 @@ EN_COUNTS: list[Pattern] = [
             [("n_spots", 1)], over=True),
     pattern("en", rf"(?P<n>{EN_NUMBER})\s+of\s+(?:them|these|those)\b(?!\s+(?:is|are|was|were|lies?|has|have|trans|nearly|large))", _if_spots),
     pattern("en", rf"(?P<n>{EN_NUMBER})\s+(?:were|was|are)\s+(?:reported|counted|recorded|noted|listed|drawn|seen)\b", _if_spots),
+    pattern("en", rf"\b(?:sun)?spots\s*\((?P<n>{EN_NUMBER})\)", _count("n_spots")),
+    pattern("en", rf"(?P<n>{EN_NUMBER})\s+in\s+all\b", _noun_before),
     pattern("en", rf"(?P<n>{EN_NUMBER})-spot(?:ted)?\b", _count("n_spots")),
     pattern("en", rf"\b(?:count|tally)(?=(?:\s+(?:for|in|of)\s+[^,.;:]{{1,20}}?)?{_IS}(?P<n>{EN_NUMBER})(?!\d))", _if_spots),
     pattern("en", rf"\b(?:(?:sun)?spot[-\s]+(?:counts?|total|tally)|{_TALLY}\s+of{_ADJECTIVES}\s+(?:sun)?spots)(?="
@@ -211,7 +217,8 @@ ZH_COUNTS: list[Pattern] = [
             r"|有(?:明显|清晰|若干|一些|几|多|数|许多|不少|大|小|个|颗|的|可见)+(?:太阳)?黑子(?!群|区|数)"
             r"|(?<!无)黑子(?:清[晰楚]|明显|依稀|隐约|十分|非常)*可[见辨]", [("spots_visible", "yes")]),
     pattern("zh", r"(?<![\d号第])(?P<n>[两三四五六])区(?![域间号])", _count("n_regions")),
-    pattern("zh", rf"(?<=[，,])(?:达到?|多达|高达|共有|约为?){_N}(?:个|颗){_END}", _noun_before),
+    pattern("zh", rf"(?<=[，。]){_N}群(?=[，。])", _count("n_regions")),
+    pattern("zh", rf"(?<=[，,])(?:有|达到?|多达|高达|共有|约为?){_N}(?:个|颗){_END}", _noun_before),
     pattern("zh", rf"(?<=[，,])(?:总|一)?共(?:有|计)?{_N}(?:个|条|处){_END}", _noun_before),
     pattern("zh", rf"{_N}(?:{_MEASURE}\s*{_MORE}(?:个)?\s*{_ANY}{{0,9}}?|(?:带黑子的?|编号|活动|太阳|主要|NOAA|大)*){_KIND}", _count("n_regions")),
     pattern("zh", rf"{_N}[群组]\s*{_MORE}{_ANY}{{0,6}}?黑子", _count("n_regions")),
@@ -245,7 +252,7 @@ def _features(kind: str, en: str, zh: str) -> list[Pattern]:
 FEATURES: list[Pattern] = [
     *_features("n_filaments", "filaments?", "(?:暗条|日面?纤维)"),
     *_features("n_coronal_holes", r"coronal[-\s]+holes?", "冕洞"),
-    *_features("n_plages", r"plages?(?:\s+(?:areas?|regions?))?", "谱斑(?:区)?"),
+    *_features("n_plages", r"(?:plages?(?:\s+(?:areas?|regions?))?|(?:patches|areas)\s+of\s+plage)", "谱斑(?:区)?"),
 ]
 
 COUNTS: list[Pattern] = EN_COUNTS + ZH_COUNTS + FEATURES

@@ -75,6 +75,16 @@ def _value(match: re.Match) -> Found | None:
     return None if clock is None else [("date_obs", _in_utc(date + clock, ahead))]
 
 
+_ROMAN = "I II III IV V VI VII VIII IX X XI XII".split()
+
+
+def _roman(match: re.Match) -> Found | None:
+    """8.IX.2005"""
+    month = match["roman"].upper()
+    known = month in _ROMAN and 1 <= int(match["day"]) <= 31
+    return [("date_obs", f"{match['year']}-{_ROMAN.index(month) + 1:02d}-{int(match['day']):02d}")] if known else None
+
+
 _HOURS = "one two three four five six seven eight nine ten eleven twelve".split()
 _PAST_HOUR = (
     rf"(?:a\s+)?(?P<quarter>half|quarter)\s+(?P<side>past|to)\s+(?P<word>{'|'.join(_HOURS)}){_HALF}?{_ZONE}?"
@@ -157,6 +167,7 @@ DATES: list[Pattern] = [
             rf"(?P<second>[0-5]\d)?)?(?!\d){_ZONE}?", _value),
     pattern("", rf"(?<![\d/.-])(?P<first>\d{{1,2}})(?P<sep>[/.-])(?P<other>\d{{1,2}})(?P=sep)"
             rf"(?P<year>(?:19|20)\d\d)(?!\d)(?:{_TIME}|{_ZONE})?", _slashed),
+    pattern("en", r"(?<![\d.])(?P<day>\d{1,2})\.\s?(?P<roman>[IVX]{1,4})\.\s?(?P<year>(?:19|20)\d\d)(?!\d)", _roman),
     pattern("en", rf"(?<![\d:.]){_DAY_FIRST}(?:{_TIME}|{_ZONE})?", _value),
     pattern("en", rf"\b{_MONTH_FIRST}(?:{_TIME}|{_ZONE})?", _value),
     pattern("en", rf"{_YEAR},?[\s-]+{_MONTH}[\s-]+{_DAY}(?![\w:])(?:{_TIME}|{_ZONE})?", _value),

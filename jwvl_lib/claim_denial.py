@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from jwvl_lib.claim_scope import REGION_KINDS
 
 _NEGATOR = (
-    r"\bnor\s+(?:is|was|are|were|does|did|has)\s+\w+\b|\bnone\s+of\s+[^,;]{1,30}?\s(?:is|are|was|were|has|have)\b"
+    r"\bwhat\b[^.;]{0,50}?\b(?:does|do|did)\s*(?:not|n't)\s+\w+\s+is\b|\bnor\s+(?:is|was|are|were|does|did|has)\s+\w+\b|\bnone\s+of\s+[^,;]{1,30}?\s(?:is|are|was|were|has|have)\b"
     r"|\bno\s+evidence\s+(?:that|of|for)\b[^,;]{0,30}|没有证据(?:表明|显示)[^，。；]{0,12}|不认为[^，。；]{0,10}"
     r"|\b(?:no|not|never|nor|neither|without|hardly|lacks?|lost)\b|\b(?:is|are|was|were|does|did|do|has|have|had|could|ca"
     r"|would|wo|need)n'?t\b|\bcannot\b|\brather\s+than\b|\b(?:instead|as\s+opposed)\s+(?:of|to)\b|\bno\s+longer\b"
@@ -30,7 +30,7 @@ _BARRIER = (
     r"|surpris\w+|unusual|far|chang\w+|clear|certain|sure|doubt|until|when|where|however|remains?|now|is|are)\b"
 )
 _WORDS = rf"(?:[\s'\"(-]+(?!{_BARRIER})[A-Za-z][A-Za-z']*){{0,7}}[\s'\"(-]*"
-_ZH_WORDS = r"[^，。；：、,;:\d而但却是只就才]{0,9}"
+_ZH_WORDS = r"[^，。；：、,;:\da-zA-Z而但却是只就才]{0,9}"
 _DENIED = re.compile(rf"(?:{_NEGATOR}){_BETWEEN}$", re.I)
 _DENIED_OF_REGION = re.compile(rf"(?:{_NEGATOR})(?:{_BETWEEN}|{_WORDS}|{_ZH_WORDS}是?)$", re.I)
 _NOT_DENIED = re.compile(
@@ -74,6 +74,7 @@ _NOT_THERE_AFTER = re.compile(
 
 
 _DOES = re.compile(r"(?:号|区|活动区|的)*(?:有|存在|出现|具有|产生|爆发|发生|变|是|为)|'s?\s|\s+(?:shows?|has|had|produc)", re.I)
+_UNUSED = re.compile(r"\s+(?:was|is|were)\s*(?:not|n't)\s+(?:needed|used|involved|the\s+(?:source|instrument))\b", re.I)
 _ASIDE = re.compile(r",\s*(?:as|like|contrary|however|of\s+course|at\s+least|I)\b[^,;]{0,60},")
 
 
@@ -88,10 +89,11 @@ def denied(text: str, found: Sequence[tuple], start: int, end: int) -> list[bool
         before = _ASIDE.sub(" ", text[max(start, low - 110) : low])[-60:]
         if kind == "noaa_ar":
             not_there = _NOT_THERE.search(before) and not _DOES.match(text, high, end)
-            marks.append(bool(not_there) or _NOT_THERE_AFTER.match(text, high, end) is not None)
+            listed = bool(marks) and marks[-1] and re.fullmatch(r"\s*(?:、|,|和|与|或|and|or|nor)\s*(?:AR\s*)?", text[last:low])
+            marks.append(bool(not_there or listed) or _NOT_THERE_AFTER.match(text, high, end) is not None)
             last = max(last, high)
             continue
-        here = _denies(before, kind) or _WRONG_AFTER.match(text, high, end) is not None
+        here = _denies(before, kind) or _UNUSED.match(text, high, end) is not None or _WRONG_AFTER.match(text, high, end) is not None
         here = here or (kind == "flare" and _DENIED_AFTER.match(text, high, end) is not None)
         joined = bool(marks) and marks[-1] and low >= last and _CARRIES_ON.fullmatch(text, last, low) is not None
         marks.append(here or joined or (bool(marks) and low < last and marks[-1]))

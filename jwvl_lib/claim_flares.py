@@ -27,7 +27,11 @@ def _flare(match: re.Match) -> Found:
 
 def _letter(match: re.Match) -> Found | None:
     """The letter of a flare whose class is not already told in full: "an X2.2, the first X-class event of the cycle"."""
-    return [] if re.search(rf"(?<![A-Za-z])(?-i:{match[1]})\d+\.\d", match.string) else _flare(match)
+    told = re.search(rf"(?<![A-Za-z])(?-i:{match[1]})\d+\.\d", match.string)
+    return [] if told and not _DENIED.search(match.string[: match.start()]) else _flare(match)
+
+
+_DENIED = re.compile(r"(?:没有|未|无|\bno|\bnot|n't)[^，。,.;]{0,12}$", re.I)
 
 
 def _letter_if_flares(match: re.Match) -> Found | None:

@@ -31,7 +31,7 @@ GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
     (
         re.compile(
             rf"millionth|MSH|hem|ppm|area|size|面积|大小|半球|百万|{GREEK}|unipolar|单极"
-            rf"|10\^|10⁻|面积|[{_Z}]-?[{_P}]-?[{_C}]|[NS]\d\d[EW]|万分|单位|\d{{4}}\s?[(（]",
+            rf"|10\^|10⁻|面积|[{_Z}]-?[{_P}]-?[{_C}]|[NS]\d\d[EW]|万分|单位|[增减缩扩]|\d{{4}}\s?[(（]",
             re.I,
         ),
         CLASSES,
@@ -40,13 +40,13 @@ GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
     (re.compile(rf"[{_LETTERS}]\s?\d|flar|[{_LETTERS}][-\s]class|耀斑|级|类|爆发", re.I), FLARES),
     (
         re.compile(
-            rf"region|group|\bARs?\b|spot|blank|filament|hole|{'|'.join(NOUNS)}|编号|[个三两]区"
+            rf"region|group|\bARs?\b|spot|blank|filament|hole|plage|谱斑|群|{'|'.join(NOUNS)}|编号|[个三两]区"
             r"|\d\s*[这共等二两三四五六七八九十\d]个",
             re.I,
         ),
         COUNTS,
     ),
-    (re.compile(r"(?<!\d)[1-9]\d{3}(?!\d)|[一二三四五六七八九〇零十]{5}"), BARE_NUMBERS),
+    (re.compile(r"(?<!\d)[1-9]\d{2,3}(?!\d)|[一二三四五六七八九〇零十]{5}"), BARE_NUMBERS),
     (re.compile(r"positive|negative|[正负]|前导|领头|先导", re.I), POLARITY),
     (re.compile(""), PICTURE),
 ]

@@ -39,7 +39,7 @@ PLACES: list[Pattern] = [
     pattern("",
             rf"(?:(?<![A-Za-z])(?P<ns>[NS])[\s]*{_LAT}{_DEG}(?:[,，/、]|and|by)?\s*(?:longitude\s*:?\s*|经度\s*:?\s*)?(?P<ew>[EW])\s*{_LON})(?!\d){_DEG}", _location),
     pattern("",
-            rf"(?<![\d.]){_LAT}{_DEG}(?-i:(?P<ns>[NS]))\s*(?:[,，/]|and|by)?\s*(?:longitude\s*)?{_LON}{_DEG}(?-i:(?P<ew>[EW]))(?![A-Za-z])",
+            rf"(?<![\d.]){_LAT}{_DEG}(?-i:(?P<ns>[NS]))\s*(?:[,，/;]|and|by)?\s*(?:lon(?:gitude)?\s*[=:]?\s*)?{_LON}{_DEG}(?-i:(?P<ew>[EW]))(?![A-Za-z])",
             _location),
     pattern("en",
             rf"{_EN_LAT}{_DEG}(?P<ns>north|south)(?:ern)?(?:\s+latitude)?{_BETWEEN}{_EN_LON}{_DEG}(?P<ew>east"
@@ -103,7 +103,7 @@ def _polarity(match: re.Match) -> Found:
     return [("leading_polarity", value, (start, end) if denied else match.span())]
 
 
-_LEAD = r"(?:lead(?:ing|er)|preceding|westward|western(?:most)?)"
+_LEAD = r"(?:lead(?:ing|ers?)|preceding|westward|western(?:most)?)"
 _PART = (
     r"(?:polarit(?:y|ies)|part|portion|(?:sun)?spots?|flux|patch|field|side|half|umbrae?|feature|element"
     r"|component|group|one)"
@@ -139,6 +139,7 @@ POLARITY: list[Pattern] = [
             rf"(?:the\s+)?(?:west\b|western|westward|leading|leader|preceding|front))",
             _polarity),
     pattern("en", rf"\b{_SIGN}(?:[-\s]{_FLUX})*\s+(?:precedes|leads)\b", _polarity),
+    pattern("en", rf"\bleads\s+{_SIGN}\b", _polarity),
     pattern("en", rf"\blead(?:s|ing)?\s+with\s+(?:a\s+|its\s+)?(?:\w+\s+)?{_SIGN}\b", _polarity),
     pattern("en", rf"\b(?:led|headed|preceded)\s+by\s+(?:a\s+|the\s+|its\s+)?(?:\w+\s+)?{_SIGN}\b", _polarity),
     pattern("en", rf"\b{_SIGN}\s+(?:polarity|flux|field)\s+(?:in\s+front|ahead|to\s+the\s+west)", _polarity),
@@ -149,7 +150,7 @@ POLARITY: list[Pattern] = [
             lambda m: [("leading_polarity", "positive" if m[g] == "正" else "negative", m.span(g)) for g in (1, 2)]),
     pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、)]|$)", _polarity),
     pattern("zh",
-            rf"(?:前导|领头|先导|领先){_ZH_SPOT}(?=[^。；]{{0,14}}?(?:是|为|呈)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]"
+            rf"(?:前导|领头|先导|领先){_ZH_SPOT}(?=[^。；]{{0,14}}?(?:是|为|呈|即)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]"
             rf"|$))", _polarity),
     pattern("zh",
             r"([正负])(?:磁)?极性?的?(?:磁场|黑子|磁通|部分)?(?:在前|前导|领先|居前|位于前|先导)|由([正负])"

@@ -81,7 +81,7 @@ _REMEMBERED = re.compile(
 )  # fmt: skip
 
 _FORMER = re.compile(
-    r"(?:\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周(?:之?前)?的|原(?:为|来的?|编号为?)?|前身(?:为|是)?|曾(?:经)?(?:为|是"
+    r"(?:(?:19|20)\d\d年(?:\d{1,2}月)?的|\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周(?:之?前)?的|原(?:为|来的?|编号为?)?|前身(?:为|是)?|曾(?:经)?(?:为|是"
     r"|编号为?))\s*(?:known\s+as\s+|numbered\s+)?$",
     re.I,
 )
@@ -91,6 +91,12 @@ def _range(match: re.Match) -> Found | None:
     """Regions 11967 to 11969 are three."""
     low, high = int(match["low"]), int(match["high"])
     return [("noaa_ar", n, match.span()) for n in range(low, high + 1)] if 0 < high - low < 10 else None
+
+
+def _like_cued(match: re.Match) -> Found | None:
+    """Three digits alone, where another number of the kind is called a region: "NOAA 486 has more spots than 484"."""
+    cued = re.search(r"\b(?:NOAA|ARs?|regions?)\s*#?([1-9])\d\d(?!\d)", match.string, re.I)
+    return _numbers(match) if cued and cued[1] == match.group()[0] else None
 
 
 def _spelt(match: re.Match) -> Found | None:
@@ -113,12 +119,12 @@ _PLURAL = re.compile(r"(?:[a-z]+\s+)*(?:regions|groups)\b", re.I)
 NUMBERS: list[Pattern] = [
     pattern("", r"(?<![\d.,/+])(?P<low>1\d{4})\s*(?:-|to|through|至|到)\s*(?:AR\s*)?(?P<high>1\d{4})(?!\d)", _range),
     pattern("en",
-            rf"\b(?:{_REGION_WORD}|number){_NO}\d{{4,5}}(?!\d|\.\d|:\d|-\d|\s*(?:Å|Angstrom|nm|spots|millionths|MSH|UT|is\s+a\s+"
+            rf"\b(?:{_REGION_WORD}|number){_NO}\d{{4,5}}(?!\d|\.\d|:\d\d(?!\d)|-\d|\s*(?:Å|Angstrom|nm|spots|millionths|MSH|UT|is\s+a\s+"
             rf"(?:wave|channel))){_LIST}", _numbers),
     pattern("en",
-            r"\b(?:NOAA(?:\s+ARs?)?|ARs?|(?:active\s+)?regions?)\s*#?\d{3}(?!\d|\.\d|:\d|\s*(?:Å|Angstrom|nm|spots"
+            r"\b(?:NOAA(?:\s+ARs?)?|ARs?|(?:active\s+)?regions?)\s*#?\d{3}(?!\d|\.\d|:\d\d(?!\d)|\s*(?:Å|Angstrom|nm|spots"
             r"|MSH|millionths))(?:(?:,\s*(?:and\s+)?|\s+and\s+|/)\d{3}(?![\d.]))*", _numbers),
-    pattern("zh", rf"{_ZH_REGION_WORD}{_NO}\d{{4,5}}(?!\d|\.\d|:\d|\s*(?:Å|埃|UT)){_LIST}", _numbers),
+    pattern("zh", rf"{_ZH_REGION_WORD}{_NO}\d{{4,5}}(?!\d|\.\d|:\d\d(?!\d)|\s*(?:Å|埃|UT)){_LIST}", _numbers),
     pattern("", r"(?<![\d.,:/+-])(?:\d{5}\s*[、,和与及]\s*)*\d{4,5}\s*(?:号|活动区|黑子群|区(?!间))", _numbers),
     pattern("zh", r"(?<![\d.,/+-])(?<!\d:)\d{3}(?:[、和与及]\d{3})*(?=区(?!间)|号(?:活动)?区)|(?<=[群区]，)\d{3,4}(?=，)", _numbers),
     # four digits at the head of a sentence, or in a list of such
@@ -130,7 +136,7 @@ NUMBERS: list[Pattern] = [
             r"(?:面积|黑子|前导|磁)|面积|黑子|前导|磁))", _numbers),
     # five digits of today's numbers, and four with a leading zero, stand alone
     pattern("", rf"(?<![\d.,:/+A-Za-z-])0\d{{3}}(?![\dA-Za-z:/.-]){_NO_UNIT}", _numbers),
-    pattern("", rf"(?<![\d./+A-Za-z-])1[0-4]\d{{3}}(?![\dA-Za-z]|/(?!1\d{{4}})|:\d|-\d){_NO_UNIT}{_LIST}", _numbers),
+    pattern("", rf"(?<![\d./+A-Za-z-])1[0-4]\d{{3}}(?![\dA-Za-z]|/(?!1\d{{4}})|:\d\d(?!\d)|-\d){_NO_UNIT}{_LIST}", _numbers),
 ]  # fmt: skip
 
 # a number in a sentence about regions, which nothing else has taken: four digits that are no year, no wavelength
@@ -142,7 +148,8 @@ BARE_NUMBERS: list[Pattern] = [
     pattern("en",
             rf"{_NO_CUE}{_FOUR}(?='s\b|\s*(?:[,;:)(]|\.(?!\d)|$)|\s+(?!(?:to|of|by|square|units|or)\b)[a-z])"
             rf"{_NO_UNIT}", _if_no_area),
-    pattern("zh", rf"{_NO_CUE}{_FOUR}(?!\s*(?:个|颗|年|分|秒|度|万|亿|倍|次|人|公里|千米|高斯|时|点|米)){_NO_UNIT}", _if_no_area),
+    pattern("zh", rf"{_NO_CUE}(?<![到至达约]){_FOUR}(?!\s*(?:个|颗|年|分|秒|度|万|亿|倍|次|人|公里|千米|高斯|时|点|米)){_NO_UNIT}", _if_no_area),
+    pattern("en", rf"{_NO_CUE}[1-9]\d\d(?![\d.:]|\s*(?:Å|nm|MSH|millionths|spots))", _like_cued),
     pattern("zh", r"[一二三四五六七八九〇零十]{5}(?![一二三四五六七八九十百千年埃])", _spelt),
 ]  # fmt: skip
 
@@ -173,7 +180,9 @@ def _if_listed(match: re.Match) -> Found | None:
     """A bare number in a row of codes ("Dso, β, 100, N07E36") is the area, if no other number is."""
     text = match.string
     coded = re.search(rf"{_MCINTOSH}|[NS]\d\d[EW]\d\d", text) and not re.search(r"面积|MSH|\barea|millionth|半球", text, re.I)
-    others = [int(m["n"]) for m in match.re.finditer(text) if m.start() != match.start()]
+    row = text[: match.start()].count("；") + text[: match.start()].count(";")
+    same = (m for m in match.re.finditer(text) if text[: m.start()].count("；") + text[: m.start()].count(";") == row)
+    others = [int(m["n"]) for m in same if m.start() != match.start()]
     spots = others and int(match["n"]) < max(others)
     return ([("n_spots", int(match["n"]))] if spots else _area(match)) if coded else None
 
@@ -231,9 +240,9 @@ CLASSES: list[Pattern] = [
     pattern("zh", rf"冕洞(?:的)?总?面积[^，。；\d]{{0,6}}(?P<n>{ZH_NUMBER})\s*{_ZH_MILLIONTHS}", _hole_area),
     pattern("en", rf"\bcoronal\s+holes?\b[^,.;\d]{{0,30}}(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _hole_area),
     # what it came from it is no more
-    pattern("", rf"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*){_MCINTOSH}(?=\s*(?:to|into)\b|型?群?\s*(?:变|演|发展|升|降|到|至|转|增))", []),
+    pattern("", rf"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*){_MCINTOSH}(?=\s*(?:to|into)\b|型?群?\s*(?:变|演|发展|升|降|到|至|转|增|长|成))", []),
     pattern("", rf"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*)(?:(?:{GREEK})[-/\s]?)+(?:class|type|型)?(?=\s*(?:to|into)\b"
-            r"|\s*(?:变|演|发展|升|降|到|至|转|增))", []),
+            r"|\s*(?:变|演|发展|升|降|到|至|转|增|长|成))", []),
     pattern("en", rf"{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER}\s*{_MILLIONTHS}", _areas),
     # what it grew or shrank to is what it is
     pattern("en", rf"\bfrom\s+(?:{EN_NUMBER})(?:\s*{_MILLIONTHS})?\s+to\s+(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _area),
@@ -242,7 +251,7 @@ CLASSES: list[Pattern] = [
     pattern("zh", rf"{ZH_NUMBER}(?:\s*[、,，]\s*{ZH_NUMBER})*\s*[、和与]\s*{ZH_NUMBER}\s*{_ZH_MILLIONTHS}", _areas),
     pattern("zh", rf"(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到|至)\s*(?P<m>{UPPER}))?\s*(?P<over>[多余来])?{_ZH_MILLIONTHS}", _area),
     pattern("zh",
-            rf"(?:从|由)(?:[^，。；\d]{{0,6}}的)?\s*(?:{ZH_NUMBER})\s*(?:{_ZH_MILLIONTHS})?(?:[增加扩减少缩降长大小了]{{1,4}})[到至]了?\s*"
+            rf"(?:从|由)(?:[^，。；\d]{{0,6}}的)?\s*(?:{ZH_NUMBER})\s*(?:{_ZH_MILLIONTHS})?(?:[增加扩减少缩降长大小了]{{1,4}})[到至]了?(?:[^，。；\d]{{0,4}}的)?\s*"
             rf"(?P<n>{ZH_NUMBER})(?:\s*{_ZH_MILLIONTHS})?", _area),
     pattern("en",
             r"(?<![\d.])(?P<f>0\.\d+)\s+of\s+(?:the\s+|a\s+)?(?:(?:visible|solar|sun's)\s+)*hemisphere",
@@ -277,8 +286,9 @@ CLASSES: list[Pattern] = [
             rf"(?:面积|大小)(?:大概|在|已经?|仅|只有?|大?约|达到?|为|是|有|增至|增加到|增大到|增长到|减至|减小到"
             rf"|缩小到|高达|近|:|=|\s)*"
             rf"(?P<n>{ZH_NUMBER})(?:\s*(?:个)?单位)?(?:左右|上下|以上|多)?(?=\s*(?:[,，。;；、)]|\.(?!\d)|$))", _area),
-    pattern("zh", rf"面积[^，。；：、,;:\d一二两三四五六七八九十]{{0,8}}(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到|至)\s*(?P<m>{UPPER}))?(?![\d.个颗倍%°:年月天]|\s*(?:平方|角秒|分之|成|百万|万|亿|多?倍))", _area),
-    pattern("", r"(?:(?<=[,/]\s)|(?<=，))(?P<n>\d{2,4})(?=\s*[,，/。]|$)", _if_listed),
+    pattern("zh", rf"[猛骤剧]?[增扩减缩][加大小少]?[到至]了?(?P<n>{ZH_NUMBER})(?![\d.个颗条级]|\s*[个颗条级])", _area),
+    pattern("zh", rf"面积(?!第)[^第，。；：、,;:\d一二两三四五六七八九十]{{0,8}}(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到|至)\s*(?P<m>{UPPER}))?(?![\d.个颗倍%°:年月天]|\s*(?:平方|角秒|分之|成|百万|万|亿|多?倍))", _area),
+    pattern("", r"(?:(?<=[,/]\s)|(?<=，))(?P<n>\d{2,4})(?=\s*[,，/。;；]|$)", _if_listed),
     pattern("zh", rf"(?<=[，,、])(?P<n>{ZH_NUMBER})[个颗](?=[，。,]|$)", _spots_in_row),
     pattern("", r"(?:(?<=\d{4}[(（])|(?<=\d{4}\s[(（]))(?P<n>\d{1,4})(?=[)）])", _in_row),
     pattern("zh", r"万分之(?P<f>\d*\.?\d+)(?![.\d])", _ten_thousandths),

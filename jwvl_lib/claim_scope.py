@@ -34,7 +34,7 @@ _COMPARED = re.compile(
 )
 _COMPARING = re.compile(r"\b(?:than|unlike|compared|dwarfs|similar|what|beyond|next)\b|比|相比|类似", re.I)
 _ANOTHER = re.compile(
-    r"\s*(?:another|a\s+second|other|the\s+(?:second|other|rest|remaining)|(?:two|three)\s+(?:\w+\s+)?(?:regions|groups)"
+    r"\s*(?:another|a\s+second|other|the\s+(?:second|other|rest|remaining)|(?:two|three)\s+(?:\w+\s+)?(?:regions|groups)|no\s+[A-Z]-class"
     r"|另|其他|其余|第二)",
     re.I,
 )
@@ -75,9 +75,10 @@ def clause(text: str, at: int, start: int, end: int, cut: re.Pattern = CLAUSE_EN
     return low, high
 
 
-def ruled_out(text: str, found: Sequence[tuple], start: int) -> list[int]:
-    """The regions a sentence names only to say that it is not they: "from 11161, not from 11158"."""
-    return [v for (low, _), kind, v in found if kind == "noaa_ar" and _RULED_OUT.search(text[max(start, low - 40) : low])]
+def ruled_out_at(text: str, found: Sequence[tuple], start: int) -> dict[int, int]:
+    """The regions a sentence names only to say that it is not they ("from 11161, not from 11158"), by their places."""
+    regions = ((low, v) for (low, _), kind, v in found if kind == "noaa_ar")
+    return {low: v for low, v in regions if _RULED_OUT.search(text[max(start, low - 40) : low])}
 
 
 def subjects(
@@ -119,10 +120,10 @@ def _marks(text: str, found: Sequence[tuple], start: int, end: int, pair: Sequen
     Numbers in a list ("11967 and 11969") are one subject, at the place of the first; "the former" is the first of them.
     """
     compares = _COMPARING.search(text, start, end) is not None
-    out_of = ruled_out(text, found, start)
+    out_of = ruled_out_at(text, found, start)
     marks, last = [], None
     for (low, high), kind, value in found:
-        if kind != "noaa_ar" or value in out_of or (compares and _COMPARED.search(text[start:low])):
+        if kind != "noaa_ar" or low in out_of or (compares and _COMPARED.search(text[start:low])):
             continue
         if last is not None and _LISTED.fullmatch(text, last, low):
             marks[-1][1].append((value, False))
@@ -144,9 +145,12 @@ def _subject(
     low, high = clause(text, span[0], start, end)
     inside = [(p, who) for p, who in marks if low <= p < high]
     before = [who for p, who in inside if p <= span[0]]
+    ahead = next((f for f in found if f[1] == "noaa_ar" and f[0][0] >= span[1]), None)
+    listed = ahead and any(len(who) > 1 and who[0][0] == ahead[2] for _, who in marks) and not before
+    if ahead and not listed and _ATTRIBUTE.fullmatch(text, span[1], ahead[0][0]):
+        return [(ahead[2], False)]
     if before and not _in_brackets(text, span[1], found):
         return before[-1]
-    ahead = next((f for f in found if f[1] == "noaa_ar" and f[0][0] >= span[1]), None)
     if ahead and _SET_OFF.fullmatch(text, span[1], ahead[0][0]) and text[ahead[0][1] : ahead[0][1] + 1] in (*",，)）.。", ""):
         return [(ahead[2], False)]
     if _OTHERS.match(text, low, high):
@@ -156,10 +160,13 @@ def _subject(
     earlier = [who for p, who in marks if p <= span[0]]
     if earlier:
         return earlier[-1]
+    if marks and marks[0][1] == [(None, True)]:  # "the largest" says nothing of what was said before it
+        return opening
     back = opening != [(None, False)] and _PRONOUN.match(text, start, end)
     return marks[0][1] if marks and not back else opening
 
 
+_ATTRIBUTE = re.compile(r"(?:象限|方向?|侧|部|边)?的(?:NOAA|AR|活动区|\s)*|(?:ern)?\s+(?:(?:NOAA|ARs?|active|region)\s*)*", re.I)
 _OTHERS = re.compile(r"\s*(?:其他|其它|另外?有|另外还有|elsewhere\b|others?\b)", re.I)
 _PRONOUN = re.compile(r"\s*(?:其(?![他它余中])|它|该[区群]|这个|its?\b|the\s+(?:region|group)\b|this\b)", re.I)
 

@@ -20,7 +20,7 @@ _NO_FLARE = re.compile(r"\b(?:no|not|without|neither|nor)\b|n't\b|没有|未|无
 
 
 _FILLER = re.compile(
-    r"[\s,，;；(（、/|-]*(?:(?:at|about|around|near|on|of|the|and|in|time|UTC?|世界时|时间|约|于|为|的|是|日|当[天日]|星期[一二三四五六日天]|周[一二三四五六日])[\s:：,，]*)*", re.I
+    r"[\s,，;；(（、/|-]*(?:(?:at|about|around|near|on|of|the|and|in|time|UTC?|世界时|时间|时刻|约|于|为|的|是|日|当[天日]|星期[一二三四五六日天]|周[一二三四五六日])[\s:：,，]*)*", re.I
 )
 
 

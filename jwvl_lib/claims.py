@@ -100,10 +100,12 @@ def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Clai
         for (span, kind, value), whose, no in zip(inside, who, negated, strict=True):
             claims += [Claim(kind, value, noaa_ar, span, no, largest and kind != "flare") for noaa_ar, largest in whose]
         claims += _ruled_out(text, inside, claims, start)
+    said = {(c.kind, c.value, c.noaa_ar) for c in claims if not c.negated}
+    claims = [c for c in claims if not (c.negated and (c.kind, c.value, c.noaa_ar) in said)]  # "no HMI, a GONG magnetogram"
     return claims
 
 
-_LABELS = re.compile(r"[A-Za-z\u4e00-\u9fff]\s*:\s?(?=\S)")
+_LABELS = re.compile(r"[A-Za-z\u4e00-\u9fff]\s*[:=]\s?(?=\S)")
 
 
 def _row(text: str, found: Sequence[tuple], region: int) -> list[Claim]:
@@ -116,7 +118,7 @@ def _row(text: str, found: Sequence[tuple], region: int) -> list[Claim]:
 def _ruled_out(text: str, found: Sequence[tuple], claims: Sequence[Claim], start: int) -> list[Claim]:
     """ "The C1.7 came from 11161, not from 11158" denies the flare of 11158."""
     flares = [c for c in claims if c.kind == "flare" and c.span[0] >= start and not c.negated]
-    regions = claim_scope.ruled_out(text, found, start)
+    regions = claim_scope.ruled_out_at(text, found, start).values()
     return [replace(c, noaa_ar=n, negated=True) for c in flares for n in regions if n != c.noaa_ar]
 
 
