@@ -277,7 +277,7 @@ def test_the_second_picture_the_conversation_and_the_answers_boxes_are_drawn(run
         someone = Annotator(chromium, url)
         first = someone.begin("li.wei")
         boxes = someone.panel.locator(".jwvl-layer rect")
-        assert boxes.evaluate_all("nodes => nodes.map(n => n.getAttribute('class'))") == ["said", None]
+        assert boxes.evaluate_all("nodes => nodes.map(n => n.getAttribute('class'))") == [None, "said"]
         assert someone.panel.locator(".jwvl-turn").all_inner_texts() == ["Which layer?", "corona"]
         assert "2014-02-01" in someone.panel.locator("header strong").inner_text()
         source = someone.panel.locator(".jwvl-layer img").get_attribute("src")

@@ -109,11 +109,11 @@ function pictureView() {
     setBoxes(boxes, [width, height], said) {
       overlay?.remove();
       overlay = svg("svg", { viewBox: `0 0 ${width} ${height}` });
-      for (const [x0, y0, x1, y1] of said) overlay.append(svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0, class: "said" }));
       for (const { noaa_ar, box: [x0, y0, x1, y1] } of boxes) {
         overlay.append(svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0 }));
         overlay.append(svg("text", { x: x0, y: y0 - height / 84, style: `font-size: calc(${height / 32}px / var(--zoom, 1))` }, `AR ${noaa_ar}`));
       }
+      for (const [x0, y0, x1, y1] of said) overlay.append(svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0, class: "said" }));
       layer.append(overlay);
     },
     dispose: () => ready.forEach(({ url }) => URL.revokeObjectURL(url)),
