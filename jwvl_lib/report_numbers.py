@@ -12,10 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
-from html.parser import HTMLParser
 from pathlib import Path
 
-from jwvl_lib import knowledge, report_boxes
+from jwvl_lib import knowledge, report_boxes, report_texts
 
 # a place, a flare class, or a plain number
 NUMBER = re.compile(
@@ -23,8 +22,6 @@ NUMBER = re.compile(
     r"|(?<![\d.])\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?![\d])",
     re.IGNORECASE,
 )
-VOID = {"meta", "link", "br", "img", "input", "hr", "col", "path", "circle", "polyline"}
-SILENT = {"style", "script", "title", "summary"}  # <title> of page and SVG marks repeats what stands beside it
 HOW = ("quoted", "difference", "count", "probability", "date", "line number", "projected", "wording", "definition")
 DAYS_BEFORE = 9  # how far back a date of a report may lie
 # Values that a shipped table or model gives for the lines cited: `report.check` works them out again.
@@ -33,7 +30,8 @@ SRS_ROW = re.compile(r"\s*\d{4}\s+[NS]\d\d[EW]\d+\s+\d+\s+(\d+)\s+[A-Za-z]{3}\s+
 SRS_COLUMNS = {"area_msh": 1, "n_spots": 3}
 # Words of the templates that hold digits: names of scales, units and rules, none of them about the day.
 WORDING = re.compile(
-    r"M5(?!\.\d)|\b1-8 Å|GOES 1-8|10分钟|10 minutes|(?<!\d)24 h|(?<!\d)24小时|(?<!\d)90%|90 day|90天|(?<!\d)171(?!\d)|(?<!\d)131 Å|(?<!\d)1600 Å|F10\.7"
+    r"M5(?!\.\d)|\b1-8 Å|GOES 1-8|10分钟|10 minutes|(?<!\d)24 h|(?<!\d)24小时|(?<!\d)90%|90 day|90天"
+    r"|(?<!\d)171(?!\d)|(?<!\d)131 Å|(?<!\d)1600 Å|F10\.7"
     r"|60 McIntosh|60个McIntosh|30°|every 30|within 24|sha256|W/m²|B0 = -?\d+\.\d°|<\d|(?<![:\d])20 UT"
     r"|f107_flux|(?:aia|hmi)_\w+\.jpg"
 )
@@ -59,7 +57,7 @@ def resolve(report_dir: str | Path) -> list[Number]:
     lines = _raw_lines(folder, report)
     known = _Known(report, lines)
     found = [Number("report.json", *row) for row in _of_json(report, known)]
-    page = _Page((folder / "report.html").read_text(encoding="utf-8"))
+    page = report_texts.Page((folder / "report.html").read_text(encoding="utf-8"))
     found += [
         Number("report.html", where, *row)
         for context, where, cited in page.texts
@@ -285,54 +283,6 @@ def _column(where: str, cited: list, known: _Known) -> set[str]:
 def _exact(value: float, cited: list, known: _Known) -> str:
     """A flux of 1.9e-07 may be printed with more digits than `%g` keeps."""
     return "quoted" if any(repr(value) in known.lines.get(c, "") for c in cited) else ""
-
-
-class _Page(HTMLParser):
-    """Text nodes of a page with the lines cited by the nearest element around them (`href="#id-line"`, `data-e`).
-
-    Those under `data-k`, the key of an entry of the knowledge base, are `definitions`.
-    """
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.stack: list[tuple[str, list | str | None]] = []
-        self.texts: list[tuple[str, str, list]] = []
-        self.definitions: list[tuple[str, str]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        anchors = (given.get("data-e") or "").split()
-        if (given.get("href") or "").startswith("#"):
-            anchors = [given["href"][1:], *anchors]
-        if tag == "li" and given.get("id"):
-            anchors.append(given["id"])
-        cited = [a.rpartition("-")[::2] for a in anchors]
-        lines = [(source, int(line)) for source, line in cited if line.isdigit()]
-        quiet = (
-            "axis" in (given.get("class") or "")
-            or "cite" in (given.get("class") or "")
-            or "lang" in given.get("class", "")
-        )
-        if tag not in VOID:
-            self.stack.append((tag, "silent" if quiet or tag in SILENT else given.get("data-k") or lines or None))
-
-    def handle_startendtag(self, tag, attrs):
-        pass  # closes itself, holds no text
-
-    def handle_endtag(self, tag):
-        while self.stack and self.stack.pop()[0] != tag:
-            pass
-
-    def handle_data(self, data):
-        marks = [m for _, m in self.stack if m]
-        inside = {tag for tag, _ in self.stack}
-        if "silent" in marks or not NUMBER.search(data) or "pre" in inside or "code" in inside:
-            return  # quoted lines themselves are compared by report.check
-        if marks and isinstance(marks[-1], str):
-            self.definitions.append((data, marks[-1]))
-            return
-        self.texts.append((data, ">".join(tag for tag, _ in self.stack[-3:]), marks[-1] if marks else []))
 
 
 def _of_markdown(text: str, known: _Known) -> Iterator[Number]:
