@@ -188,7 +188,7 @@ function render({ model, el }) {
       const row = make("li", "", "", [make("span", "where", e.line ? `${name}, ${where}` : name)]);
       if (file) row.append(make("span", "sha", `sha256 ${file.sha256.slice(0, 12)}`));
       if (e.reference) row.append(make("span", "reference", e.reference));
-      row.append(make("code", "", e.text || "—"));
+      if (!e.reference) row.append(make("code", "", e.text || "—")); // an entry's text is the sentence itself
       list.append(row);
     }
     return list;
