@@ -39,7 +39,8 @@ def _grown(folder: Path, template: str, n_rows: int) -> list[str]:
     (folder / "work").mkdir(parents=True)
     jobs = []
     for i in range(-(-n_rows // len(rows))):
-        text = template.replace(day, f"{date(1900, 1, 1) + timedelta(days=i)}")
+        other = date(1900, 1, 1) + timedelta(days=i)
+        text = template.replace(day, f"{other}").replace(day.replace("-", ""), f"{other:%Y%m%d}")
         for k, number in enumerate(numbers):
             text = text.replace(str(number), str(100_000 + i // 4 * len(numbers) + k))
         again = json.loads(text)
