@@ -31,6 +31,7 @@ def text(
     """
     base, _, revision = str(parameters["base_model"]).partition("@")
     licence = licence_of_base(base)
+    chosen = {k: v for k, v in parameters.items() if k not in ("outputs_dir", "progress")}  # of this machine alone
     front = ["---", f"base_model: {base}", "library_name: peft", "pipeline_tag: image-text-to-text"]
     front += [f"license: {licence}", "tags: [solar-physics, jw-vl-workshop]", "---", ""]
     lines = [f"# Adapter of run {parameters['run_id']}, profile {parameters['profile']}", ""]
@@ -40,7 +41,7 @@ def text(
     ]
     lines += ["", "## Data", "", "| input | sha256 |", "|---|---|"]
     lines += [f"| {entry.get('stage') or entry.get('path')} | `{entry['sha256']}` |" for entry in inputs]
-    lines += ["", *_table("count", counts), "", "## Parameters", "", *_table("parameter", parameters)]
+    lines += ["", *_table("count", counts), "", "## Parameters", "", *_table("parameter", chosen)]
     lines += ["", "## Training", "", *_table("measured in training", training)]
     lines += ["", "## Metrics", "", *_metrics(records), "", "## Forgetting", "", *_metrics(records, "general")]
     lines += ["", "## Limits", "", *(f"- {limit}" for limit in LIMITS)]

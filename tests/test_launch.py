@@ -46,24 +46,24 @@ def launched(folder, *options):
     return log, load_file(folder / "adapter" / "adapter_model.safetensors")
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    return launched(tmp_path_factory.mktemp("one"), "--num_processes", "1")
+def assert_same_training(alone, together):
+    """Same losses and weights to rounding; validation is a mean over batches, which part differently over processes."""
+    for name, tolerance in (("loss", 1e-4), ("eval_loss", 5e-3)):
+        one, two = ([r[name] for r in records if r[name] is not None] for records in (alone[0], together[0]))
+        assert two == pytest.approx(one, rel=tolerance), name
+    assert [r["samples_seen"] for r in together[0]] == [r["samples_seen"] for r in alone[0]]
+    assert together[1].keys() == alone[1].keys()
+    for name, value in together[1].items():
+        assert (value - alone[1][name]).norm() <= 1e-3 * alone[1][name].norm() + 1e-6, name
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["ddp", "fsdp2"])
-def test_two_processes_train_what_one_does(alone, tmp_path, way):
-    options = ["--multi_gpu"] if way == "ddp" else FSDP
-    log, weights = launched(tmp_path, "--num_processes", "2", "--main_process_port", "0", *options)
-    for name in ("loss", "eval_loss"):
-        one, two = ([r[name] for r in records if r[name] is not None] for records in (alone[0], log))
-        assert two == pytest.approx(one, rel=1e-4), name
-    assert [r["samples_seen"] for r in log] == [r["samples_seen"] for r in alone[0]]
-    assert weights.keys() == alone[1].keys()
-    for name, value in weights.items():
-        assert (value - alone[1][name]).norm() <= 1e-3 * alone[1][name].norm() + 1e-6, name
-    assert not (tmp_path / "checkpoints").exists()
+def test_two_processes_train_what_one_does(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    together = launched(tmp_path / "two", "--num_processes", "2", "--main_process_port", "0", "--multi_gpu")
+    assert_same_training(launched(tmp_path / "one", "--num_processes", "1"), together)
+    assert not (tmp_path / "two" / "checkpoints").exists()
 
 
 def test_the_notebook_is_what_is_launched(monkeypatch):
