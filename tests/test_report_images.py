@@ -165,3 +165,32 @@ def test_images_of_the_archive_folder_are_found_and_an_empty_one_is_said(tmp_pat
     folder, _ = report_agent.make_report("2025-12-24", swpc_dir, tmp_path / "out2", image_dir=tmp_path / "none")
     assert "no images" in _json(folder)["warnings"][0]
     assert "map of the numbered regions" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.browser
+def test_picture_in_a_real_browser(mdi_day, chromium):
+    """Phone and desktop, evidence by tap and by hover, print, accessibility, and nothing said on the console."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    for width in (390, 1280):
+        page, said = chromium.new_context(bypass_csp=True, viewport={"width": width, "height": 900}).new_page(), []
+        page.on("console", lambda message, said=said: said.append(message.text))
+        page.goto((mdi_day / "report.html").as_uri())
+        page.click("label[for=show-en]")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        label = page.locator("figure.picture text.tag").first
+        assert label.bounding_box()["height"] >= 11
+        assert label.locator("xpath=..").locator("title").text_content().startswith(label.text_content())  # on hover
+        label.locator("xpath=..").focus()
+        page.keyboard.press("Enter")
+        assert page.url.endswith(f"#region-{label.text_content()}")
+        time = page.locator("figure.picture figcaption a.n").nth(1)
+        assert "date_obs = 2010-10-15" in time.get_attribute("title")
+        time.click()
+        assert "date_obs = 2010-10-15" in page.locator("li:target").inner_text()
+        assert said == []
+        found = axe.Axe().run(page).response["violations"]
+        assert [(v["id"], v["nodes"][0]["html"][:120]) for v in found if v["impact"] in ("serious", "critical")] == []
+        page.emulate_media(media="print")
+        assert not page.locator(".toggle").is_visible()
+        assert page.locator("figure.picture image").first.is_visible()
+        assert len(page.pdf()) > 50_000
