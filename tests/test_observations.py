@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from jwvl_lib import image_files, observations
+from jwvl_lib import image_files, map_sources, observations
 from jwvl_lib.instruments import display_name
 from jwvl_lib.observations import UnreadableImage, open_observation
 
@@ -79,7 +79,7 @@ def test_sample_files_are_there():
 
 def test_a_map_of_sunpy_agrees():
     obs = open_observation(AIA)
-    solar_map = observations.to_map(obs)
+    solar_map = map_sources.to_map(obs)
     assert solar_map.nickname == "AIA"
     assert solar_map.date.isot.startswith(obs.date_obs)
     assert solar_map.data.shape == obs.data.shape

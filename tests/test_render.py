@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sunpy.coordinates import frames, sun
 
-from jwvl_lib import observations, plots, render
+from jwvl_lib import map_sources, observations, plots, render
 from jwvl_lib.geometry import disk_geometry, heliographic_to_pixel, is_full_disk, sun_from_earth
 
 SUNPY = observations.sunpy_data()
@@ -119,7 +119,7 @@ def test_places_agree_with_the_world_coordinates_of_sunpy(tmp_path, crota):
     obs = observe(tmp_path, spot_frame(128, 128), crota)
     lat, lon = (grid.ravel() for grid in np.mgrid[-80:81:20, -85:86:17])
     pixels, visible = heliographic_to_pixel(disk_geometry(obs), lat, lon)
-    solar_map = observations.to_map(obs)
+    solar_map = map_sources.to_map(obs)
     place = SkyCoord(lon * u.deg, lat * u.deg, frame=frames.HeliographicStonyhurst, obstime=solar_map.date)
     wanted = np.column_stack([axis.value for axis in solar_map.world_to_pixel(place)])
     front = place.transform_to(solar_map.coordinate_frame).is_visible()
