@@ -197,21 +197,25 @@ def test_the_grammar_of_a_sentence(text, expected):
 # --------------------------------------------------------------------------------------------------------------------
 # the bar, on sentences that no template made
 
-PRECISION, RECALL = 0.97, 0.95
-UNSEEN_PRECISION, UNSEEN_RECALL = 0.90, 0.84  # what is held today on text that the grammar was never mended on
+PRECISION, RECALL = 0.97, 0.95  # the bar; held on the sentences that the grammar was mended on
+UNSEEN_FLOORS = {"en": (0.955, 0.935), "zh": (0.915, 0.895)}  # what is held on sentences nobody mended it on: not the bar
 
 
-def _unseen(entry):
-    """The half of the test split that nobody who mends the grammar reads: odd numbers."""
-    return entry["split"] == "test" and int(entry["id"].partition("-")[2]) % 2 == 1
+def _part(entry):
+    """"dev"; of the test split, written blind, "read" (odd numbers) or "unseen", which nobody who mends the grammar reads."""
+    if entry["split"] == "dev":
+        return "dev"
+    return "read" if int(entry["id"].rpartition("-")[2]) % 2 else "unseen"
 
 
 def test_precision_and_recall_on_written_sentences(capsys):
-    """The bar is held over all sentences, on most of which the grammar was mended; on the unseen ones it is not yet."""
+    """1,389 sentences of five hands, none made by a template; the floors below the bar say where it is not reached."""
     entries = claim_scoring.load()
-    chosen = {"all": entries, "unseen": [e for e in entries if _unseen(e)]}
     extract = functools.cache(claims.extract)
-    rows = {name: claim_scoring.score(part, extract, claims.check) for name, part in chosen.items()}
+    rows = {
+        part: claim_scoring.score([e for e in entries if _part(e) == part], extract, claims.check)
+        for part in ("dev", "read", "unseen")
+    }
     with capsys.disabled():
         print("\nsentences  language  precision  recall  verdicts right  claims  sentences")
         for (name, language), r in {(n, la): rows[n][la]["all"] for n in rows for la in ("en", "zh")}.items():
@@ -219,13 +223,12 @@ def test_precision_and_recall_on_written_sentences(capsys):
                 f"{name:<10} {language:<8} {r['precision']:10.3f} {r['recall']:7.3f} {r['verdict_accuracy']:15.3f} "
                 f"{r['n']:7d} {r['n_sentences']:10d}"
             )
-    for language in ("en", "zh"):
-        whole, unseen = rows["all"][language]["all"], rows["unseen"][language]["all"]
-        assert whole["precision"] >= PRECISION
-        assert whole["recall"] >= RECALL
-        assert unseen["precision"] >= UNSEEN_PRECISION
-        assert unseen["recall"] >= UNSEEN_RECALL
-        assert whole["verdict_accuracy"] >= 0.98
+    for language, (precision, recall) in UNSEEN_FLOORS.items():
+        for part, floors in (("dev", (PRECISION, RECALL)), ("read", (PRECISION, RECALL)), ("unseen", (precision, recall))):
+            row = rows[part][language]["all"]
+            assert row["precision"] >= floors[0], (part, language)
+            assert row["recall"] >= floors[1], (part, language)
+            assert row["verdict_accuracy"] >= 0.98
 
 
 @given(
