@@ -220,6 +220,8 @@ def _of_json(report: dict, known: _Known) -> Iterator[tuple[str, str, str]]:
     """(where, number, how) of every number under a fact of `report.json`, judged by the evidence nearest to it."""
     skipped = {"sources", "products", "warnings", "warnings_zh", "profile", "model", "languages", "narrative"}
     for key, value in report.items():
+        if key in ("claims", "written"):  # a model's own sentences are shown as such, struck through or marked
+            value = [c for c in value if c.get("origin") != "model"] if key == "claims" else []
         if key == "images":
             yield from _of_images(value, known)
         elif key not in skipped:

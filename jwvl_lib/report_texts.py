@@ -37,6 +37,7 @@ class Page(HTMLParser):
             "axis" in (given.get("class") or "")
             or "cite" in (given.get("class") or "")
             or "lang" in given.get("class", "")
+            or "model" in (given.get("class") or "").split()  # a model's own sentence, marked as such
         )
         if tag not in VOID:
             self.stack.append((tag, "silent" if quiet or tag in SILENT else given.get("data-k") or lines or None))
