@@ -3,17 +3,24 @@
 import re
 from collections.abc import Sequence
 
-from jwvl_lib.claim_grammar import COMPARISON, EN_NUMBER, ZH_NUMBER, counted, number
+from jwvl_lib.claim_grammar import EN_NUMBER, ZH_NUMBER, counted, number
 
 _COUNTED = ("area_msh", "n_spots")
 # a number without a noun of its own: before a stop, or before words that lead on to the next region
 _BARE = re.compile(
     rf"(?P<n>{EN_NUMBER}|{ZH_NUMBER})(?P<unit>\s*(?:of\s+(?:them|these|those)\b|[个颗粒]|单位|MSH\b|millionths\b)?)"
-    r"(?=\s*(?:[,;:)，。；、）!！]|\.(?!\d)|$|(?:and|but|while|whereas|in|for|versus|vs|against|as|compared|on|at|to|with|of)\b|in\b"
+    r"(?=\s*(?:[,;:)，。；、）!！]|\.(?!\d)|$|(?:and|but|while|whereas|in|for|versus|vs|against|as|compared|on|at|to"
+    r"|with"
+    r"|of)\b|in\b"
     r"|而|左右|以上))",
     re.I | re.A,
 )
-_SIGN = re.compile(r"(?<![A-Za-z])(?:positive|negative)\b|[正负](?=极|的|磁|[，。；、）]|$)|(?<=[恰则正])好?相反|\bthe\s+(?:opposite|reverse)\b(?=\s*[.,;]|$)", re.I)
+_SIGN = re.compile(
+    r"(?<![A-Za-z])(?:positive|negative)\b|[正负](?=极|的|磁|[，。；、）]|$)|(?<=[恰则正])好?相反"
+    r"|\bthe\s+(?:opposite"
+    r"|reverse)\b(?=\s*[.,;]|$)",
+    re.I,
+)
 _REVERSED = ("相反", "好相反", "the opposite", "the reverse")
 _CUT = re.compile(r"[,，;；、。]|\b(?:and|but|while|whereas|versus|vs|against|with)\b|[而但和与]", re.I)
 _INSTEAD = re.compile(r"(?:不是|而非|并非|\bnot)\s*$", re.I)  # "1190, not 195"

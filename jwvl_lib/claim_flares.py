@@ -26,7 +26,7 @@ def _flare(match: re.Match) -> Found:
 
 
 def _letter(match: re.Match) -> Found | None:
-    """The letter of a flare whose class is not already told in full: "an X2.2, the first X-class event of the cycle"."""
+    """The letter of a flare whose class is not already told in full: "an X2.2, the first X-class event"."""
     told = re.search(rf"(?<![A-Za-z])(?-i:{match[1]})\d+\.\d", match.string)
     return [] if told and not _DENIED.search(match.string[: match.start()]) else _flare(match)
 
@@ -50,7 +50,8 @@ FLARES: list[Pattern] = [
             rf"(?:19|20)\d\d\b", []),
     pattern("zh", rf"(?:19|20)\d\d年(?:\d{{1,2}}月)?(?:的|那次的?){_GOES}[\d.]*级?", []),
     pattern("en",
-            rf"{_GOES}[-\s]class\s+flares?\s+(?:are|is|have|release|last|can|may|cause|occur)s?\b(?!\s+(?:been|not|n't|seen"
+            rf"{_GOES}[-\s]class\s+flares?\s+(?:are|is|have|release|last|can|may|cause|occur)s?\b(?!\s+(?:been|not"
+            rf"|n't|seen"
             rf"|recorded|observed|absent|reported|present|on|in|missing|nowhere))|\bthan\s+(?:an?\s+)?{_GOES}[-\s]class"
             r"\s+flares?", []),
     pattern("zh", rf"{_GOES}级(?:耀斑)?的(?:峰值|流量|能量|强度|\S{{0,6}}倍)", []),

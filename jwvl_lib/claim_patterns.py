@@ -2,8 +2,8 @@
 
 A stretch of text that one pattern has taken is closed to the later ones: times come before anything else that has
 digits, region numbers before their digits can be anything else, channels before counts (171 is never a count), and what
-the picture is comes last. The patterns stand by sense in `claim_dates`, `claim_channels`, `claim_regions`,
-`claim_places` and `claim_counts`.
+the picture is comes last. The patterns stand by sense in `claim_dates`, `claim_channels`, `claim_numbers`,
+`claim_regions`, `claim_places`, `claim_flares` and `claim_counts`.
 """
 
 import re
@@ -12,10 +12,12 @@ from jwvl_lib import knowledge
 from jwvl_lib.claim_channels import CHANNELS, PICTURE
 from jwvl_lib.claim_counts import COUNTS, NOUNS
 from jwvl_lib.claim_dates import DATES
+from jwvl_lib.claim_features import FEATURES
 from jwvl_lib.claim_flares import FLARES
 from jwvl_lib.claim_grammar import Pattern
+from jwvl_lib.claim_numbers import BARE_NUMBERS, NUMBERS
 from jwvl_lib.claim_places import PLACES, POLARITY
-from jwvl_lib.claim_regions import BARE_NUMBERS, CLASSES, GREEK, NUMBERS
+from jwvl_lib.claim_regions import CLASSES, GREEK
 from jwvl_lib.claim_scope import SENTENCE_END
 
 _LETTERS = knowledge.goes_letters()
@@ -44,7 +46,7 @@ GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
             r"|\d\s*[这共等二两三四五六七八九十\d]个",
             re.I,
         ),
-        COUNTS,
+        COUNTS + FEATURES,
     ),
     (re.compile(r"(?<!\d)[1-9]\d{2,3}(?!\d)|[一二三四五六七八九〇零十]{5}"), BARE_NUMBERS),
     (re.compile(r"positive|negative|[正负]|前导|领头|先导", re.I), POLARITY),

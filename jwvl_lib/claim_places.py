@@ -37,9 +37,11 @@ _BETWEEN = (
 
 PLACES: list[Pattern] = [
     pattern("",
-            rf"(?:(?<![A-Za-z])(?P<ns>[NS])[\s]*{_LAT}{_DEG}(?:[,，/、]|and|by)?\s*(?:longitude\s*:?\s*|经度\s*:?\s*)?(?P<ew>[EW])\s*{_LON})(?!\d){_DEG}", _location),
+            rf"(?:(?<![A-Za-z])(?P<ns>[NS])[\s]*{_LAT}{_DEG}(?:[,，/、]|and|by)?\s*(?:longitude\s*:?\s*"
+            rf"|经度\s*:?\s*)?(?P<ew>[EW])\s*{_LON})(?!\d){_DEG}", _location),
     pattern("",
-            rf"(?<![\d.]){_LAT}{_DEG}(?-i:(?P<ns>[NS]))\s*(?:[,，/;]|and|by)?\s*(?:lon(?:gitude)?\s*[=:]?\s*)?{_LON}{_DEG}(?-i:(?P<ew>[EW]))(?![A-Za-z])",
+            rf"(?<![\d.]){_LAT}{_DEG}(?-i:(?P<ns>[NS]))\s*(?:[,，/;]|and"
+            rf"|by)?\s*(?:lon(?:gitude)?\s*[=:]?\s*)?{_LON}{_DEG}(?-i:(?P<ew>[EW]))(?![A-Za-z])",
             _location),
     pattern("en",
             rf"{_EN_LAT}{_DEG}(?P<ns>north|south)(?:ern)?(?:\s+latitude)?{_BETWEEN}{_EN_LON}{_DEG}(?P<ew>east"
@@ -53,24 +55,29 @@ PLACES: list[Pattern] = [
             rf"|and|,\s*and)?\s*{_EN_LAT}{_DEG}"
             r"(?P<ns>north|south)\b", _location),
     pattern("zh",
-            rf"以(?P<ns>[南北])\s*(?P<lat>{ZH_NUMBER}){_DEG}[,，、和]?(?:且|距|中央子午线|日面中心|中心|位于|在)*以(?P<ew>[东西])\s*"
+            rf"以(?P<ns>[南北])\s*(?P<lat>{ZH_NUMBER}){_DEG}[,，、和]?(?:且|距|中央子午线|日面中心|中心|位于"
+            rf"|在)*以(?P<ew>[东西])\s*"
             rf"(?P<lon>{ZH_NUMBER}){_DEG}", _location),
     pattern("en",
-            rf"longitude\s+(?:of\s+)?(?P<ew>[EW])\s*{_LON}{_DEG}(?:,|and|/|\s)*latitude\s+(?:of\s+)?(?P<ns>[NS])\s*{_LAT}", _location),
+            rf"longitude\s+(?:of\s+)?(?P<ew>[EW])\s*{_LON}{_DEG}(?:,|and|/"
+            rf"|\s)*latitude\s+(?:of\s+)?(?P<ns>[NS])\s*{_LAT}", _location),
     pattern("en",
-            rf"longitude\s+(?:of\s+)?{_EN_LON}{_DEG}(?P<ew>east|west|E|W)\b(?:,|and|a|/|\s)*latitude\s+(?:of\s+)?{_EN_LAT}{_DEG}"
+            rf"longitude\s+(?:of\s+)?{_EN_LON}{_DEG}(?P<ew>east|west|E|W)\b(?:,|and|a|/"
+            rf"|\s)*latitude\s+(?:of\s+)?{_EN_LAT}{_DEG}"
             r"(?P<ns>north|south|N|S)\b", _location),
     pattern("zh",
             rf"(?P<ew>[东西])经\s*(?P<lon>{ZH_NUMBER}){_DEG}[,，、和]?\s*(?P<ns>[南北])纬\s*"
             rf"(?P<lat>{ZH_NUMBER}){_DEG}", _location),
     pattern("zh",
-            rf"以?(?P<ew>[东西])\s*(?P<lon>{ZH_NUMBER}){_DEG}[,，、和]?(?:日面|太阳|位于|在|距)*赤道以?(?P<ns>[南北])\s*(?P<lat>{ZH_NUMBER}){_DEG}",
+            rf"以?(?P<ew>[东西])\s*(?P<lon>{ZH_NUMBER}){_DEG}[,，、和]?(?:日面|太阳|位于|在"
+            rf"|距)*赤道以?(?P<ns>[南北])\s*(?P<lat>{ZH_NUMBER}){_DEG}",
             _location),
     pattern("zh",
             rf"(?:以|偏)?(?P<ns>[南北])纬?\s*(?P<lat>{ZH_NUMBER}){_DEG}[,，、和/]?\s*(?:以|偏)?(?P<ew>[东西])经?"
             rf"\s*(?P<lon>{ZH_NUMBER}){_DEG}", _location),
     pattern("en",
-            r"\b(north|south)ern\s+(?:hemisphere|half)(?:\s+of\s+the\s+(?:sun|disk|disc))?,?\s+(?:and\s+|just\s+|slightly\s+|to\s+"
+            r"\b(north|south)ern\s+(?:hemisphere|half)(?:\s+of\s+the\s+(?:sun|disk|disc))?,?\s+(?:and\s+|just\s+"
+            r"|slightly\s+|to\s+"
             r"|in\s+|on\s+|the\s+)*(east|west)(?:ern)?\b(?!\s+limb)", _quadrant),
     pattern("zh", r"([南北])半球的?(?:略|稍)?(?:偏|靠)?的?([东西])(?!经)(?:侧|部|边|面|方)?", _quadrant),
     pattern("", r"(?-i:(?<![A-Za-z])([NS])([EW]))(?![A-Za-z\d])", _quadrant),
@@ -146,7 +153,8 @@ POLARITY: list[Pattern] = [
     pattern("zh", r"前导[^，。；]{0,8}(?:分别|依次)[为是]([正负])[^，。；正负]{0,4}[和、与及]([正负])",
             lambda m: [("leading_polarity", "positive" if m[g] == "正" else "negative", m.span(g)) for g in (1, 2)]),
     pattern("zh", rf"(?:后随|尾随|跟随){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?:极|磁)?", []),
-    pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}\s*(?:并?不是|并非|不为)([正负])极?性?[,，]?\s*而?(?:是|为)([正负])",
+    pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}\s*(?:并?不是|并非|不为)([正负])极?性?[,，]?\s*而?(?:是"
+        rf"|为)([正负])",
             lambda m: [("leading_polarity", "positive" if m[g] == "正" else "negative", m.span(g)) for g in (1, 2)]),
     pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、)]|$)", _polarity),
     pattern("zh",

@@ -13,12 +13,15 @@ REGION_KINDS = "noaa_ar location area_msh mcintosh_class hale_class n_spots lead
 SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[。！？；\n]")
 # no full stop here: sentences are cut before. "and" parts too: "AR 1 is Fkc and the beta region AR 2 is small"
 CLAUSE_END = re.compile(
-    r"[,，;；()、]|(?<!\d):(?!\d)|\s-+\s|--|\b(?:and|but|while|whereas|with|although|though|versus|vs)\b|[而但]|以及|同时"
+    r"[,，;；()、]|(?<!\d):(?!\d)|\s-+\s|--|\b(?:and|but|while|whereas|with|although|though|versus|vs)\b|[而但]|以及"
+    r"|同时"
 )
 
 # "the largest region"; "the largest flare" and "is the largest" are no subject
 _PREDICATE = re.compile(
-    r"\b(?:is|was|are|were|be|as|it|of|among)\s+(?:by\s+far\s+|clearly\s+|easily\s+|probably\s+)?(?:the|its|our)\s+$|是[^，。；]{0,6}$", re.I
+    r"\b(?:is|was|are|were|be|as|it|of|among)\s+(?:by\s+far\s+|clearly\s+|easily\s+|probably\s+)?(?:the|its|our)\s+$"
+    r"|是[^，。；]{0,6}$",
+    re.I,
 )
 SUBJECT = re.compile(
     r"\b(?<!second[-\s])"
@@ -28,19 +31,25 @@ SUBJECT = re.compile(
 )
 # a region named only to compare with it is not spoken about
 _COMPARED = re.compile(
-    r"(?:\bthan(?:\s+(?:that|those)\s+of)?|\bwhat|\bunlike|\blike|\bdwarfs|\bto|\bwith|\bbeyond|比|与|和|如|像)\s*(?:the\s+)?"
+    r"(?:\bthan(?:\s+(?:that|those)\s+of)?|\bwhat|\bunlike|\blike|\bdwarfs|\bto|\bwith|\bbeyond|比|与|和|如"
+    r"|像)\s*(?:the\s+)?"
     r"(?:(?:NOAA|AR|region|neighbou?r|活动区|黑子群|号)\s*)*$",
     re.I,
 )
 _COMPARING = re.compile(r"\b(?:than|unlike|compared|dwarfs|similar|what|beyond|next)\b|比|相比|类似", re.I)
 _ANOTHER = re.compile(
-    r"\s*(?:another|a\s+second|other|the\s+(?:second|other|rest|remaining)|(?:two|three)\s+(?:\w+\s+)?(?:regions|groups)|no\s+[A-Z]-class"
+    r"\s*(?:another|a\s+second|other|the\s+(?:second|other|rest|remaining)|(?:two|three)\s+(?:\w+\s+)?(?:regions"
+    r"|groups)|no\s+[A-Z]-class"
     r"|另|其他|其余|第二)",
     re.I,
 )
 _EVERY = re.compile(r"\b(?:both|all|each)\b|都|均|皆|全部|全是", re.I)
 EACH = re.compile(r"\brespectively\b|\bin\s+(?:that|this)\s+order\b|分别|依次", re.I)
-_LISTED = re.compile(r"(?:[\s,、/&#]|\band\b|\bor\b|\bAR|\bNOAA|\bregion|\bits|\bneighbou?r|和|与|及|以及|号|活动区|区)*", re.I)
+_LISTED = re.compile(
+    r"(?:[\s,、/&#]|\band\b|\bor\b|\bAR|\bNOAA|\bregion|\bits|\bneighbou?r|和|与|及|以及|号|活动区"
+    r"|区)*",
+    re.I,
+)
 _ONE_OF_TWO = re.compile(r"\bthe\s+(?P<first>former)\b|\bthe\s+latter\b|(?P<first_>前者)|后者", re.I)
 # "not from 11158": the region of another claim is only ruled out
 _RULED_OUT = re.compile(
@@ -82,7 +91,13 @@ def ruled_out_at(text: str, found: Sequence[tuple], start: int) -> dict[int, int
 
 
 def subjects(
-    text: str, found: Sequence[tuple], start: int, end: int, opening: list[tuple], about_largest: bool, pair: Sequence[int] = ()
+    text: str,
+    found: Sequence[tuple],
+    start: int,
+    end: int,
+    opening: list[tuple],
+    about_largest: bool,
+    pair: Sequence[int] = (),
 ) -> tuple[list[list[tuple]], list[tuple]]:
     """For each find of a sentence (noaa_ar, of_largest) of each region it is about; and the sentence's last subject.
 
@@ -132,7 +147,9 @@ def _marks(text: str, found: Sequence[tuple], start: int, end: int, pair: Sequen
         last = high
     for m in SUBJECT.finditer(text, start, end):
         predicate = _PREDICATE.search(text, start, m.start()) is not None
-        if not predicate and not any(at < m.start() for at, _ in marks):  # "AR 12192 is the largest" still speaks of AR 12192
+        if not predicate and not any(
+            at < m.start() for at, _ in marks
+        ):  # "AR 12192 is the largest" still speaks of AR 12192
             marks.append((m.start(), [(None, True)]))
     for m in _ONE_OF_TWO.finditer(text, start, end) if len(pair) == 2 else ():
         marks.append((m.start(), [(pair[0 if m["first"] or m["first_"] else 1], False)]))
@@ -140,7 +157,13 @@ def _marks(text: str, found: Sequence[tuple], start: int, end: int, pair: Sequen
 
 
 def _subject(
-    text: str, span: tuple[int, int], found: Sequence[tuple], marks: list[tuple], start: int, end: int, opening: list[tuple]
+    text: str,
+    span: tuple[int, int],
+    found: Sequence[tuple],
+    marks: list[tuple],
+    start: int,
+    end: int,
+    opening: list[tuple],
 ) -> list[tuple]:
     low, high = clause(text, span[0], start, end)
     inside = [(p, who) for p, who in marks if low <= p < high]
@@ -151,7 +174,11 @@ def _subject(
         return [(ahead[2], False)]
     if before and not _in_brackets(text, span[1], found):
         return before[-1]
-    if ahead and _SET_OFF.fullmatch(text, span[1], ahead[0][0]) and text[ahead[0][1] : ahead[0][1] + 1] in (*",，)）.。", ""):
+    if (
+        ahead
+        and _SET_OFF.fullmatch(text, span[1], ahead[0][0])
+        and text[ahead[0][1] : ahead[0][1] + 1] in (*",，)）.。", "")
+    ):
         return [(ahead[2], False)]
     if _OTHERS.match(text, low, high):
         return [(None, False)]
@@ -166,7 +193,11 @@ def _subject(
     return marks[0][1] if marks and not back else opening
 
 
-_ATTRIBUTE = re.compile(r"(?:象限|方向?|侧|部|边)?的(?:NOAA|AR|活动区|\s)*|(?:ern)?\s+(?:(?:NOAA|ARs?|active|region)\s*)*", re.I)
+_ATTRIBUTE = re.compile(
+    r"(?:象限|方向?|侧|部|边)?的(?:NOAA|AR|活动区|\s)*|(?:ern)?\s+(?:(?:NOAA|ARs?|active"
+    r"|region)\s*)*",
+    re.I,
+)
 _OTHERS = re.compile(r"\s*(?:其他|其它|另外?有|另外还有|elsewhere\b|others?\b)", re.I)
 _PRONOUN = re.compile(r"\s*(?:其(?![他它余中])|它|该[区群]|这个|its?\b|the\s+(?:region|group)\b|this\b)", re.I)
 

@@ -48,7 +48,9 @@ def judge(claim: Claim, facts: Sequence[Fact]) -> tuple[str, Fact | None]:
         verdict, fact = "contradicted", candidates[0][1]
     else:
         n_regions = find(facts, "n_regions")
-        of_a_region = claim.kind in REGION_KINDS and claim.kind != "flare" and (claim.noaa_ar is None or claim.kind == "noaa_ar")
+        of_a_region = (
+            claim.kind in REGION_KINDS and claim.kind != "flare" and (claim.noaa_ar is None or claim.kind == "noaa_ar")
+        )
         spotless = of_a_region and n_regions is not None and n_regions.value == 0
         return ("contradicted", n_regions) if spotless and not claim.negated else ("unsupported", None)
     if claim.negated:

@@ -101,8 +101,8 @@ def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Clai
             claims += [Claim(kind, value, noaa_ar, span, no, largest and kind != "flare") for noaa_ar, largest in whose]
         claims += _ruled_out(text, inside, claims, start)
     said = {(c.kind, c.value, c.noaa_ar) for c in claims if not c.negated}
-    claims = [c for c in claims if not (c.negated and (c.kind, c.value, c.noaa_ar) in said)]  # "no HMI, a GONG magnetogram"
-    return claims
+    # "no HMI magnetogram but one of GONG" is a magnetogram
+    return [c for c in claims if not (c.negated and (c.kind, c.value, c.noaa_ar) in said)]
 
 
 _LABELS = re.compile(r"[A-Za-z\u4e00-\u9fff]\s*[:=]\s?(?=\S)")
