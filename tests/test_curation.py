@@ -125,7 +125,7 @@ def test_the_audit_finds_a_planted_near_duplicate(built, tmp_path, how):
         assert splits.audit_splits(spoiled)["pictures_crossing"] == 0
         found = duplicates.across_splits(spoiled, tmp_path / measurement)
         assert found[["image_id", "other_image_id"]].values.tolist() == [[original["image_id"], "planted"]]
-        assert found["likeness"].iloc[0] >= 0.96
+        assert found["likeness"].iloc[0] >= 0.94
 
 
 def test_consecutive_frames_are_one_picture_and_those_of_another_hour_are_not(built, tmp_path):
