@@ -22,6 +22,7 @@ from jwvl_lib.facts import Fact
 __all__ = ["VERDICTS", "Claim", "check", "extract", "judge", "largest_region", "spots_visible"]
 
 _HAN = re.compile(r"[\u4e00-\u9fff]")
+_ENGLISH = re.compile(r"[a-z]{3}")
 
 
 def extract(text: str, language: str | None = None, about: str = "") -> list[Claim]:
@@ -62,14 +63,19 @@ def _judged(claim: Claim, text: str, facts: Sequence[Fact]) -> dict:
     }
 
 
+def _spoken(text: str, language: str | None) -> set[str]:
+    """The languages whose patterns can fit: those of the text, narrowed to the one that is asked for."""
+    regexes = {"zh": _HAN, "en": _ENGLISH}
+    found = {name for name, regex in regexes.items() if regex.search(text)} if _HAN.search(text) else {"en"}
+    return {""} | (found & {language} if language else found)
+
+
 def _finds(text: str, language: str | None) -> list[tuple]:
     """What the patterns find in a plain text, in reading order: (span, kind, value)."""
-    has_han = _HAN.search(text) is not None
+    spoken = _spoken(text, language)
     taken = bytearray(len(text))
     found = []
-    for pattern in (p for needs, patterns in GROUPS if needs.search(text) for p in patterns):
-        if (language and pattern.language not in ("", language)) or (pattern.language == "zh" and not has_han):
-            continue
+    for pattern in (p for needs, patterns in GROUPS if needs.search(text) for p in patterns if p.language in spoken):
         for match in pattern.regex.finditer(text):
             start, end = match.span()
             closed = taken[start] or taken[end - 1] if pattern.over else any(taken[start:end])
