@@ -2,7 +2,7 @@
 
 Reads pictures of a corpus, writes nothing. Two disks of one channel look alike to any hash of the whole picture, so
 only the middle of the disk counts, where the limb is out of sight; a perceptual hash proposes pairs of one channel, and
-the correlation of their fine detail decides. Of the 67,000 pairs of a channel in a tiny run none is taken for a copy;
+the correlation of their fine detail decides. Of the 67,000 pairs of a channel in a tiny run one is taken for a copy;
 re-encoded, shifted and brightened copies are found, but for spotless days in continuum light, which show nothing.
 """
 
@@ -17,7 +17,8 @@ from scipy import ndimage
 
 HASH_SIDE = 16  # 256 bits
 MOST_BITS = 60
-FEW_BITS, LEAST_LIKENESS, LEAST_WITH_FEW = 46, 0.96, 0.94
+LEAST_LIKENESS = 0.94
+DULL, LEAST_OF_DULL = 3.5, 0.97  # display levels of detail; below, a spotless disk is like any other
 LEAST_DETAIL = 0.5  # display levels: less is an empty picture, like only by being empty
 SHIFT_PX = 2
 NEAR_MINUTES = 30.0
@@ -116,8 +117,10 @@ def _sameness(folder: str | Path, first: str, second: str, bits: int) -> float |
     """Likeness of two pictures whose hashes differ in so many bits, None where it makes them two."""
     if bits > MOST_BITS:
         return None
-    value = likeness(_opened(str(folder), first), _opened(str(folder), second))
-    return value if value >= (LEAST_WITH_FEW if bits <= FEW_BITS else LEAST_LIKENESS) else None
+    pictures = [_opened(str(folder), path) for path in (first, second)]
+    dull = min(_detail(middle_of(picture)).std() for picture in pictures) < DULL
+    value = likeness(*pictures)
+    return value if value >= (LEAST_OF_DULL if dull else LEAST_LIKENESS) else None
 
 
 def _bits(first: np.ndarray, second: np.ndarray) -> int:
