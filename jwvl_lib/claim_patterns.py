@@ -21,6 +21,7 @@ from jwvl_lib.claim_regions import CLASSES, GREEK
 from jwvl_lib.claim_scope import SENTENCE_END
 
 _LETTERS = knowledge.goes_letters()
+_DETECTED = [knowledge.term(f"feature.{name}", "zh") for name in ("filament", "coronal_hole", "plage")]
 _Z, _P, _C = ("".join(letters) for letters in knowledge.mcintosh_letters())
 
 __all__ = ["BARE", "GROUPS", "PATTERNS", "SENTENCE_END"]
@@ -42,13 +43,13 @@ GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
     (re.compile(rf"[{_LETTERS}]\s?\d|flar|[{_LETTERS}][-\s]class|耀斑|级|类|爆发", re.I), FLARES),
     (
         re.compile(
-            rf"region|group|\bARs?\b|spot|blank|filament|hole|plage|谱斑|群|{'|'.join(NOUNS)}|编号|[个三两]区"
+            rf"region|group|\bARs?\b|spot|blank|群|{'|'.join(NOUNS)}|编号|[个三两]区"
             r"|\d\s*[这共等二两三四五六七八九十\d]个",
             re.I,
         ),
         COUNTS,
     ),
-    (re.compile(r"filament|hole|plage|暗条|纤维|冕洞|谱斑", re.I), FEATURES),
+    (re.compile(rf"(?i:filament|hole|plage)|纤维|{'|'.join(_DETECTED)}"), FEATURES),
     (re.compile(r"(?<!\d)[1-9]\d{2,3}(?!\d)|[一二三四五六七八九〇零十]{5}"), BARE_NUMBERS),
     (re.compile(r"positive|negative|[正负]|前导|领头|先导", re.I), POLARITY),
     (re.compile(""), PICTURE),
