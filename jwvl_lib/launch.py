@@ -59,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     matplotlib.use("Agg")
     state = PartialState()
-    logging.basicConfig(level=logging.INFO if state.is_main_process else logging.ERROR, format="%(asctime)s %(message)s")
+    logging.basicConfig(
+        level=logging.INFO if state.is_main_process else logging.ERROR, format="%(asctime)s %(message)s"
+    )
     logging.getLogger("jwvl_lib").setLevel(logging.INFO if state.is_main_process else logging.ERROR)
     run_cells(values, state.is_main_process, state.main_process_first)
     state.wait_for_everyone()

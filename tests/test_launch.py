@@ -98,4 +98,4 @@ def test_a_wrong_parameter_is_refused_before_anything_starts(capsys):
     assert launch.main(["-f", "params/tiny.yaml", "-p", "lora_r", "many"]) == 2
     assert "lora_r = 'many' is str" in capsys.readouterr().err
     known = parameters.notebook_parameters("04_training")
-    assert {"images_at_once", "gradient_checkpointing", "max_tokens", "n_watched_questions"} <= set(known)
+    assert {"images_at_once", "gradient_checkpointing", "max_tokens", "early_stop_patience"} <= set(known)

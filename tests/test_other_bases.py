@@ -131,12 +131,12 @@ def test_rows_of_two_images_and_of_conversations_come_from_the_tables(tmp_path):
     accepted.to_parquet(tmp_path / "accepted.parquet")
     default = samples.load_annotations(tmp_path, tmp_path, "train")
     assert (default.task.tolist(), default.attrs["n_left_out"]) == (["qa"], 2)
-    table = samples.load_annotations(tmp_path, tmp_path, "train", left_out_tasks="")
+    table = samples.load_annotations(tmp_path, tmp_path, "train", tasks="")
     data = samples.from_annotations(model, processor, table)
     assert [(s.image_id, len(s.images), len(s.branches)) for s in data] == [("a", 1, 2), ("a,b", 2, 1)]
     assert len(data[1].features) == 2 * len(data[0].features)
     assert data[0].branches[1].later_prompts
-    only = samples.load_annotations(tmp_path, tmp_path, "train", left_out_tasks="", only_tasks="multi_turn")
+    only = samples.load_annotations(tmp_path, tmp_path, "train", tasks="multi_turn")
     assert only.task.tolist() == ["multi_turn"]
 
 
