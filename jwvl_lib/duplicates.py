@@ -94,7 +94,7 @@ def across_splits(corpus: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
     """Pairs of one channel in different splits that are the same to the eye, whatever their dates say.
 
     Columns image_id, split, other_image_id, other_split, bits (of 256 that differ), likeness. Within a channel every
-    picture is compared with every other: two billion pairs a minute.
+    picture is compared with every other, so the time grows with the square of their number.
     """
     hashes = np.stack([_hash_of(folder, path) for path in corpus["path"]]) if len(corpus) else np.empty((0, 4), "u8")
     splits, found = corpus["split"].to_numpy(), []
