@@ -12,11 +12,13 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -53,14 +55,18 @@ def outputs_root(outputs_dir: str | Path) -> Path:
     return resolve(outputs_dir) or REPO / "outputs"
 
 
-def write_bytes(path: str | Path, data: bytes) -> Path:
-    """Write a whole file or nothing: temporary file beside it, fsync, rename, fsync of the folder."""
+@contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """A binary file to be filled, which becomes `path` as a whole or not at all.
+
+    A temporary file beside it, fsync, rename, fsync of the folder.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes it private; results are for reading
@@ -69,7 +75,13 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     _fsync_folder(path.parent)
-    return path
+
+
+def write_bytes(path: str | Path, data: bytes) -> Path:
+    """Write a whole file or nothing (see `replacing`)."""
+    with replacing(path) as file:
+        file.write(data)
+    return Path(path)
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -64,12 +64,12 @@ class Room:
         """Those of the days before too, for sentences that are made from facts."""
         return chat_sentences.day_facts(self.report, past=True)
 
-    def facts_for(self, text: str, pictures: Sequence[Picture]) -> list[Fact]:
+    def facts_for(self, text: str, question: str, pictures: Sequence[Picture]) -> list[Fact]:
         """What a sentence about some pictures is held against: theirs, and the day's where they are of the day."""
         if not pictures:
             return self.facts
         of_day = self.facts if all(p.of_day for p in pictures) else []
-        return [*chat_sentences.of_image(text, [p.facts for p in pictures]), *of_day]
+        return [*chat_sentences.of_image(text, question, [p.facts for p in pictures]), *of_day]
 
 
 @dataclass
@@ -212,14 +212,15 @@ def _spoken(
     text = ""
     for piece in _stream(room, conversation, asked, pictures, stop):
         whole, text = chat_sentences.complete(text + piece)
-        yield from (_judged(room, s, pictures, asked.language) for s in whole)
+        yield from (_judged(room, s, asked, pictures) for s in whole)
         yield text
     if text.strip():
-        yield _judged(room, text.strip(), pictures, asked.language)
+        yield _judged(room, text.strip(), asked, pictures)
 
 
-def _judged(room: Room, text: str, pictures: Sequence[Picture], language: str) -> Sentence:
-    return chat_sentences.judged(Sentence(text, "model"), room.facts_for(text, pictures), language)
+def _judged(room: Room, text: str, asked: Asked, pictures: Sequence[Picture]) -> Sentence:
+    facts = room.facts_for(text, asked.text, pictures)
+    return chat_sentences.judged(Sentence(text, "model"), facts, asked.language)
 
 
 def _stream(

@@ -3,16 +3,18 @@
 Reads the dict of `report.json`; writes nothing. What the report does not hold is said to be unknown, with the reason.
 """
 
+import re
 from collections.abc import Iterable
 
 from jwvl_lib import chat_regions, knowledge, narrative
-from jwvl_lib.chat_sentences import Sentence, told, unknown
+from jwvl_lib.chat_sentences import Sentence, banner, quoted, told, unknown
 from jwvl_lib.chat_words import Asked
 from jwvl_lib.report_flares import goes_flux
 
 INDEX_NAMES = knowledge.names("index")
 OF_A_REGION = (*chat_regions.FIELDS, "change", "chance", "flares", "watch")
 MOST_FLARES = 12
+UNIT_ASIDE = re.compile(r"面积(\d+)（太阳半球的百万分之一）")
 
 
 def answer(asked: Asked, report: dict, focus: tuple[int, ...] = ()) -> tuple[list[Sentence], tuple[int, ...]]:
@@ -83,7 +85,14 @@ def _no_such_region(number: int, report: dict, language: str) -> Sentence:
 
 
 def _narrated(report: dict, language: str) -> list[dict]:
-    return narrative.narrative_claims(report, (language,))
+    """The report's own sentences, in words that the claim check reads as they are meant."""
+    claims = narrative.narrative_claims(report, (language,))
+    return [{**c, "text": _in_plain_words(c["text"])} for c in claims]
+
+
+def _in_plain_words(text: str) -> str:
+    # "(one millionth of the hemisphere)" reads as an area of 1, "the largest change" as the largest region
+    return UNIT_ASIDE.sub(r"面积为太阳半球的百万分之\1", text).replace("面积变化最大的是", "面积变化最显著的是")
 
 
 def _summary(report: dict, asked: Asked) -> Iterable[Sentence]:
@@ -105,7 +114,7 @@ def _regions(report: dict, asked: Asked) -> Iterable[Sentence]:
         return [unknown(asked.language, "no readable region summary was given.", "没有可读的活动区摘要。")]
     numbers, lines = [str(r["noaa_ar"]) for r in regions], [*heads, *(r["evidence"][0] for r in regions)]
     en = f"{len(regions)} numbered regions with spots are listed: {', '.join(numbers)}."
-    zh = f"日面上共有{len(regions)}个活动区带黑子：{'、'.join(numbers)}。"
+    zh = f"日面上共有{len(regions)}个活动区：{'、'.join(numbers)}。"
     if len(regions) < 2:
         en = f"One numbered region with spots is listed: {numbers[0]}." if regions else "No numbered region is listed."
         zh = zh if regions else "没有列出带黑子的编号活动区。"
@@ -223,7 +232,7 @@ def _indices(report: dict, asked: Asked) -> Iterable[Sentence]:
 
 def _returning(report: dict, asked: Asked) -> Iterable[Sentence]:
     if not report["returning"]:
-        text = "No region is listed as due to return.", "没有列出即将返回的活动区。"
+        text = "Nothing is listed as due to return.", "没有列出即将返回者。"
         return [told(asked.language, *text, report["summary_evidence"])]
     return [
         told(
@@ -237,11 +246,8 @@ def _discussion(report: dict, asked: Asked) -> Iterable[Sentence]:
     parts = [p for p in report["discussion"] if p["lines"]]
     if not parts:
         return [unknown(asked.language, "no forecast discussion was given.", "没有给出预报讨论。")]
-    quoted = [(p["title"], p["part"], " ".join(e["text"].strip() for e in p["lines"]), p["lines"]) for p in parts[:2]]
-    return [
-        told(asked.language, f"SWPC, {title}, {part}: “{text}”", f"SWPC（{title}，{part}，原文）：“{text}”", lines)
-        for title, part, text, lines in quoted
-    ]
+    parts = [(p["title"], p["part"], " ".join(e["text"].strip() for e in p["lines"]), p["lines"]) for p in parts[:2]]
+    return [quoted(f"{title}, {part}: “{text}”", lines) for title, part, text, lines in parts]
 
 
 def _sources(report: dict, asked: Asked) -> Iterable[Sentence]:
@@ -250,7 +256,7 @@ def _sources(report: dict, asked: Asked) -> Iterable[Sentence]:
     files = f"The report rests on {', '.join(names)}.", f"报告依据：{'、'.join(names)}。"
     zh = asked.language == "zh"
     warnings = report["warnings_zh" if zh else "warnings"]
-    return [told(asked.language, *files, heads), *(told(asked.language, f"{w}.", f"{w}。", heads) for w in warnings)]
+    return [told(asked.language, *files, heads), *(banner(f"{w}。" if zh else f"{w}.", heads) for w in warnings)]
 
 
 _OF_DAY = {

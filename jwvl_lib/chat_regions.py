@@ -17,6 +17,7 @@ FIELDS = {
     "hale_class": ("is of magnetic class {v}", "磁分类为{v}"),
     "n_spots": ("has {v} spots", "有{v}个黑子"),
 }
+TO_ZH = str.maketrans("()", "（）")
 CLASS_NAMES = {"mcintosh_class": ("McIntosh class", "McIntosh分类"), "hale_class": ("magnetic class", "磁分类")}
 
 
@@ -100,15 +101,17 @@ def chance(region: dict, report: dict, asked: Asked) -> Iterable[Sentence]:
 
 
 def chances_of(asked: Asked, en: str, zh: str, holder: dict, lines: Iterable[dict]) -> Sentence:
-    """The chances that a dict holds as `p_c`, `p_m`, `p_x`, in one sentence."""
+    """The chances that a dict holds as `p_c`, `p_m`, `p_x`, in one sentence that claims no flare."""
     letters = asked.flare_letter if asked.flare_letter in ("C", "M", "X") else "CMX"
     found = [(c, interval_text(holder[f"p_{c.lower()}"])) for c in letters or "CMX"]
-    said_en = ", ".join(f"{c}-class or stronger {p}" for c, p in found)
-    said_zh = "，".join(f"{c}级或更强{p.replace(' to ', '至')}" for c, p in found)
+    said_en = ", ".join(f"chance of {'a' if c == 'C' else 'an'} {c}-class or stronger flare {p}" for c, p in found)
+    said_zh = "，".join(
+        f"{c}级或更强耀斑的概率{p.translate(TO_ZH).replace(' to ', '至').replace(' （', '（')}" for c, p in found
+    )
     return told(
         asked.language,
-        f"{en}, chance of a flare within a day (90% interval): {said_en}; assistive, not an operational forecast.",
-        f"{zh}一天内爆发耀斑的概率（90%区间）：{said_zh}；仅供参考，不是业务预报。",
+        f"{en}, within a day (90% interval): {said_en}; assistive, not an operational forecast.",
+        f"{zh}，一天之内（90%区间）：{said_zh}；仅供参考，不是业务预报。",
         lines,
     )
 

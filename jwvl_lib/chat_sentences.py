@@ -8,24 +8,25 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from jwvl_lib import claims, report_claims
+from jwvl_lib import claims, knowledge, report_claims
+from jwvl_lib.chat_words import kind_name
 from jwvl_lib.facts import Fact
 
-ORIGINS = ("facts", "glossary", "model", "none")
 END = re.compile(r"(?<=[。！？])|(?<=[.!?])\s+|\n+")
 REGION_KINDS = ("location", "area_msh", "mcintosh_class", "hale_class", "n_spots")
 LONGEST = 2_000  # characters of one sentence; a model that never ends one is cut there
-FIRST = re.compile(r"first|left|one\b|第一|前一|左", re.I)
-SECOND = re.compile(r"second|right|other|第二|后一|右", re.I)
+# of several pictures, the one that is meant
+WHICH = (re.compile(r"\bfirst\b|第一|前一", re.I), re.compile(r"\bsecond\b|第二|后一", re.I))
 
 
 @dataclass(frozen=True)
 class Sentence:
     """One sentence of an answer.
 
-    `origin` is facts, glossary, model or none (it says what is not known). `verdict` is supported, contradicted,
-    unsupported, or "" where nothing is claimed. `evidence` entries are `{source, line, text}`; `claims` those of
-    `jwvl_lib.claims.check`, each with the evidence of its own; `instead` what the facts say of a contradicted claim.
+    `origin` is facts, quoted (words of a source), banner (of the report), glossary, model, or none (it says what is not
+    known). `verdict` is supported, contradicted, unsupported, or "" where nothing is claimed. `evidence` entries are
+    `{source, line, text}`; `claims` those of `jwvl_lib.claims.check`, each with the evidence of its own; `instead` what
+    the facts say of a contradicted claim.
     """
 
     text: str
@@ -49,6 +50,16 @@ def unknown(language: str, en: str, zh: str, evidence: Iterable[dict] = ()) -> S
     return Sentence(f"我不知道：{zh}" if language == "zh" else f"I do not know: {en}", "none", _distinct(evidence))
 
 
+def quoted(text: str, evidence: Iterable[dict]) -> Sentence:
+    """Words of a source as they stand there: whether they hold is the source's affair."""
+    return Sentence(text, "quoted", _distinct(evidence), "supported")
+
+
+def banner(text: str, evidence: Iterable[dict]) -> Sentence:
+    """A warning of the report, as it stands there."""
+    return Sentence(text, "banner", _distinct(evidence), "supported")
+
+
 def _distinct(evidence: Iterable[dict]) -> tuple[dict, ...]:
     seen = {(e["source"], e["line"]): {k: e[k] for k in ("source", "line", "text")} for e in evidence}
     return tuple(seen.values())
@@ -66,6 +77,8 @@ def day_facts(report: dict, past: bool = False) -> list[Fact]:
             line = day["evidence"][0]
             found += [_fact(k, day[k], line, region["noaa_ar"]) for k in REGION_KINDS if day[k] is not None]
             dates[day["issued"][:10]] = line
+    for place in (*report["plages"], *report["returning"]) if past else ():
+        found.append(_fact("noaa_ar", place["noaa_ar"], place["evidence"][0], place["noaa_ar"]))
     for flare in report["flares"] if past else ():
         if flare["location"] and flare["noaa_ar"]:
             found.append(_fact("location", flare["location"], flare["evidence"][-1], flare["noaa_ar"]))
@@ -93,7 +106,11 @@ def judged(sentence: Sentence, facts: Sequence[Fact], language: str) -> Sentence
     wrong = [by_id[c["fact_id"]] for c in found if c["verdict"] == "contradicted"]
     lines = _distinct(e for c in found for e in c["evidence"])
     return replace(
-        sentence, claims=tuple(found), verdict=verdict, evidence=lines, instead="; ".join(map(_states, wrong))
+        sentence,
+        claims=tuple(found),
+        verdict=verdict,
+        evidence=lines,
+        instead="; ".join(dict.fromkeys(_states(f, language) for f in wrong)),
     )
 
 
@@ -101,17 +118,26 @@ def _lines(fact: Fact | None) -> list[dict]:
     return [{"source": fact.source, "line": fact.line, "text": fact.text}] if fact else []
 
 
-def _states(fact: Fact) -> str:
-    """A fact in words that stand in both languages: `AR 12192 area_msh 2740`."""
-    region = f"AR {fact.noaa_ar} " if fact.noaa_ar and fact.kind != "noaa_ar" else ""
-    return f"{region}{fact.kind} = {fact.value}".replace("\n", " · ")
+def _states(fact: Fact, language: str) -> str:
+    """A fact in words: `AR 12192, area 2740 millionths`, `活动区12192，面积2740（百万分之一）`."""
+    zh, value = language == "zh", str(fact.value).replace("\n", " · ")
+    value = knowledge.term(f"{fact.kind}.{fact.value}", language) if _has_term(fact) else value
+    region = (
+        (f"活动区{fact.noaa_ar}，" if zh else f"AR {fact.noaa_ar}, ") if fact.noaa_ar and fact.kind != "noaa_ar" else ""
+    )
+    return f"{region}{kind_name(fact.kind, language)}{'：' if zh else ': '}{value}"
 
 
-def of_image(text: str, facts_by_image: Sequence[Sequence[Fact]]) -> list[Fact]:
-    """The facts a sentence about several images is held against: those of the one it names, else of all of them."""
-    first, second = bool(FIRST.search(text)), bool(SECOND.search(text))
-    if len(facts_by_image) > 1 and first != second:
-        return list(facts_by_image[0 if first else 1])
+def _has_term(fact: Fact) -> bool:
+    return fact.kind in ("layer", "quadrant", "leading_polarity") and fact.value in knowledge.values(fact.kind)
+
+
+def of_image(text: str, question: str, facts_by_image: Sequence[Sequence[Fact]]) -> list[Fact]:
+    """The facts a sentence about pictures is held against: of the one that it or the question names, else of all."""
+    for words in (text, question):
+        named = [bool(which.search(words)) for which in WHICH]
+        if len(facts_by_image) > 1 and sum(named) == 1:
+            return list(facts_by_image[named.index(True)])
     return [f for facts in facts_by_image for f in facts]
 
 

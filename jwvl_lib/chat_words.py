@@ -63,6 +63,11 @@ def understand(question: str, default_language: str = "en") -> Asked:
     )
 
 
+def kind_name(kind: str, language: str) -> str:
+    """What a kind of fact is called; the kind itself where it has no name."""
+    return _words()["kinds"].get(kind, {}).get(language, kind)
+
+
 def _only_sounds_like(topic: str, heard: set[str], names_a_region: bool) -> bool:
     return bool(heard & set(_words()["sounds_like"].get(topic, ()))) or (topic == "regions" and names_a_region)
 
@@ -71,7 +76,7 @@ def _only_sounds_like(topic: str, heard: set[str], names_a_region: bool) -> bool
 def _words() -> dict[str, dict]:
     raw = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
     compiled = {part: {n: _either(w) for n, w in raw[part].items()} for part in ("topics", "signs")}
-    return {**compiled, "sounds_like": raw["sounds_like"]}
+    return {**compiled, "sounds_like": raw["sounds_like"], "kinds": raw["kinds"]}
 
 
 def _either(words: dict[str, list[str]]) -> re.Pattern:

@@ -1,42 +1,61 @@
-"""What a sentence asserts of this image or day: no question, forecast, memory or rule of the textbook. No reading, no writing."""
+"""What a sentence asserts of this image or day: no question, forecast, memory or rule of the textbook.
+
+Reads and writes nothing.
+"""
 
 import re
 from collections.abc import Sequence
 
+from jwvl_lib import knowledge
 from jwvl_lib.claim_scope import REGION_KINDS, clause
 
 _COMMA = re.compile(r"[,，;；:：](?!\d)")
 _NOT_ASSERTED = re.compile(
-    r"\b(?:chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|if|whether|should|threat|potential|risk|imagine|suppose)\b"
+    r"\b(?:chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|if|whether|should|threat"
+    r"|potential|risk|more\s+likely|most\s+(?:of|[A-Z]-class|large|major|big)|known\s+to|imagine|suppose)\b"
     r"|\b(?:means?|denotes?|called|known\s+as|by\s+definition|always|usually|often|generally"
-    r"|typically|in\s+general|normally|needed|required|requires?|depends?|tends?\s+to|typical\s+of|in\s+theory)\b"
-    r"|概率|几率|预计|预报(?!员)|预测|预期|有望|将会|是否|是不是|如果|假如|若是|若|倘若|需要|代表|取决于|称为|叫做|叫作|意味着"
-    r"|定义|\btutorials?\b|\btextbooks?\b(?!\s+(?:case|example|[A-Z]))|教程|教科书|课本|无关|常常|往往|通常|一般|总是|有人|据说|受.{1,6}影响"
-    r"|很常见|假设|设想|并不是说|常[与伴]|表现为(?=[亮暗])|是指|指的是|并不等于|不等于|有.{0,12}(?:可能|风险|潜力|能力)(?!性?的?是)",
+    r"|typically|in\s+general|in\s+cycle\s+\d+|normally|(?<!not\s)needed|required|requires?|depends?|tends?\s+to"
+    r"|typical\s+of|in\s+theory)\b"
+    r"|概率|几率|预计|预报(?!员)|预测|预期|有望|将会|是否|是不是|如果|假如|若是|若|倘若|需要|代表|取决于|称为|叫做"
+    r"|叫作|意味着"
+    r"|定义|\btutorials?\b|\btextbooks?\b(?!\s+(?:case|example|[A-Z]))|教程|教科书|课本|无关|常常|往往|通常|一般|总是"
+    r"|有人|据说|受.{1,6}影响"
+    r"|很常见|适合|以为(?!为)|更容?易|大部分|大?多数|假设|设想|并不是说|常[与伴]|表现为(?=[亮暗])|是指|指的是"
+    r"|并不等于|不等于|有.{0,12}(?:可能|风险|潜力|能力)(?!性?的?是)",
     re.I,
 )
 # from here on only what may come
 _MAY = re.compile(
-    r"\b(?:may|might|could|can|will|would)(?:\s+(?:well|still|also|yet|soon|easily|even|again))*\s+(?:produce|trigger|develop"
-    r"|become|argue|reach|unleash|erupt|flare|release|cause|fire|launch|affect|occur|follow|go|be\s+(?:enough|accompanied))\w*"
+    r"\b(?:may|might|could|can|will|would)(?:\s+(?:well|still|also|yet|soon|easily|even|again))*\s+(?:produce|trigger"
+    r"|develop"
+    r"|become|argue|reach|unleash|erupt|flare|release|cause|fire|launch|affect|occur|follow|go|be\s+(?:enough"
+    r"|accompanied))\w*"
     r"|\bwill\b(?!\s+be\s+seen)|(?<!\bI\s)(?<!\bwe\s)\bwould\b|\bcapable\s+of\b|\blikely\s+to\b"
-    r"|\bmistak\w+\s+(?:it|this)?\s*(?:for|as)\b|误[认以读当]?[为成]?作?是?|将(?=于|在|会|转)"
-    r"|(?:可能|或许|也许|仍|将|有可能)(?:会|再次?|将|还|仍|有可能|可能|在)*(?:爆发|产生|发生|出现|引发|触发|释放|影响|有)(?!了|过)",
+    r"|\bmistak\w+\s+(?:it|this)?\s*(?:for|as)\b|误(?:认|以|读|当)(?:为|成|作)是?|将(?=于|在|会|转)"
+    r"|(?:可能|或许|也许|仍|将|有可能)(?:会|再次?|将|还|仍|有可能|可能|在)*(?:爆发|产生|发生|出现|引发|触发|释放|影响"
+    r"|有)(?!了|过)",
     re.I,
 )
+_CONDITION = re.compile(r"\s*(?:if|assuming|suppose|预计|预测|预期|预报员|如果|假如|若|倘若|假设)(?![A-Za-z])", re.I)
+_LONG_AGO_REGION = re.compile(r"\d{4,5}\s+(?:of|in|from)\s+@|@的[^\d，。]{0,6}\d{4,5}")
+_NOT_EXCLUDED = re.compile(r"不排除|\b(?:cannot|can't|not\s+to)\s+(?:be\s+)?(?:exclude|rule)d?\b", re.I)
 _QUESTION = re.compile(r"[?？]\s*$|[吗呢][。？?]?\s*$")
 _ASSERTED = re.compile(r"一般的|通常被", re.I)
 # what was, and is not said to be still
 _PAST = re.compile(
-    r"\b(?:\w+\s+(?:days?|weeks?|months?|years?)\s+(?:ago|earlier|before)\b(?=.*\bwas\b)|(?<!since\s)yesterday|last\s+(?:week|month|year|night|rotation)|previously"
-    r"|formerly|used\s+to|had\s+(?:still\s+)?been|the\s+day\s+before|had\s+(?:\w+\s+)?(?:fired|produced|unleashed|released|erupted|hosted)|was\s+still|three\s+days\s+later|remind\w*\s+\w+\s+of)\b"
-    r"|(?:昨天|昨日(?!以来)|前天|前日|[一二两三四五六七八九十\d]天前|上周|上个月|此前|先前|原先|起初|曾经?|想起|联想到)",
+    r"\b(?:\w+\s+(?:days?|weeks?|months?|years?)\s+(?:ago|earlier|before)\b(?=.*\bwas\b)|(?<!since\s)yesterday"
+    r"|last\s+(?:week|month|year|night|rotation)|previously"
+    r"|formerly|used\s+to|ha(?:d|ving)\s+(?:still\s+)?been|(?<!\d\s)the\s+day\s+before|had\s+(?:\w+\s+)?(?:fired"
+    r"|produced|unleashed|released|erupted|hosted)|was\s+still|three\s+days\s+later|remind\w*\s+\w+\s+of)\b"
+    r"|(?:昨天|昨日(?!以来|的\d)|前天|前日|[一二两三四五六七八九十\d]天前|上周|上个月|此前|先前|原先|起初|曾经?|想起"
+    r"|联想到)",
     re.I,
 )
 _THINKING_OF = re.compile(r"remind\w*\s+\w+\s+of|想起|联想到|当年|类似于?|媲美|堪比", re.I)
 _CONTRAST = re.compile(
-    r"\b(?:unlike|compared\s+(?:to|with)|in\s+contrast\s+to|(?<!rather\s)(?<!nothing\smore\s)(?<!\bno\smore\s)than)\s+(?:in\s+|an?\s+|the\s+|for\s+"
-    r"|those\s+of\s+)*$|(?:不同于|有别于|相比于?|相较于?)\s*$",
+    r"\b(?:unlike|compared\s+(?:to|with)|in\s+contrast\s+to|(?<!rather\s)(?<!nothing\smore\s)(?<!\bno\smore\s)than)\s"
+    r"+(?:in\s+|an?\s+|the\s+|for\s+"
+    r"|those\s+of\s+)*$|(?:不同于|有别于|相比于?|相较于?|[比较](?:前一[天日]|昨[天日])的?)\s*$",
     re.I,
 )
 # what may stand after "than" and still be said: "more than 60 spots"
@@ -46,28 +65,35 @@ _COMPARABLE = ("noaa_ar", "n_regions", "n_spots", "area_msh", "n_filaments", "n_
 # rules of the textbook
 
 PICTURE = re.compile(
-    r"\b(?:images?|pictures?|frames?|taken|captured|obtained|acquired|shows?|seen|snapshot|observation|caught|this|here|today"
+    r"\b(?:images?|pictures?|frames?|taken|captured|obtained|acquired|shows?|seen|snapshot|observation|caught|this"
+    r"|here|today"
     r"|the\s+wavelength\s+is)\b|图|拍到|记录|拍摄|取得|此|该|这|本(?!质)|今[天日]|观测到|看到",
     re.I,
 )
 _PHYSICS = re.compile(
-    r"\b(?:plasma|temperatures?|heat\w*|densit\w+|conduct\w*|dominated\s+by|formed\s+at|emission|MK|kelvin|sensitive\s+to|contributions?|because|in\s+general)\b"
+    r"\b(?:plasma|temperatures?|heat\w*|densit\w+|conduct\w*|dominated\s+by|formed\s+at|emission|MK|kelvin"
+    r"|sensitive\s+to|contributions?|because|in\s+general)\b"
     r"|等离子体|加热|温度|密度|贡献|形成于|敏感|由.{2,12}组成|主要由|MK",
     re.I,
 )
 _PICTURE_KINDS = ("instrument", "observatory", "measurement", "wavelength_angstrom", "layer")
+_PLURALS = "|".join(word for word in knowledge.words("feature", "en") if re.fullmatch("[a-z]+s", word))
 _DEFINED = re.compile(
-    r"\b(?:filaments|prominences|sunspots|regions|flares|loops|holes|faculae|plages|spots|structures|instruments|telescopes)\s+"
-    r"(?:are|is|form|appear|tend|last|occur|arise|often)\b|就是(?!AR|NOAA|\d)|是指|指的是|有.{1,30}个?(?:通道|波段)|\bhas\s+\w+\s+(?:EUV\s+)?channels|\borbits\b|分[成为].{1,12}[级类]",
+    rf"^\s*(?:[A-Za-z]+\s+){{0,3}}(?:{_PLURALS}|regions|loops|holes|faculae|structures|instruments|telescopes)\s+"
+    r"(?:are|is|form|appear|tend|last|occur|arise|often)\b|就是(?!AR|NOAA|\d)|之间是|等于|是(?:我国|世界|全球)?首"
+    r"|是指|指的是"
+    r"|有.{1,30}个?(?:通道|波段)|\bhas\s+\w+\s+(?:EUV\s+)?channels|\borbits\b|分[成为].{1,12}[级类]",
     re.I,
 )
 
 
 def asserted(text: str, found: Sequence[tuple], start: int, end: int) -> list[tuple]:
-    """The finds of a sentence that it asserts. A question asserts nothing; what a forecast or a rule speaks of is not so,
-    but a region that is named there exists."""
-    if _QUESTION.search(text, start, end):
-        return []
+    """The finds of a sentence that it asserts.
+
+    A question asserts nothing; what a forecast or a rule speaks of is not so, but a region that is named there exists.
+    """
+    if _QUESTION.search(text, start, end):  # one that is answered names what the answer is about
+        return [f for f in found if f[1] == "noaa_ar"] if text[end:].strip() else []
     found = [f for f in found if f[1] in _COMPARABLE or not _CONTRAST.search(text[max(start, f[0][0] - 30) : f[0][0]])]
     found = _of_this_image(text, found, start, end)
     found = _of_these_days(text, found, start)
@@ -76,14 +102,15 @@ def asserted(text: str, found: Sequence[tuple], start: int, end: int) -> list[tu
 
 _LIKENED = re.compile(
     r"\b(?:than|like|unlike|rivals?|reminiscent\s+of|reminds?\b.*\bof|to|with|what|recalls?|since|monster|famous)\s+"
-    r"(?:(?:the|famous|great|monster|old|NOAA|ARs?|active|region)\s+)*$|(?:比不?上?|像|如|与|和|跟|起|当年的?|堪比|超过)(?:\d{4}年)?的?"
+    r"(?:(?:the|famous|great|monster|old|NOAA|ARs?|active|region)\s+)*$|(?:比不?上?|像|如|与|和|跟|起|当年的?|堪比"
+    r"|超过)(?:\d{4}年)?的?"
     r"(?:NOAA|AR|活动区|\s)*$",
     re.I,
 )
 
 
 def _of_these_days(text: str, found: list[tuple], start: int) -> list[tuple]:
-    """Without regions of other years: numbers far apart were never on the disk together, and one of them is likened to."""
+    """Without regions of other years: numbers far apart were never on the disk together; one of them is likened to."""
     numbers = [value % 10_000 for _, kind, value in found if kind == "noaa_ar"]
 
     def remembered(find: tuple) -> bool:
@@ -93,9 +120,13 @@ def _of_these_days(text: str, found: list[tuple], start: int) -> list[tuple]:
     return [f for f in found if f[1] != "noaa_ar" or not remembered(f)]
 
 
+_ZH_THINGS = "|".join(
+    knowledge.term(f"feature.{name}", "zh") for name in ("coronal_loop", "filament", "prominence", "coronal_hole")
+)
 _NO_REGION = re.compile(
-    r"(?:\b(?:loops?|filaments?|prominences?|holes?|arcades?|jets?|streamers?|specks?|defects?|plumes?|ribbons?)\b[^.;]{0,40}"
-    r"|(?:冕环|暗条|日珥|冕洞|喷流|针孔)[^。；，]{0,12})$",
+    r"(?:\b(?:loops?|filaments?|prominences?|holes?|arcades?|jets?|streamers?|specks?|defects?|plumes?"
+    r"|ribbons?)\b[^.;]{0,40}"
+    rf"|(?:{_ZH_THINGS}|喷流|针孔)[^。；，]{{0,12}})$",
     re.I,
 )
 
@@ -110,10 +141,16 @@ def _doubted(text: str, find: tuple, start: int, end: int) -> bool:
     (at, _), kind, _ = find
     low, high = clause(text, at, start, end, _COMMA)
     part = text[low:high]
+    if kind != "noaa_ar" and _CONDITION.match(text, start, end):
+        return True
+    if kind == "date_obs" and _LONG_AGO_REGION.search(text[low:at] + "@" + text[find[0][1] : find[0][1] + 12]):
+        return len(find[2]) <= len("2014-10")
     if kind == "date_obs" and (_THINKING_OF.search(text[low:at]) or _of_its_past(text, find, start, end)):
         return True
     if kind == "noaa_ar":
         return _THINKING_OF.search(text[low:at]) is not None and "当年" not in text[at:high]
+    if kind == "flare" and _NOT_EXCLUDED.search(part):
+        return True
     if _ASSERTED.search(part):
         return False
     if _NOT_ASSERTED.search(part) or any(m.start() < at - low for m in _MAY.finditer(part)):
@@ -122,14 +159,15 @@ def _doubted(text: str, find: tuple, start: int, end: int) -> bool:
 
 
 _LIFE = re.compile(
-    r"\b(?:rotat\w+\s+(?:onto|into|over|off|out)|appeared|emerged|was\s+(?:first\s+)?numbered|crossed|launched|will\s+\w+)\b|转[出入到至过]|浮现"
+    r"\b(?:rotat\w+\s+(?:onto|into|over|off|out)|appeared|emerged|was\s+(?:first\s+)?numbered|crossed|launched"
+    r"|will\s+\w+|CMEs?|storm|aurora\w*|Kp)\b|转[出入到至过]|浮现"
     r"|首次|发射(?!线)|升空|消失",
     re.I,
 )
 
 
 def _of_its_past(text: str, find: tuple, start: int, end: int) -> bool:
-    """Whether a day is that of something in a region's or a spacecraft's life: "rotated onto the disk on 11 February"."""
+    """Whether a day is that of something in a region's or a spacecraft's life: "rotated onto the disk on the 11th"."""
     low, high = clause(text, find[0][0], start, end, _COMMA)
     pictured = PICTURE.search(text, low, high) or any(c.isdigit() for c in find[2].partition("T")[2])
     return not pictured and _LIFE.search(text, low, high) is not None

@@ -26,7 +26,8 @@ _BUILT_NAMES = {
 }
 _MAGNETIC = r"(?:(?:line-of-sight|longitudinal|LOS|vector|full-disk)\s+)*"
 MEASUREMENT_WORDS = {
-    r"(?:magnetograms?|magnetic(?:[-\s]field)?\s+(?:maps?|images?)|磁场?(?:强度)?(?:分布)?(?:图|像(?!仪))|磁像图|磁力图|(?<!"
+    r"(?:magnetograms?|magnetic(?:[-\s]field)?\s+(?:maps?|images?)|磁场?(?:强度)?(?:分布)?(?:图|像(?!仪))|磁像图"
+    r"|磁力图|(?<!"
     r"[A-Za-z])mag(?:\s+(?:image|map)|(?=\s*(?:[,.;)]|$))))": "magnetogram",
     r"(?:continuum|white[-\s]light|intensitygrams?|连续(?:光)?谱|白光|连续辐射|连续谱强度)": "continuum",
     r"(?:Dopplergrams?|Doppler\s+(?:maps?|images?|velocity\s+maps?)|多普勒(?:速度)?图)": "Dopplergram",
@@ -103,7 +104,10 @@ _INSTRUMENTS -= {"TRACE", "RHESSI"}  # as GONG, but a text that names them means
 _WAVE = r"(?<![\d.,])(\d{1,3}(?:,\d{3})|\d{2,5}(?:\.\d+)?)"
 _UNIT = r"(?:[Åå](?!ngst)|A\u030a|Angstroms?\b|Angstroem\b|[Åå]ngstr[öo]ms?\b|埃|(?-i:A)(?![A-Za-z]))"
 
-_COUNTED = r"(?:spots?|sunspots?|(?:\w+\s+)?regions?|groups?|pixels|of\s+the|MSH|millionths|degrees|°|个|号|颗|区|群|张|幅|天|倍|度|年|月)"
+_COUNTED = (
+    r"(?:spots?|sunspots?|(?:\w+\s+)?regions?|groups?|pixels|of\s+the|MSH|millionths|degrees|°|个|号|颗|区|群|张|幅"
+    r"|天|倍|度|年|月)"
+)
 _SAID_WAVELENGTH = re.compile(r"\bwavelengths?\b|\bangstroms?\b|波长|通道|\bchannels?\b", re.I)
 _QUANTITY = re.compile(r"面积|黑子|\bareas?\b|\bspots?\b|MSH", re.I)
 _WITH_UNIT = re.compile(rf"\d[\s-]*{_UNIT}", re.I)
@@ -146,9 +150,10 @@ CHANNELS: list[Pattern] = [
             rf"(?:channel|pass-?band|filter|波段|通道)\s*:?\s*({'|'.join(_CHANNEL_NUMBERS)})(?!\d|\.\d)",
             lambda m: _angstrom(m[1])),
     pattern("en",
-            rf"\b(?:in|at)\s+(?:the\s+)?({'|'.join(_CHANNEL_NUMBERS)})(?=\s*(?:[,;)]|\.(?!\d)|$|images?\b"
+            rf"\b(?:in|at|but)\s+(?:the\s+)?({'|'.join(_CHANNEL_NUMBERS)})(?=\s*(?:[,;)]|\.(?!\d)|$|images?\b"
             rf"|frames?\b|pictures?\b))", lambda m: _angstrom(m[1])),
-    pattern("", rf"(?<![\d.,:])({'|'.join(_CHANNEL_NUMBERS)}|6173|6563|6768)(?!\d|:\d|\.\d|,\d{{3}}|\s*{_COUNTED})", _as_said),
+    pattern("", rf"(?<![\d.,:])({'|'.join(_CHANNEL_NUMBERS)}|6173|6563|6768)(?!\d|:\d|\.\d|,\d{{3}}"
+        rf"|\s*{_COUNTED})", _as_said),
     pattern("", rf"{_WAVE}\s+is\s+(?:a|the)\s+wavelength", lambda m: _angstrom(m[1])),
     pattern("",
             r"(?<![A-Za-z])(?:H|hydrogen)[-\s_]?(?:alpha|α|阿尔法)(?![A-Za-z])|氢[-\s的]?(?:alpha|α|阿尔法)",

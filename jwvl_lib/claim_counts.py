@@ -3,24 +3,25 @@
 import re
 from collections.abc import Callable
 
+from jwvl_lib import knowledge
 from jwvl_lib.claim_grammar import EN_NUMBER, UPPER, ZH_NUMBER, Found, Pattern, counted, number, pattern
 
 
-def _count(kind: str) -> Callable[[re.Match], Found]:
+def count(kind: str) -> Callable[[re.Match], Found]:
     """A count, unless the words between number and noun say that it is only of some ("two other regions")."""
-    return lambda match: [] if _PARTIAL.search(match.group()) or _apposed(match) else _counted(kind, match)
+    return lambda m: [] if _PARTIAL.search(m.group()) or (kind == "n_regions" and _apposed(m)) else _counted(kind, m)
 
 
 def _counted(kind: str, match: re.Match) -> Found:
     """No spots at all are an absence, not a count."""
-    count = counted(match)
-    return [("spots_visible", "no")] if (kind, count) == ("n_spots", 0) else [(kind, count)]
+    claimed = counted(match)
+    return [("spots_visible", "no")] if (kind, claimed) == ("n_spots", 0) else [(kind, claimed)]
 
 
 def _apposed(match: re.Match) -> bool:
     """ "12192、12193两个活动区" only sums up the names before it; "只有12192、12193两个" counts."""
     before = match.string[: match.start()]
-    return re.search(r"\d\s*(?:这|等)?$", before) is not None and not re.search("只有|仅有|共", before)
+    return re.search(r"\d\s*(?:这|等)?$", before) is not None and not re.search("[只仅共]", before + match.group())
 
 
 def _if_spots(match: re.Match) -> Found | None:
@@ -28,19 +29,24 @@ def _if_spots(match: re.Match) -> Found | None:
     return _counted("n_spots", match) if re.search(r"\bspots?\b|黑子", match.string[: match.start()], re.I) else None
 
 
-_NOUNS = {
-    "冕洞": "n_coronal_holes",
-    "暗条": "n_filaments",
-    "活动区": "n_regions",
-    "黑子群": "n_regions",
-    "黑子": "n_spots",
+_FEATURES_COUNTED = {
+    "coronal_hole": "n_coronal_holes",
+    "filament": "n_filaments",
+    "active_region": "n_regions",
+    "sunspot_group": "n_regions",
+    "sunspot": "n_spots",
+}
+NOUNS = {
+    knowledge.term(f"feature.{name}", language): kind
+    for language in knowledge.LANGUAGES
+    for name, kind in _FEATURES_COUNTED.items()
 }
 
 
 def _noun_before(match: re.Match) -> Found | None:
     """ "冕洞总面积约84000 MSH，共三个": a count of what was named last."""
-    nouns = re.findall("|".join(_NOUNS), match.string[: match.start()])
-    return _counted(_NOUNS[nouns[-1]], match) if nouns else None
+    nouns = re.findall("|".join(sorted(NOUNS, key=len, reverse=True)), match.string[: match.start()], re.I)
+    return _counted(NOUNS[nouns[-1].lower()], match) if nouns else None
 
 
 def _the_rest(match: re.Match) -> Found:
@@ -75,7 +81,7 @@ def _listed(kind: str) -> Callable[[re.Match], Found]:
 
 _PARTIAL = re.compile(
     r"\b(?:other|further|additional|new|newly|remaining|smaller|larger|lesser|northern|southern|eastern|western"
-    r"|neighbou?ring|nearby|similar|extra|more\s+(?!than)|old|older|previous|former|unnumbered|dozen\s+of)\b"
+    r"|neighbou?ring|nearby|similar|extra|(?<!or\s)more\s+(?!than)|old|older|previous|former|unnumbered|dozen\s+of)\b"
     r"|其[他它余]|新(?!月)|较小|更小|[南北]半球|另|未编号|相邻|邻近|再",
     re.I,
 )
@@ -91,158 +97,188 @@ _NO_ADJECTIVE = (
     r"|north|south|east|west|class|new|lies?|sits?|covers?|hosts?|shows?|holds?|carries|areas?|umbrae"
     rf"|{EN_NUMBER})\b)"
 )
-_ADJECTIVES = rf"(?:(?:\s+and|,)?\s+{_NO_ADJECTIVE}[A-Za-z][A-Za-z'/-]*){{0,4}}?"
+ADJECTIVES = rf"(?:(?:\s+and|,)?\s+{_NO_ADJECTIVE}[A-Za-z][A-Za-z'/-]*){{0,4}}?"
 _REGION = (
     r"(?:(?:sun)?spot[-\s]+(?:groups?|regions?|clusters?)|(?:spot|active)-regions?|groups?(?:\s+of\s+(?:sun)?spots)?"
     r"|regions?(?!\s+of\b)|ARs?)\b(?!\s*#?\d|-)"
 )
-_REGIONS = rf"{_ADJECTIVES}\s+{_REGION}"
+_REGIONS = rf"{ADJECTIVES}\s+{_REGION}"
 _SPOT = (
-    r"(?:sun)?spots?\b(?!\s*-?(?:groups?|regions?|clusters?|number|count|area|cycle|class|maximum|minimum|pairs?)\b)"
+    r"(?:sun)?spots?\b(?!\s*-?(?:groups?|regions?|clusters?|number|count|area|cycle|class|maximum|minimum"
+    r"|pairs?)\b)"
 )
-_SPOTS = rf"{_ADJECTIVES}\s+{_SPOT}"
+_SPOTS = rf"{ADJECTIVES}\s+{_SPOT}"
 # "two regions lie in the NE quadrant" counts a part, not the disk
 _PART = r"(?:NE|NW|SE|SW|north|south|east|west|limb|upper|lower|left|right)"
-_IN_PART = rf"(?!\s+(?:with\s+(?:sun)?spots\s+)?(?:[a-z]+\s+){{0,3}}(?:in|near|on|at|along)\s+the\s+(?:\w+\s+)?{_PART})"
+IN_PART = rf"(?!\s+(?:with\s+(?:sun)?spots\s+)?(?:[a-z]+\s+){{0,3}}(?:in|near|on|at|along)\s+the\s+(?:\w+\s+)?{_PART})"
 # "no region produced a flare" is not "no region"
-_DOES = r"(?!\s+(?:has|have|had)?\s*(?:produc|flar|erupt|launch|exceed|reach|chang|gr[eo]w|decay|beyond|larger|other|except|apart|besides|lies|lay|sits)\w*)"
-_RANGE = (
+DOES = (
+    r"(?!\s+(?:has|have|had)?\s*(?:produc|flar|erupt|launch|exceed|reach|chang|gr[eo]w|decay|beyond|larger|other"
+    r"|except|apart|besides|lies|lay|sits)\w*)"
+)
+RANGE = (
     rf"(?:(?:between|from)\s+)?(?P<n>{EN_NUMBER})(?:\s*(?:-|to|or|and)\s*(?P<m>{UPPER}))?(?P<more>\s*\+"
     r"|\s+or\s+more)?(?P<fewer>\s+or\s+fewer|\s+or\s+less)?"
 )
-_NONE = (
-    r"(?:\b(?:no|zero|without(?:\s+(?:any|a(?:\s+single)?))?|(?:free|devoid|empty|clear|bare)\s+(?:of|from)(?:\s+(?:any|all))?"
+NONE = (
+    r"(?:\b(?:no|zero|without(?:\s+(?:any|a(?:\s+single)?))?|(?:free|devoid|empty|clear|bare)\s+(?:of"
+    r"|from)(?:\s+(?:any|all))?"
     r"|lack(?:s|ing)?(?:\s+any)?|not\s+(?:a|one)(?:\s+single)?|no\s+(?:sign|trace|hint)s?\s+of(?:\s+(?:any|an?))?"
-    r"|(?:can(?:not|'t)|could\s*n[o']t|(?:is|are|was|were|do|does|did)(?:\s+not|n't))(?:\s+\w+){0,2}?\s+(?:any|a\s+single))"
+    r"|(?:can(?:not|'t)|could\s*n[o']t|(?:is|are|was|were|do|does|did)(?:\s+not|n't))(?:\s+\w+){0,2}?\s+(?:any"
+    r"|a\s+single))"
 )
-_NONE += r")"
-_SEEN = r"(?:visible|seen|present|discernible|apparent|evident|observed|made\s+out|detected|found|recognisable|recognizable|noticeable|distinguishable|identifiable)"
+NONE += r")"
+_SEEN = (
+    r"(?:visible|seen|present|discernible|apparent|evident|observed|made\s+out|detected|found|recognisable"
+    r"|recognizable|noticeable|distinguishable|identifiable)"
+)
 _TALLY = r"(?:count|number|total|tally)"
-_IS = r"\s*(?:\bis|\bwas|\bare|\bof|:|=|\bstands?\s+at|\breaches|\bequals|\bcomes\s+to|\bamounts\s+to|\bgiven\s+as|\bput\s+at|,|\()\s*"
+_IS = (
+    r"\s*(?:\bis|\bwas|\bare|\bof|:|=|\bstands?\s+at|\breaches|\bequals|\bcomes\s+to|\bamounts\s+to|\bgiven\s+as"
+    r"|\bput\s+at|\b(?:rose|grew|fell|dropped|increased)\s+to|,|\()\s*"
+)
 _IS += r"(?:(?:an?|only|just|modest|mere|impressive|exactly|about|roughly|around|given|as|at|about|some)\s+)*"
 
 EN_COUNTS: list[Pattern] = [
     # stretches and days without spots are not this disk
     pattern("en", rf"\b(?:sunspot|wolf|relative)\s+(?:sunspot\s+)?number\b(?:{_IS})?\s*(?:{EN_NUMBER})?", []),
     pattern("en", r"\bspot(?:less|-free)\s+(?:days?|stretch\w*|runs?|periods?|spells?|weeks?|months?|streaks?)", []),
-    pattern("en", rf"{_NONE}{_ADJECTIVES}\s+(?:new|other|further|additional){_REGIONS}", _the_rest),
-    pattern("en", rf"{_NONE}{_REGIONS}(?:\s+numbers?)?(?!\s+(?:numbered\s+|AR\s*)?\d){_IN_PART}{_DOES}(?:\s+with\s+(?:sun)?spots)?",
+    pattern("en", rf"{NONE}{ADJECTIVES}\s+(?:new|other|further|additional){_REGIONS}", _the_rest),
+    pattern("en", rf"{NONE}{_REGIONS}(?:\s+numbers?)?(?!\s+(?:numbered\s+"
+        rf"|AR\s*)?\d){IN_PART}{DOES}(?:\s+with\s+(?:sun)?spots)?",
             lambda m: _the_rest(m) if re.search(r"\b(?:other|new|further)\b", m.group()) else [("n_regions", 0)]),
     pattern("en",
-            rf"{_NONE}{_SPOTS}{_IN_PART}{_DOES}|\bspot(?:less|-free)\b|\bneither\s+(?:sun)?spots\b(?!\s+group)"
+            rf"{NONE}{_SPOTS}{IN_PART}{DOES}|\bspot(?:less|-free)\b|\bneither\s+(?:sun)?spots\b(?!\s+group)"
             r"|\b(?:sun|sun's\s+face|solar\s+face|disk|disc|photosphere)\s+(?:is|was|looks?|appears?|remains?)\s+"
             r"(?:\w+ly\s+)?blank\b|\bblank\s+(?:sun|disk|disc)\b",
             [("spots_visible", "no")]),
-    pattern("en", rf"\b(?:sun)?spots?\s+(?:is|are|were|was)\s+(?:entirely\s+|completely\s+)?(?:absent|missing|lacking"
+    pattern("en", rf"\bnor(?:\s+any)?{_REGIONS}", [("n_regions", 0)]),
+    pattern("en", rf"\bnor(?:\s+any)?{_SPOTS}", [("spots_visible", "no")]),
+    pattern("en", r"\b(?:active\s+)?(?:regions|groups)\s*[:?]\s*(?:none|nil|no)\b", [("n_regions", 0)]),
+    pattern("en", r"\b(?:sun)?spots\s*[:?]\s*(?:none|nil|no)\b", [("spots_visible", "no")]),
+    pattern("en", r"\b(?:sun)?spots?\s+(?:is|are|were|was)\s+(?:entirely\s+|completely\s+)?(?:absent|missing|lacking"
             r"|nowhere)", [("spots_visible", "no")]),
-    pattern("en", rf"\b(?:active\s+)?regions\s+(?:is|are|were|was)\s+(?:entirely\s+|completely\s+)?(?:absent|missing"
+    pattern("en", r"\b(?:active\s+)?regions\s+(?:is|are|were|was)\s+(?:entirely\s+|completely\s+)?(?:absent|missing"
             r"|lacking|nowhere)", [("n_regions", 0)]),
-    pattern("en", rf"(?<!between\s){EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+(?:and|vs\.?|versus)\s+{EN_NUMBER}{_SPOTS}", _listed("n_spots")),
-    pattern("en", rf"\b(?:of|all|our|these|those)\s+(?:the\s+|our\s+)?(?P<n>{EN_NUMBER}){_REGIONS}", _count("n_regions"), over=True),
-    pattern("en", rf"{_RANGE}{_REGIONS}{_IN_PART}", _count("n_regions"), over=True),
+    pattern("en", rf"(?<!between\s){EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+(?:and|vs\.?"
+        rf"|versus)\s+{EN_NUMBER}{_SPOTS}", _listed("n_spots")),
+    pattern("en", rf"\b(?:of|all|our|these|those)\s+(?:the\s+|our\s+)?(?P<n>{EN_NUMBER})"
+        rf"{_REGIONS}", count("n_regions"), over=True),
+    pattern("en", rf"{RANGE}{_REGIONS}{IN_PART}", count("n_regions"), over=True),
     pattern("en", rf"\b(?P<n>{EN_NUMBER})\s+(?:of\s+(?:them|which|these|those)\s+)?(?:are\s+|is\s+|were\s+|being\s+)?"
-            r"numbered\b(?!\s+\w+)", _count("n_regions")),
-    pattern("en", rf"\b(?:the|its|an?)\s+(?:only|sole|single|lone|solitary){_REGIONS}{_IN_PART}", [("n_regions", 1)]),
-    pattern("en", rf"\b(?:only|just)\s+(?:a|the)\s+single{_REGIONS}{_IN_PART}", [("n_regions", 1)]),
+            r"numbered\b(?!\s+\w+)", count("n_regions")),
+    pattern("en", rf"\b(?:the|its|an?)\s+(?:only|sole|single|lone|solitary){_REGIONS}{IN_PART}", [("n_regions", 1)]),
+    pattern("en", rf"\b(?:only|just)\s+(?:a|the)\s+single{_REGIONS}{IN_PART}", [("n_regions", 1)]),
     pattern("en",
-            rf"\b{_TALLY}\s+of{_ADJECTIVES}\s+(?:regions|groups|ARs|(?:sun)?spot\s+groups)\b[^,.;:=\d]{{0,30}}?{_IS}"
-            rf"(?P<n>{EN_NUMBER})(?!\d|\s+(?:sun)?spots)", _count("n_regions")),
+            rf"\b{_TALLY}\s+of{ADJECTIVES}\s+(?:regions|groups|ARs|(?:sun)?spot\s+groups)\b[^,.;:=\d]{{0,30}}?{_IS}"
+            rf"(?P<n>{EN_NUMBER})(?!\d|\s+(?:sun)?spots)", count("n_regions")),
     pattern("en", rf"\b(?:region|group|AR)s?[-\s]+{_TALLY}\b[^,.;:=\d]{{0,30}}?{_IS}(?P<n>{EN_NUMBER})(?!\d)",
-            _count("n_regions")),
-    pattern("en", rf"\b(?:regions|groups|ARs)(?:\s+(?:on|in)\s+\w+(?:\s+dis[ck])?|\s+(?:numbered|visible|present|today))*\s*[:=]"
-            rf"\s*{_RANGE}(?![\w/:])", _count("n_regions")),
-    pattern("en", rf"\b(?:regions|groups|ARs)\s+(?:number|total)\s+{_RANGE}(?!\d)", _count("n_regions")),
-    pattern("en", rf"\b(?:sun)?spots\s*[:=]\s*{_RANGE}(?!\w|\.\d)", _count("n_spots")),
-    pattern("en", rf"\b(?:sun)?spots\s+(?:number|total|numbered)\s+{_RANGE}(?!\w|\.\d)", _count("n_spots")),
-    pattern("en", rf"{_RANGE}{_ADJECTIVES}\s+{_SPOT}", _count("n_spots"), over=True),
-    pattern("en", rf"\b(?:an?|its|the)\s+(?:only|lone|solitary|single|isolated){_ADJECTIVES}\s+{_SPOT}",
+            count("n_regions")),
+    pattern("en", rf"\b(?:regions|groups|ARs)(?:\s+(?:on|in)\s+\w+(?:\s+dis[ck])?|\s+(?:numbered|visible|present"
+        rf"|today))*\s*[:=]"
+            rf"\s*{RANGE}(?![\w/:])", count("n_regions")),
+    pattern("en", rf"\b(?:regions|groups|ARs)\s+(?:number|total)\s+{RANGE}(?!\d)", count("n_regions")),
+    pattern("en", rf"\b(?:sun)?spots\s*[:=]\s*{RANGE}(?!\w|\.\d)", count("n_spots")),
+    pattern("en", rf"\b(?:sun)?spots\s+(?:number|total|numbered)\s+{RANGE}(?!\w|\.\d)", count("n_spots")),
+    pattern("en", rf"{RANGE}{ADJECTIVES}\s+{_SPOT}", count("n_spots"), over=True),
+    pattern("en", rf"\b(?:an?|its|the)\s+(?:only|lone|solitary|single|isolated){ADJECTIVES}\s+{_SPOT}",
             [("n_spots", 1)], over=True),
-    pattern("en", rf"(?P<n>{EN_NUMBER})\s+of\s+(?:them|these|those)\b(?!\s+(?:is|are|was|were|lies?|has|have|trans|nearly|large))", _if_spots),
-    pattern("en", rf"(?P<n>{EN_NUMBER})\s+(?:were|was|are)\s+(?:reported|counted|recorded|noted|listed|drawn|seen)\b", _if_spots),
-    pattern("en", rf"(?P<n>{EN_NUMBER})-spot(?:ted)?\b", _count("n_spots")),
-    pattern("en", rf"\b(?:count|tally)(?=(?:\s+(?:for|in|of)\s+[^,.;:]{{1,20}}?)?{_IS}(?P<n>{EN_NUMBER})(?!\d))", _if_spots),
-    pattern("en", rf"\b(?:(?:sun)?spot[-\s]+(?:counts?|total|tally)|{_TALLY}\s+of{_ADJECTIVES}\s+(?:sun)?spots)(?="
-            rf"(?:\s+(?:of|in|for|at|there|here|within)\b[^,.;:=]{{0,30}}?|\s*)?{_IS}(?P<n>{EN_NUMBER})(?!\d))", _count("n_spots")),
-    pattern("en", rf"\b(?:sun)?spots?\s+(?:is|are|was|were|can|could|cannot|can't)(?:\s+(?:be|not|clearly|easily|readily"
+    pattern("en", rf"(?P<n>{EN_NUMBER})\s+of\s+(?:them|these|those)\b(?!\s+(?:is|are|was|were|lies?|has|have|trans"
+        rf"|nearly|large))", _if_spots),
+    pattern("en", rf"(?P<n>{EN_NUMBER})\s+(?:were|was|are)\s+(?:reported|counted|recorded|noted|listed|drawn"
+        rf"|seen)\b", _if_spots),
+    pattern("en", rf"\b(?:sun)?spots\s*\((?P<n>{EN_NUMBER})\)", count("n_spots")),
+    pattern("en", rf"(?P<n>{EN_NUMBER})\s+in\s+all\b", _noun_before),
+    pattern("en", rf"(?P<n>{EN_NUMBER})-spot(?:ted)?\b", count("n_spots")),
+    pattern("en", rf"\b(?:count|tally)(?=(?:\s+(?:for|in|of)\s+[^,.;:]{{1,20}}?)?{_IS}(?P<n>{EN_NUMBER})(?!\d)"
+        rf")", _if_spots),
+    pattern("en", rf"\b(?:(?:sun)?spot[-\s]+(?:counts?|total|tally)|{_TALLY}\s+of{ADJECTIVES}\s+(?:sun)?spots)(?="
+            rf"(?:\s+(?:of|in|for|at|there|here|within)\b[^,.;:=]{{0,30}}?"
+            rf"|\s*)?{_IS}(?P<n>{EN_NUMBER})(?!\d))", count("n_spots")),
+    pattern("en", rf"\b(?:sun)?spots?\s+(?:is|are|was|were|can|could|cannot|can't)(?:\s+(?:be|not|clearly|easily"
+        rf"|readily"
             rf"|plainly|hardly))*\s+{_SEEN}\b", _visible),
-    pattern("en", r"\b(?:there\s+are|shows?|displays?|reveals?|features?|can\s+(?:see|make\s+out)|sees?|notices?|contains?"
-            r"|spots?|dotted\s+with|marked\s+by|peppered\s+with)\s+(?:clearly\s+)?(?:several|some|many|a\s+(?:few|number\s+of"
+    pattern("en", r"\b(?:there\s+are|shows?|displays?|reveals?|features?|can\s+(?:see|make\s+out)|sees?|notices?"
+        r"|contains?"
+            r"|spots?|dotted\s+with|marked\s+by|peppered\s+with)\s+(?:clearly\s+)?(?:several|some|many|a\s+(?:few"
+            r"|number\s+of"
             r"|handful\s+of)|numerous|clear|obvious|multiple|dark|visible|large|small|prominent)"
-            rf"{_ADJECTIVES}\s+{_SPOT}", [("spots_visible", "yes")]),
+            rf"{ADJECTIVES}\s+{_SPOT}", [("spots_visible", "yes")]),
 ]  # fmt: skip
 
 # --------------------------------------------------------------------------------------------------------------------
 # Chinese: a number, a measure word, anything short, a noun
 
-_ANY = r"[^，。；：、,;:()（）\d之一二两三四五六七八九十在有为是和与无没未]"  # a word that neither counts nor ends a phrase
+ANY = (
+    r"[^，。；：、,;:()（）\d之一二两三四五六七八九十在有为是和与无没未"
+    r"]"
+)  # a word that neither counts nor ends a phrase
 _KIND = r"(?:活动区|黑子群|黑子区|太阳黑子群|编号的?区|(?<=个)区(?![域间])|编号黑子(?!数))"
 _MEASURE = r"(?:个|处|块|片|组|群|颗|粒|枚|座)"
-_N = rf"(?P<n>{ZH_NUMBER}|[俩仨])(?:\s*(?:[-~]|到|至|或)\s*(?P<m>{UPPER}))?\s*(?P<over>[多余来])?"
+ZH_N = rf"(?P<n>{ZH_NUMBER}|[俩仨])(?:\s*(?:[-~]|到|至|或)\s*(?P<m>{UPPER}))?\s*(?P<over>[多余来])?"
 _MORE = r"(?:(?P<more>或更多|及以上|以上|或以上)的?)?"
-_NO = (
+NO = (
     r"(?:没有|不存在|未见|未出现|看不到|看不见|看不出|无法看到|无法看出|无法辨认|找不到|未能看到|未能见到"
-    r"|不见|未发现|未观测到|未检测到|缺乏|没|无)(?:任何|一个|一颗|一群|一处|到|有|出|看到|看见|见到|观测到|发现|检测到)*"
+    r"|不见|未发现|未观测到|未检测到|缺乏|没|无)(?:任何|一个|一颗|一群|一处|一丝|一点|到|有|出|看到|看见|见到|观测到"
+    r"|发现|检测到)*"
 )
-_END = r"(?=\s*(?:[，。,;；、)）!！]|\.(?!\d)|$|左右|上下|以上|之多))"
-_COUNTED = r"(?:在|介于|共|总共|一共|总计|共计|合计|有|为|是|达|到|仅|只|:|约|大约|计|多达|高达|达到|等于|包含|包括|的|不足|不到|不少于|至少|至多|最多|超过|恰|恰好|恰为|分为|起来)"
+END = r"(?=\s*(?:[，。,;；、)）!！]|\.(?!\d)|$|左右|上下|以上|之多))"
+COUNTED = (
+    r"(?:在|介于|共|总共|一共|总计|共计|合计|有|为|是|达|到|仅|只|:|约|大约|计|多达|高达|达到|等于|包含|包括|的|不足"
+    r"|不到|不少于|至少|至多|最多|超过|恰|近|将近|几乎|恰好|恰为|分为"
+    r"|起来)"
+)
 
 ZH_COUNTS: list[Pattern] = [
     pattern("zh", r"无黑子(?:的)?(?:天数?|日数?|期)", []),
-    pattern("zh", rf"第\s*{ZH_NUMBER}\s*{_MEASURE}|黑子相对数{_ANY}{{0,3}}?[为是]?\s*{ZH_NUMBER}", []),
-    pattern("zh", rf"(?:另|同|某|每|这|那|是|为|作为|之)一{_MEASURE}{_ANY}{{0,8}}?(?:活动区|黑子群|区)", []),
-    pattern("zh", r"(?<=\d{4})\s*(?:这|共|等)?(?P<n>[二两三四五六七八九十]|\d)[个群](?:活动区|编号)?(?=[，。,.;；]|$)", _count("n_regions")),
-    pattern("zh", rf"{_NO}{_ANY}{{0,6}}?{_KIND}(?:位于|在|处于|落在|分布在|爆发|产生)", []),
-    pattern("zh", rf"{_NO}{_ANY}{{0,6}}?{_KIND}",
+    pattern("zh", rf"第\s*{ZH_NUMBER}\s*{_MEASURE}|黑子相对数{ANY}{{0,3}}?[为是]?\s*{ZH_NUMBER}", []),
+    pattern("zh", rf"(?:另|同|某|每|这|那|是|为|作为|之)一{_MEASURE}{ANY}{{0,8}}?(?:活动区|黑子群|区)", []),
+    pattern("zh", r"(?<=\d{4})\s*(?:这|共|等)?(?P<n>[二两三四五六七八九十]|\d)[个群](?:活动区|编号)?(?=[，。,.;；]"
+        r"|$)", count("n_regions")),
+    pattern("zh", rf"{NO}{ANY}{{0,6}}?{_KIND}(?:位于|在|处于|落在|分布在|爆发|产生)", []),
+    pattern("zh", rf"{NO}{ANY}{{0,6}}?{_KIND}",
             lambda m: _the_rest(m) if re.search("新|其[他它余]|别的|更多", m.group()) else _none_in_part(m)),
-    pattern("zh", rf"(?:一{_MEASURE}|任何|连一{_MEASURE}){_ANY}{{0,4}}?{_KIND}(?:也|都|均)(?:没有?|未|看不到|不见|无|不存在)", [("n_regions", 0)]),
+    pattern("zh", rf"(?:一{_MEASURE}|任何|连一{_MEASURE}){ANY}{{0,4}}?{_KIND}(?:也|都|均)(?:没有?|未|看不到|不见|无"
+        rf"|不存在)", [("n_regions", 0)]),
+    pattern("zh", rf"{_KIND}(?:数目?|情况)?\s*:\s*(?:无|没有)", [("n_regions", 0)]),
+    pattern("zh", r"黑子(?:数目?|情况)?\s*:\s*(?:无|没有)", [("spots_visible", "no")]),
     pattern("zh", rf"{_KIND}(?:均|都)?(?:不存在|全无|一个也没有)", [("n_regions", 0)]),
     pattern("zh",
-            rf"{_NO}{_ANY}{{0,5}}?黑子(?!群|数|区)|黑子(?:均|都|也)?(?:不可见|看不见|看不到|全无|不存在|消失)|[无没]有?(?:黑子|斑点)(?!天|日|期)|无斑",
+            rf"{NO}{ANY}{{0,5}}?黑子(?!群|数|区)|黑子(?:均|都|也)?(?:不可见|看不见|看不到|全无|不存在|消失)"
+            rf"|[无没]有?(?:黑子|斑点)(?!天|日|期)|无斑",
             [("spots_visible", "no")]),
     pattern("zh",
-            rf"(?:一{_MEASURE}|任何|连一{_MEASURE})?(?:可见的?)?(?:太阳)?黑子(?:也|都|均)(?:没有?|未|看不到|不见|看不见|无)",
+            rf"(?:一{_MEASURE}|任何|连一{_MEASURE})?(?:可见的?)?(?:太阳)?黑子(?:也|都|均)(?:没有?|未|看不到|不见"
+            rf"|看不见|无)",
             [("spots_visible", "no")]),
     pattern("zh",
-            r"(?:可以?(?:清[楚晰]地?)?看[到见]|可(?:清[楚晰])?见到?|能(?:清[楚晰]地?)?看[到见]|看得[到见]|分布着|出现了?|存在|显示出?)"
+            r"(?:可以?(?:清[楚晰]地?)?看[到见]|可(?:清[楚晰])?见到?|能(?:清[楚晰]地?)?看[到见]|看得[到见]|分布着"
+            r"|出现了?|存在|显示出?)"
             r"(?:有|明显|清晰|若干|一些|几|多|数|许多|不少|大|小|个|颗|的|深色|暗|可见)*(?:太阳)?黑子(?!群|区|数)"
             r"|有(?:明显|清晰|若干|一些|几|多|数|许多|不少|大|小|个|颗|的|可见)+(?:太阳)?黑子(?!群|区|数)"
             r"|(?<!无)黑子(?:清[晰楚]|明显|依稀|隐约|十分|非常)*可[见辨]", [("spots_visible", "yes")]),
-    pattern("zh", r"(?<![\d号第])(?P<n>[两三四五六])区(?![域间号])", _count("n_regions")),
-    pattern("zh", rf"(?<=[，,])(?:达到?|多达|高达|共有|约为?){_N}(?:个|颗){_END}", _noun_before),
-    pattern("zh", rf"(?<=[，,])(?:总|一)?共(?:有|计)?{_N}(?:个|条|处){_END}", _noun_before),
-    pattern("zh", rf"{_N}(?:{_MEASURE}\s*{_MORE}(?:个)?\s*{_ANY}{{0,9}}?|(?:带黑子的?|编号|活动|太阳|主要|NOAA|大)*){_KIND}", _count("n_regions")),
-    pattern("zh", rf"{_N}[群组]\s*{_MORE}{_ANY}{{0,6}}?黑子", _count("n_regions")),
+    pattern("zh", r"(?<![\d号第])(?P<n>[两三四五六])区(?![域间号])", count("n_regions")),
+    pattern("zh", rf"(?<=[，。]){ZH_N}群(?=[，。])", count("n_regions")),
+    pattern("zh", rf"(?<=[，,])(?:有|达到?|多达|高达|共有|约为?){ZH_N}(?:个|颗){END}", _noun_before),
+    pattern("zh", rf"(?<=[，,])(?:总|一)?共(?:有|计)?{ZH_N}(?:个|条|处){END}", _noun_before),
+    pattern("zh", rf"{ZH_N}(?:{_MEASURE}\s*{_MORE}(?:个)?\s*{ANY}{{0,9}}?|(?:带黑子的?|编号|活动|太阳|主要|NOAA"
+        rf"|大)*){_KIND}", count("n_regions")),
+    pattern("zh", rf"{ZH_N}[群组]\s*{_MORE}{ANY}{{0,6}}?黑子", count("n_regions")),
+    pattern("zh", rf"{ZH_N}个?群(?=之?中|里|当中)", count("n_regions")),
     pattern("zh", rf"(?:唯一|仅有|只有)(?:的)?(?:一个)?{_KIND}", [("n_regions", 1)]),
-    pattern("zh", rf"(?:活动区|黑子群|编号的?区)(?:的)?(?:数目?量?|个数|总数|编号)?{_ANY}{{0,6}}?{_COUNTED}*\s*{_N}(?:个|处|群|块)?(?!\d|[号区个颗]|[个颗]?黑子){_END}",
-            lambda m: _count("n_regions")(m) if len(m["n"]) < 4 else None),
+    pattern("zh", rf"(?:活动区|黑子群|编号的?区)(?:的)?(?:数目?量?|个数|总数"
+        rf"|编号)?{ANY}{{0,6}}?{COUNTED}*\s*{ZH_N}(?:个|处|群|块)?(?!\d"
+        rf"|[号区个颗]|[个颗]?黑子){END}",
+            lambda m: count("n_regions")(m) if len(m["n"]) < 4 else None),
     pattern("zh", rf"(?<=黑子)(?:的)?(?:数目?量?|个数)?(?:依次|分别|各)(?:为|是|有)\s*{ZH_NUMBER}[个颗]?(?:\s*"
             rf"[、,，和与]\s*{ZH_NUMBER}[个颗]?)+", _listed("n_spots")),
-    pattern("zh", rf"{ZH_NUMBER}[个颗]?(?:\s*[、和与]\s*{ZH_NUMBER}[个颗]?)+(?:可见|大小)?(?:太阳)?黑子(?!群|区)", _listed("n_spots")),
-    pattern("zh", rf"{_N}{_MEASURE}\s*{_MORE}{_ANY}{{0,7}}?黑子(?!群|区)", _count("n_spots")),
-    pattern("zh", rf"黑子(?!群|区|相对数){_ANY}{{0,6}}?{_COUNTED}*\s*{_N}(?:个|颗|枚)?(?![号年月\d:：群组区埃])", _count("n_spots")),
-    pattern("zh", r"(?:孤立的?|单独的?|唯一的?)?(?:单个|单颗|孤立|一个孤立的?|孤零零的?一?[个颗]?)的?(?:小|大)?黑子(?!群)", [("n_spots", 1)]),
+    pattern("zh", rf"{ZH_NUMBER}[个颗]?(?:\s*[、和与]\s*{ZH_NUMBER}[个颗]?)+(?:可见|大小)?(?:太阳)?黑子(?!群"
+        rf"|区)", _listed("n_spots")),
+    pattern("zh", rf"{ZH_N}{_MEASURE}\s*{_MORE}{ANY}{{0,7}}?黑子(?!群|区)", count("n_spots")),
+    pattern("zh", rf"黑子(?!群|区|相对数){ANY}{{0,6}}?{COUNTED}*\s*{ZH_N}(?:个|颗"
+        rf"|枚)?(?![号年月\d:：群组区埃])", count("n_spots")),
+    pattern("zh", r"(?:孤立的?|单独的?|唯一的?)?(?:单个|单颗|孤立|一个孤立的?|孤零零的?一?[个颗]?)的?(?:小"
+        r"|大)?黑子(?!群)", [("n_spots", 1)]),
 ]  # fmt: skip
 
-# --------------------------------------------------------------------------------------------------------------------
-# what a detector counts
-
-
-def _features(kind: str, en: str, zh: str) -> list[Pattern]:
-    none = lambda m: [] if re.search(r"large|big|大型?|明显|显著|erupt", m.group(), re.I) else [(kind, 0)]  # noqa: E731
-    return [
-        pattern("en", rf"{_NONE}{_ADJECTIVES}\s+{en}\b{_IN_PART}{_DOES}", none),
-        pattern("en", rf"{_RANGE}{_ADJECTIVES}\s+{en}\b(?!\s+(?:eruption|channel)){_IN_PART}", _count(kind)),
-        pattern("zh", rf"{_NO}{_ANY}{{0,4}}?{zh}", none),
-        pattern("zh", rf"(?<![仅只共一有])(?:有|见)?一(?:条|个|片)(?:最?[长大小明显黑暗细的]*)?{zh}", []),
-        pattern("zh", rf"(?<!第){_N}(?:条|根|个|处|片|块){_ANY}{{0,5}}?{zh}", _count(kind)),
-        pattern("zh", rf"{zh}(?:的)?(?:数目?量?|个数|总数)?{_COUNTED}*\s*{_N}(?:条|根|个|处|片){_END}", _count(kind)),
-    ]
-
-
-FEATURES: list[Pattern] = [
-    *_features("n_filaments", "filaments?", "(?:暗条|日面?纤维)"),
-    *_features("n_coronal_holes", r"coronal[-\s]+holes?", "冕洞"),
-    *_features("n_plages", r"plages?(?:\s+(?:areas?|regions?))?", "谱斑(?:区)?"),
-]
-
-COUNTS: list[Pattern] = EN_COUNTS + ZH_COUNTS + FEATURES
+COUNTS: list[Pattern] = EN_COUNTS + ZH_COUNTS

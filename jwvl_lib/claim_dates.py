@@ -75,6 +75,16 @@ def _value(match: re.Match) -> Found | None:
     return None if clock is None else [("date_obs", _in_utc(date + clock, ahead))]
 
 
+_ROMAN = "I II III IV V VI VII VIII IX X XI XII".split()
+
+
+def _roman(match: re.Match) -> Found | None:
+    """8.IX.2005"""
+    month = match["roman"].upper()
+    known = month in _ROMAN and 1 <= int(match["day"]) <= 31
+    return [("date_obs", f"{match['year']}-{_ROMAN.index(month) + 1:02d}-{int(match['day']):02d}")] if known else None
+
+
 _HOURS = "one two three four five six seven eight nine ten eleven twelve".split()
 _PAST_HOUR = rf"(?:a\s+)?(?P<quarter>half|quarter)\s+(?P<side>past|to)\s+(?P<word>{'|'.join(_HOURS)}){_HALF}?{_ZONE}?"
 
@@ -123,7 +133,7 @@ def _in_utc(value: str, ahead: bool) -> str:
 
 
 def _slashed(match: re.Match) -> Found | None:
-    """10/24/2014 or 24/10/2014: only where one of them cannot be a month is it known which; 24.10.2014 is a day first."""
+    """10/24/2014 or 24/10/2014: where one cannot be a month it is known which; in 24.10.2014 the day is first."""
     found = match.groupdict()
     first, second, year = int(match["first"]), int(match["other"]), match["year"]
     month, day = (first, second) if second > 12 or first == second else (second, first)
@@ -155,6 +165,7 @@ DATES: list[Pattern] = [
             rf"(?P<second>[0-5]\d)?)?(?!\d){_ZONE}?", _value),
     pattern("", rf"(?<![\d/.-])(?P<first>\d{{1,2}})(?P<sep>[/.-])(?P<other>\d{{1,2}})(?P=sep)"
             rf"(?P<year>(?:19|20)\d\d)(?!\d)(?:{_TIME}|{_ZONE})?", _slashed),
+    pattern("en", r"(?<![\d.])(?P<day>\d{1,2})\.\s?(?P<roman>[IVX]{1,4})\.\s?(?P<year>(?:19|20)\d\d)(?!\d)", _roman),
     pattern("en", rf"(?<![\d:.]){_DAY_FIRST}(?:{_TIME}|{_ZONE})?", _value),
     pattern("en", rf"\b{_MONTH_FIRST}(?:{_TIME}|{_ZONE})?", _value),
     pattern("en", rf"{_YEAR},?[\s-]+{_MONTH}[\s-]+{_DAY}(?![\w:])(?:{_TIME}|{_ZONE})?", _value),
@@ -172,7 +183,8 @@ DATES: list[Pattern] = [
     pattern("zh", rf"(?P<year>{_ZH_DIGIT}{{4}})\s*年\s*(?P<month>{_ZH_DIGIT}{{1,3}})\s*月(?:份)?", _value),
     pattern("zh", rf"(?<!{_ZH_DIGIT}){_ZH_DAY}(?:{_TIME})", _value),
     pattern("zh", rf"(?<!{_ZH_DIGIT}){_ZH_DAY}(?:{_ZH_TIME})?", _value),
-    pattern("zh", r"(?:摄于|拍于|取自|拍摄于|获取于|观测于|年份[为是:]?)\s*(?P<year>(?:19|20)\d\d)\s*年?(?!\s*\d|间|代|来)", _value),
+    pattern("zh", r"(?:摄于|拍于|取自|拍摄于|获取于|观测于|年份[为是:]?)\s*(?P<year>(?:19|20)\d\d)\s*年?(?!\s*\d|间"
+        r"|代|来)", _value),
     # the clock alone needs its zone, or two digits on either side: "1:15" may be a scale
     pattern("", rf"(?P<ahead0>{_BEIJING})\s*:?\s*(?:\d{{1,2}}[日号]\s*)?{_CLOCK}", _value),
     pattern("", rf"{_UTC}(?:\s*时间)?\s*[:为]?\s*(?:\d{{1,2}}[日号]\s*)?{_CLOCK}(?![\d:])", _value),

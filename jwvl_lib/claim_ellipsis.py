@@ -3,18 +3,22 @@
 import re
 from collections.abc import Sequence
 
-from jwvl_lib.claim_grammar import COMPARISON, EN_NUMBER, ZH_NUMBER, counted, number
+from jwvl_lib.claim_grammar import EN_NUMBER, ZH_NUMBER, counted, number
 
 _COUNTED = ("area_msh", "n_spots")
 # a number without a noun of its own: before a stop, or before words that lead on to the next region
 _BARE = re.compile(
     rf"(?P<n>{EN_NUMBER}|{ZH_NUMBER})(?P<unit>\s*(?:of\s+(?:them|these|those)\b|[个颗粒]|单位|MSH\b|millionths\b)?)"
-    r"(?=\s*(?:[,;:)，。；、）!！]|\.(?!\d)|$|(?:and|but|while|whereas|in|for|versus|vs|against|as|compared|on|at|to|with|of)\b|in\b"
+    r"(?=\s*(?:[,;:)，。；、）!！]|\.(?!\d)|$|(?:and|but|while|whereas|in|for|versus|vs|against|as|compared|on|at|to"
+    r"|with"
+    r"|of)\b|in\b"
     r"|而|左右|以上))",
     re.I | re.A,
 )
 _SIGN = re.compile(
-    r"(?<![A-Za-z])(?:positive|negative)\b|[正负](?=极|的|磁|[，。；、）]|$)|(?<=恰)好?相反|(?<=好)相反|\bthe\s+(?:opposite|reverse)\b(?=\s*[.,;]|$)",
+    r"(?<![A-Za-z])(?:positive|negative)\b|[正负](?=极|的|磁|[，。；、）]|$)|(?<=[恰则正])好?相反"
+    r"|\bthe\s+(?:opposite"
+    r"|reverse)\b(?=\s*[.,;]|$)",
     re.I,
 )
 _REVERSED = ("相反", "好相反", "the opposite", "the reverse")
@@ -32,8 +36,6 @@ def completed(text: str, found: Sequence[tuple], start: int, end: int) -> list[t
     it was said of the region already, the number is something else.
     """
     out = [f for f in found if start <= f[0][0] < end]
-    if not any(kind == "noaa_ar" for _, kind, _ in found):
-        return out
     for regex, kinds in ((_BARE, _COUNTED), (_SIGN, ("leading_polarity",))):
         said = [f for f in found if f[1] in kinds and f[0][0] < end]
         for match in regex.finditer(text, start, end) if said else ():

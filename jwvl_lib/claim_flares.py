@@ -2,9 +2,11 @@
 
 import re
 
+from jwvl_lib import knowledge
 from jwvl_lib.claim_grammar import Found, Pattern, pattern
 
-_GOES = r"(?<![A-Za-z\d])(?-i:([ABCMX]))"
+_LETTERS = knowledge.goes_letters()
+_GOES = rf"(?<![A-Za-z\d])(?-i:([{_LETTERS}]))"
 _CLASS = r"(?:[-\s]*(?:class(?:es)?|level|type)\b|\s*[级类])"
 _EVENT = (
     r"(?:(?:solar|X-ray|long-duration|impulsive|strong|major|big|small|minor|weak)\s+)*(?:flares?|flaring|events?"
@@ -14,7 +16,8 @@ _ZH_EVENT = r"(?:特?大|小|中等|强|太阳|X射线|软X射线)*(?:耀斑|爆
 _ABOUT_FLARES = re.compile(r"flar|erupt|outburst|event|耀斑|爆发", re.I)
 # a letter before "and", "/" or a comma, whose "-class" comes with a later letter: "neither M- nor X-class"
 _SHARED = (
-    r"(?=-?\s*(?:,|/|、|and/or|and|or|nor|to|及|和|与|或|至|到)\s*(?:[ABCMX]-?\s*(?:,|/|、|and|or|和|或)\s*)?[ABCMX]"
+    rf"(?=-?\s*(?:,|/|、|and/or|and|or|nor|to|及|和|与|或|至|到)\s*(?:[{_LETTERS}]-?\s*(?:,|/|、|and|or|和|或)\s*)?"
+    rf"[{_LETTERS}]"
 )
 
 
@@ -23,18 +26,16 @@ def _flare(match: re.Match) -> Found:
 
 
 def _letter(match: re.Match) -> Found | None:
-    """The letter of a flare whose class is not already told in full: "an X2.2, the first X-class event of the cycle"."""
-    told = re.search(rf"(?-i:{match[1]})\d", match.string) and _SUMMED_UP.search(match.string[: match.start()])
-    return [] if told else _flare(match)
+    """The letter of a flare whose class is not already told in full: "an X2.2, the first X-class event"."""
+    told = re.search(rf"(?<![A-Za-z])(?-i:{match[1]})\d+\.\d", match.string)
+    return [] if told and not _DENIED.search(match.string[: match.start()]) else _flare(match)
+
+
+_DENIED = re.compile(r"(?:没有|未|无|\bno|\bnot|n't)[^，。,.;]{0,12}$", re.I)
 
 
 def _letter_if_flares(match: re.Match) -> Found | None:
     return _letter(match) if _ABOUT_FLARES.search(match.string) else None
-
-
-_SUMMED_UP = re.compile(
-    r"(?:first|largest|strongest|首个|首次|首例|最强|最大|第[一二三\d]+[个次])[^，。]{0,6}$|\d[两三四五][次个]$", re.I
-)
 
 
 def _if_flares(match: re.Match) -> Found | None:
@@ -49,19 +50,20 @@ FLARES: list[Pattern] = [
             rf"(?:19|20)\d\d\b", []),
     pattern("zh", rf"(?:19|20)\d\d年(?:\d{{1,2}}月)?(?:的|那次的?){_GOES}[\d.]*级?", []),
     pattern("en",
-            rf"{_GOES}[-\s]class\s+flares?\s+(?:are|is|have|release|last|can|may|cause|occur)s?\b(?!\s+(?:been|not|n't|seen"
+            rf"{_GOES}[-\s]class\s+flares?\s+(?:are|is|have|release|last|can|may|cause|occur)s?\b(?!\s+(?:been|not"
+            rf"|n't|seen"
             rf"|recorded|observed|absent|reported|present|on|in|missing|nowhere))|\bthan\s+(?:an?\s+)?{_GOES}[-\s]class"
             r"\s+flares?", []),
     pattern("zh", rf"{_GOES}级(?:耀斑)?的(?:峰值|流量|能量|强度|\S{{0,6}}倍)", []),
-    pattern("", r"(?:(?-i:[ABCMX])(?:\s*[,、/]\s*|\s*,?\s*(?:and|or|和|与)\s*)){3,}(?-i:[ABCMX])", []),
+    pattern("", rf"(?:(?-i:[{_LETTERS}])(?:\s*[,、/]\s*|\s*,?\s*(?:and|or|和|与)\s*)){{3,}}(?-i:[{_LETTERS}])", []),
     pattern("", rf"{_GOES}\s?-?(\d{{1,2}}\.\d)(?!\d|\.\d)", _flare),
     pattern("", rf"{_GOES}(\d{{1,2}})(?![\d.])(?={_CLASS}?(?:的|的太阳|[-\s]*){_EVENT}|级?的?{_ZH_EVENT}|级)", _flare),
     pattern("", r"(?<![A-Za-z\d])(?-i:([CMX]))(\d{1,2})(?![\d.A-Za-z]\w|\.\d|:)(?!\d)", _if_flares),
     pattern("", rf"{_GOES}{_CLASS}(?:及?以上|或更[强大高]|及?以下)?(?:的)?\s*(?:{_EVENT}|{_ZH_EVENT})", _letter),
-    pattern("", rf"{_GOES}{_CLASS}", _letter_if_flares),
+    pattern("", rf"{_GOES}(?:-\s?(?:class|level)\b|\s*[级类])", _letter_if_flares),
     pattern("", rf"{_GOES}{_SHARED}(?:{_CLASS}|\s+flares?\b))", _if_flares),
     pattern("en", rf"\b(?:class|level)\s+{_GOES}(?![\w.])", _if_flares),
-    pattern("en", rf"{_GOES}[-\s]flares?\b", _flare),
+    pattern("en", rf"{_GOES}[-\s]flares?\b", _letter),
     # no flare at all, of whatever class
     pattern("en",
             r"\b(?:no|without(?:\s+any)?|zero)\s+(?:(?:significant|major|notable|strong|solar|X-ray)\s+)*"

@@ -2,20 +2,27 @@
 
 A stretch of text that one pattern has taken is closed to the later ones: times come before anything else that has
 digits, region numbers before their digits can be anything else, channels before counts (171 is never a count), and what
-the picture is comes last. The patterns stand by sense in `claim_dates`, `claim_channels`, `claim_regions`,
-`claim_places` and `claim_counts`.
+the picture is comes last. The patterns stand by sense in `claim_dates`, `claim_channels`, `claim_numbers`,
+`claim_regions`, `claim_places`, `claim_flares` and `claim_counts`.
 """
 
 import re
 
+from jwvl_lib import knowledge
 from jwvl_lib.claim_channels import CHANNELS, PICTURE
-from jwvl_lib.claim_counts import COUNTS
+from jwvl_lib.claim_counts import COUNTS, NOUNS
 from jwvl_lib.claim_dates import DATES
+from jwvl_lib.claim_features import FEATURES
 from jwvl_lib.claim_flares import FLARES
 from jwvl_lib.claim_grammar import Pattern
+from jwvl_lib.claim_numbers import BARE_NUMBERS, NUMBERS
 from jwvl_lib.claim_places import PLACES, POLARITY
-from jwvl_lib.claim_regions import BARE_NUMBERS, CLASSES, NUMBERS
+from jwvl_lib.claim_regions import CLASSES, GREEK
 from jwvl_lib.claim_scope import SENTENCE_END
+
+_LETTERS = knowledge.goes_letters()
+_DETECTED = [knowledge.term(f"feature.{name}", "zh") for name in ("filament", "coronal_hole", "plage")]
+_Z, _P, _C = ("".join(letters) for letters in knowledge.mcintosh_letters())
 
 __all__ = ["BARE", "GROUPS", "PATTERNS", "SENTENCE_END"]
 
@@ -26,22 +33,24 @@ GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
     (re.compile(r"\d{3}"), NUMBERS),
     (
         re.compile(
-            r"millionth|MSH|hem|ppm|area|size|面积|大小|半球|百万|alpha|beta|gamma|[αβγ]|阿尔法|贝|伽|unipolar|单极"
-            r"|10\^|10⁻|面积|[A-H]-?[XRSAHK]-?[XOIC]|[NS]\d\d[EW]|δ|delta|万分|单位|\d{4}\s?[(（]",
+            rf"millionth|MSH|hem|ppm|area|size|面积|大小|半球|百万|{GREEK}|unipolar|单极"
+            rf"|10\^|10⁻|面积|[{_Z}]-?[{_P}]-?[{_C}]|[NS]\d\d[EW]|万分|单位|[增减缩扩]|\d{{4}}\s?[(（]",
             re.I,
         ),
         CLASSES,
     ),
     (re.compile(r"\d|north|south|upper|lower|(?-i:[NS][EW])|[ns][ew]\s|[东西南北上下]", re.I), PLACES),
-    (re.compile(r"[ABCMX]\s?\d|flar|[ABCMX][-\s]class|耀斑|级|类|爆发", re.I), FLARES),
+    (re.compile(rf"[{_LETTERS}]\s?\d|flar|[{_LETTERS}][-\s]class|耀斑|级|类|爆发", re.I), FLARES),
     (
         re.compile(
-            r"region|group|\bARs?\b|spot|blank|filament|hole|活动区|黑子|编号|暗条|冕洞|[个三两]区|\d\s*[这共等二两三四五六七八九十\d]个",
+            rf"region|group|\bARs?\b|spot|blank|群|{'|'.join(NOUNS)}|编号|[个三两]区"
+            r"|\d\s*[这共等二两三四五六七八九十\d]个",
             re.I,
         ),
         COUNTS,
     ),
-    (re.compile(r"(?<!\d)[1-9]\d{3}(?!\d)|[一二三四五六七八九〇零十]{5}"), BARE_NUMBERS),
+    (re.compile(rf"(?i:filament|hole|plage)|纤维|{'|'.join(_DETECTED)}"), FEATURES),
+    (re.compile(r"(?<!\d)[1-9]\d{2,3}(?!\d)|[一二三四五六七八九〇零十]{5}"), BARE_NUMBERS),
     (re.compile(r"positive|negative|[正负]|前导|领头|先导", re.I), POLARITY),
     (re.compile(""), PICTURE),
 ]

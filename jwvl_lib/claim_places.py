@@ -37,9 +37,11 @@ _BETWEEN = (
 
 PLACES: list[Pattern] = [
     pattern("",
-            rf"(?:(?<![A-Za-z])(?P<ns>[NS])[\s]*{_LAT}{_DEG}(?:[,，/、]|and|by)?\s*(?:longitude\s*:?\s*|经度\s*:?\s*)?(?P<ew>[EW])\s*{_LON})(?!\d){_DEG}", _location),
+            rf"(?:(?<![A-Za-z])(?P<ns>[NS])[\s]*{_LAT}{_DEG}(?:[,，/、]|and|by)?\s*(?:longitude\s*:?\s*"
+            rf"|经度\s*:?\s*)?(?P<ew>[EW])\s*{_LON})(?!\d){_DEG}", _location),
     pattern("",
-            rf"(?<![\d.]){_LAT}{_DEG}(?-i:(?P<ns>[NS]))\s*(?:[,，/]|and|by)?\s*(?:longitude\s*)?{_LON}{_DEG}(?-i:(?P<ew>[EW]))(?![A-Za-z])",
+            rf"(?<![\d.]){_LAT}{_DEG}(?-i:(?P<ns>[NS]))\s*(?:[,，/;]|and"
+            rf"|by)?\s*(?:lon(?:gitude)?\s*[=:]?\s*)?{_LON}{_DEG}(?-i:(?P<ew>[EW]))(?![A-Za-z])",
             _location),
     pattern("en",
             rf"{_EN_LAT}{_DEG}(?P<ns>north|south)(?:ern)?(?:\s+latitude)?{_BETWEEN}{_EN_LON}{_DEG}(?P<ew>east"
@@ -52,22 +54,30 @@ PLACES: list[Pattern] = [
             rf"{_EN_LON}{_DEG}(?P<ew>east|west)(?:\s+(?:of|from)\s+(?:the\s+)?(?:central\s+)?meridian)?\s*(?:,"
             rf"|and|,\s*and)?\s*{_EN_LAT}{_DEG}"
             r"(?P<ns>north|south)\b", _location),
+    pattern("zh",
+            rf"以(?P<ns>[南北])\s*(?P<lat>{ZH_NUMBER}){_DEG}[,，、和]?(?:且|距|中央子午线|日面中心|中心|位于"
+            rf"|在)*以(?P<ew>[东西])\s*"
+            rf"(?P<lon>{ZH_NUMBER}){_DEG}", _location),
     pattern("en",
-            rf"longitude\s+(?:of\s+)?(?P<ew>[EW])\s*{_LON}{_DEG}(?:,|and|/|\s)*latitude\s+(?:of\s+)?(?P<ns>[NS])\s*{_LAT}", _location),
+            rf"longitude\s+(?:of\s+)?(?P<ew>[EW])\s*{_LON}{_DEG}(?:,|and|/"
+            rf"|\s)*latitude\s+(?:of\s+)?(?P<ns>[NS])\s*{_LAT}", _location),
     pattern("en",
-            rf"longitude\s+(?:of\s+)?{_EN_LON}{_DEG}(?P<ew>east|west|E|W)\b(?:,|and|a|/|\s)*latitude\s+(?:of\s+)?{_EN_LAT}{_DEG}"
+            rf"longitude\s+(?:of\s+)?{_EN_LON}{_DEG}(?P<ew>east|west|E|W)\b(?:,|and|a|/"
+            rf"|\s)*latitude\s+(?:of\s+)?{_EN_LAT}{_DEG}"
             r"(?P<ns>north|south|N|S)\b", _location),
     pattern("zh",
             rf"(?P<ew>[东西])经\s*(?P<lon>{ZH_NUMBER}){_DEG}[,，、和]?\s*(?P<ns>[南北])纬\s*"
             rf"(?P<lat>{ZH_NUMBER}){_DEG}", _location),
     pattern("zh",
-            rf"以?(?P<ew>[东西])\s*(?P<lon>{ZH_NUMBER}){_DEG}[,，、和]?(?:日面|太阳|位于|在|距)*赤道以?(?P<ns>[南北])\s*(?P<lat>{ZH_NUMBER}){_DEG}",
+            rf"以?(?P<ew>[东西])\s*(?P<lon>{ZH_NUMBER}){_DEG}[,，、和]?(?:日面|太阳|位于|在"
+            rf"|距)*赤道以?(?P<ns>[南北])\s*(?P<lat>{ZH_NUMBER}){_DEG}",
             _location),
     pattern("zh",
             rf"(?:以|偏)?(?P<ns>[南北])纬?\s*(?P<lat>{ZH_NUMBER}){_DEG}[,，、和/]?\s*(?:以|偏)?(?P<ew>[东西])经?"
             rf"\s*(?P<lon>{ZH_NUMBER}){_DEG}", _location),
     pattern("en",
-            r"\b(north|south)ern\s+(?:hemisphere|half)(?:\s+of\s+the\s+(?:sun|disk|disc))?,?\s+(?:and\s+|just\s+|slightly\s+|to\s+"
+            r"\b(north|south)ern\s+(?:hemisphere|half)(?:\s+of\s+the\s+(?:sun|disk|disc))?,?\s+(?:and\s+|just\s+"
+            r"|slightly\s+|to\s+"
             r"|in\s+|on\s+|the\s+)*(east|west)(?:ern)?\b(?!\s+limb)", _quadrant),
     pattern("zh", r"([南北])半球的?(?:略|稍)?(?:偏|靠)?的?([东西])(?!经)(?:侧|部|边|面|方)?", _quadrant),
     pattern("", r"(?-i:(?<![A-Za-z])([NS])([EW]))(?![A-Za-z\d])", _quadrant),
@@ -100,7 +110,7 @@ def _polarity(match: re.Match) -> Found:
     return [("leading_polarity", value, (start, end) if denied else match.span())]
 
 
-_LEAD = r"(?:lead(?:ing|er)|preceding|westward|western(?:most)?)"
+_LEAD = r"(?:lead(?:ing|ers?)|preceding|westward|western(?:most)?)"
 _PART = (
     r"(?:polarit(?:y|ies)|part|portion|(?:sun)?spots?|flux|patch|field|side|half|umbrae?|feature|element"
     r"|component|group|one)"
@@ -122,6 +132,8 @@ _ZH_IS = r"\s*(?:应该?|大概|可能|明显|并)*(?:不?是|不?为|非|呈现
 
 # a region may be named between the words and the sign, so the sign is only looked at
 POLARITY: list[Pattern] = [
+    pattern("en", r"\blead[^.;]{0,60}?\b(positive|negative)\s+and\s+(positive|negative)\b,?\s+respectively",
+            lambda m: [("leading_polarity", m[g].lower(), m.span(g)) for g in (1, 2)]),
     pattern("en",
             rf"\b(?:follow(?:er|ing)|trail(?:er|ing))(?:\s+{_PART})*(?={_OF}(?:\s+(?:is|was|are|have|has|of"
             rf"|show)\b)?\s*(?:of\s+)?(?:positive|negative))", []),
@@ -134,19 +146,24 @@ POLARITY: list[Pattern] = [
             rf"(?:the\s+)?(?:west\b|western|westward|leading|leader|preceding|front))",
             _polarity),
     pattern("en", rf"\b{_SIGN}(?:[-\s]{_FLUX})*\s+(?:precedes|leads)\b", _polarity),
+    pattern("en", rf"\bleads\s+{_SIGN}\b", _polarity),
     pattern("en", rf"\blead(?:s|ing)?\s+with\s+(?:a\s+|its\s+)?(?:\w+\s+)?{_SIGN}\b", _polarity),
     pattern("en", rf"\b(?:led|headed|preceded)\s+by\s+(?:a\s+|the\s+|its\s+)?(?:\w+\s+)?{_SIGN}\b", _polarity),
     pattern("en", rf"\b{_SIGN}\s+(?:polarity|flux|field)\s+(?:in\s+front|ahead|to\s+the\s+west)", _polarity),
+    pattern("zh", r"前导[^，。；]{0,8}(?:分别|依次)[为是]([正负])[^，。；正负]{0,4}[和、与及]([正负])",
+            lambda m: [("leading_polarity", "positive" if m[g] == "正" else "negative", m.span(g)) for g in (1, 2)]),
     pattern("zh", rf"(?:后随|尾随|跟随){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?:极|磁)?", []),
-    pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}\s*(?:并?不是|并非|不为)([正负])极?性?[,，]?\s*而?(?:是|为)([正负])",
+    pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}\s*(?:并?不是|并非|不为)([正负])极?性?[,，]?\s*而?(?:是"
+        rf"|为)([正负])",
             lambda m: [("leading_polarity", "positive" if m[g] == "正" else "negative", m.span(g)) for g in (1, 2)]),
     pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、)]|$)", _polarity),
     pattern("zh",
-            rf"(?:前导|领头|先导|领先){_ZH_SPOT}(?=[^。；]{{0,14}}?(?:是|为|呈)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]"
+            rf"(?:前导|领头|先导|领先){_ZH_SPOT}(?=[^。；]{{0,14}}?(?:是|为|呈|即)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]"
             rf"|$))", _polarity),
     pattern("zh",
             r"([正负])(?:磁)?极性?的?(?:磁场|黑子|磁通|部分)?(?:在前|前导|领先|居前|位于前|先导)|由([正负])"
             r"(?:磁)?极性?的?(?:黑子|磁场|部分)?(?:前导|领头|引领|领先)", _polarity),
+    pattern("zh", r"([正负])前导", _polarity),
     pattern("zh", r"以([正负])(?:磁)?极性?(?:黑子|磁场|磁通)?(?:(?:为|作为)(?:前导|先导)|领头|引领)", _polarity),
     pattern("zh", r"(?<=前导)(?:者|一方)(?:是|为)([正负])", _polarity),
     # the second of two: "11968 leads negative, 11967 positive"

@@ -1,7 +1,8 @@
-"""Claims about one region: its number, area and classes. Reads and writes nothing."""
+"""Claims about one region: its area and classes. Reads and writes nothing."""
 
 import re
 
+from jwvl_lib import knowledge
 from jwvl_lib.claim_grammar import (
     EN_NUMBER,
     UPPER,
@@ -14,117 +15,26 @@ from jwvl_lib.claim_grammar import (
 )
 
 _GREEK = {
-    "alpha": "Alpha", "beta": "Beta", "gamma": "Gamma", "delta": "Delta",
-    "α": "Alpha", "β": "Beta", "γ": "Gamma", "δ": "Delta",
-    "阿尔法": "Alpha", "贝塔": "Beta", "贝它": "Beta",
-    "伽马": "Gamma", "伽玛": "Gamma", "德尔塔": "Delta", "德耳塔": "Delta",
-}  # fmt: skip
-
-# valid McIntosh triplets (McIntosh 1990, Solar Phys. 125, 251, table I); bare "Fri" is a day of the week
-_MCINTOSH = r"(?-i:A[xX][xX]|[Bb][xX][oOiI]|C[rsahkRSAHK][oiOI]|[DEF][rsahkRSAHK][oicOIC]|H[rsahkRSAHK][xX])"
-_MCINTOSH_ANY = r"(?:axx|bx[oi]|c[rsahk][oi]|[def][rsahk][oic]|h[rsahk]x)"
-
-# --------------------------------------------------------------------------------------------------------------------
-# numbers
-
-_NO = (
-    r"(?:\s*(?:\(?No\.|numbers?|№|编号为?|号)\s*|,?\s*(?:numbered|designated|designation|labell?ed|called|namely|known\s+as)"
-    r"\s+(?:as\s+)?|,\s+(?=\d{4,5},))?[\s#:-]*"
-)
-_LIST = (
-    r"(?:\s*(?:,\s*and|,|、|/|and|or|&|;|和|与|及|以及|或|至)\s*(?:(?:NOAA|AR|region|号|活动区)\s*)*#?\d{4,5}(?!"
-    r"\d|\.\d|:\d|-\d))*"
-)
-_REGION_WORD = (
-    r"(?:NOAA[\s/-]*(?:ARs?|active\s+regions?|活动区)?|(?<![A-Za-z])ARs?|(?:active|sunspot|numbered|spotted)\s+"
-    r"(?:regions?|groups?)|regions?|groups?|sunspots?)"
-)
-_ZH_REGION_WORD = r"(?:NOAA\s*)?(?:AR|活动区|黑子群|NOAA|编号为?)"
-_NO_UNIT = (
-    r"(?!\s*(?:Å|Angstrom|(?-i:A|K|G)\b|埃|km|DN|%|nm|万|个|公里|千米|年|亿|,\d|\.\d|MSH|millionths|counts"
-    r"|kelvin|degrees|°|square|UTC?\b))"
-)
+    word: value
+    for language in knowledge.LANGUAGES
+    for word, value in knowledge.words("hale_class", language).items()
+    if "-" not in value
+}
+GREEK = "|".join(sorted(_GREEK, key=len, reverse=True))
 
 
-def _numbers(match: re.Match) -> Found:
-    """Every region number of a list, each at its own place; one that is only remembered is none of this picture."""
-    if _REMEMBERED.match(match.string, match.end()) or _FORMER.search(match.string[: match.start()]):
-        return []
-    at = match.start()
-    digits = re.finditer(r"(?<!\d)\d{3,5}(?!\d)", match.group())
-    # "three active regions 1, 2, 3": the noun is left to the count
-    plural = _PLURAL.match(match.group()) is not None or match.string[at - 1 : at] in tuple("个处群块")
-    return [
-        ("noaa_ar", int(d.group()), (at + d.start() * (plural or i > 0), at + d.end())) for i, d in enumerate(digits)
-    ]
+def _mcintosh() -> str:
+    """The letters that may stand together, group by group; the later ones also as capitals, B as a small letter."""
+    shapes = []
+    for z, group in knowledge.section("mcintosh_z").items():
+        p, c = (str(group.rules[place]) for place in ("penumbra", "distribution"))
+        shapes.append(f"[{z}{'b' if z == 'B' else ''}][{p}{p.upper()}][{c}{c.upper()}]")
+    return "|".join(shapes)
 
 
-_REMEMBERED = re.compile(
-    r"-(?:like|style|type|class)|(?:'s)?\s+(?:(?:had\s+)?(?:reached|did|was|showed|had|produced)\s+)?(?:back"
-    r"\s+)?(?:in|during|of)\s+"
-    r"(?:(?:early|late|mid)[-\s]?)?(?:(?:19|20)\d\d|January|February|March|April|June|July|August|September"
-    r"|October|November|December)"
-    r"|(?:号|活动区)?(?:当年|当时|那样|那时|在(?:19|20)\d\d年)", re.I,
-)  # fmt: skip
-
-_FORMER = re.compile(
-    r"(?:\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周(?:之?前)?的|原(?:为|来的?|编号为?)?|前身(?:为|是)?|曾(?:经)?(?:为|是"
-    r"|编号为?))\s*(?:known\s+as\s+|numbered\s+)?$",
-    re.I,
-)
-
-
-def _range(match: re.Match) -> Found | None:
-    """Regions 11967 to 11969 are three."""
-    low, high = int(match["low"]), int(match["high"])
-    return [("noaa_ar", n, match.span()) for n in range(low, high + 1)] if 0 < high - low < 10 else None
-
-
-def _spelt(match: re.Match) -> Found | None:
-    """ "十一九六七" and "一一九六七" are 11967."""
-    digits = match.group().replace("十", "一", 1) if match.group()[0] == "十" else match.group()
-    digits = digits[0] + digits[1:] if "十" not in digits else ""
-    return [("noaa_ar", number(digits))] if digits else None
-
-
-_PLURAL = re.compile(r"(?:[a-z]+\s+)*(?:regions|groups)\b", re.I)
-
-NUMBERS: list[Pattern] = [
-    pattern("", r"(?<![\d.,/+])(?P<low>1\d{4})\s*(?:-|to|through|至|到)\s*(?:AR\s*)?(?P<high>1\d{4})(?!\d)", _range),
-    pattern("en",
-            rf"\b(?:{_REGION_WORD}|number){_NO}\d{{4,5}}(?!\d|\.\d|:\d|-\d|\s*(?:Å|Angstrom|nm|spots|is\s+a\s+"
-            rf"(?:wave|channel))){_LIST}", _numbers),
-    pattern("en",
-            r"\b(?:NOAA(?:\s+ARs?)?|ARs?|(?:active\s+)?regions?)\s*#?\d{3}(?!\d|\.\d|:\d|\s*(?:Å|Angstrom|nm|spots"
-            r"|MSH|millionths))(?:(?:,\s*(?:and\s+)?|\s+and\s+|/)\d{3}(?![\d.]))*", _numbers),
-    pattern("zh", rf"{_ZH_REGION_WORD}{_NO}\d{{4,5}}(?!\d|\.\d|:\d|\s*(?:Å|埃|UT)){_LIST}", _numbers),
-    pattern("", r"(?<![\d.,:/+-])(?:\d{5}\s*[、,和与及]\s*)*\d{4,5}\s*(?:号|活动区|黑子群|区(?!间))", _numbers),
-    pattern("zh", r"(?<![\d.,/+-])(?<!\d:)\d{3}(?:[、和与及]\d{3})*(?=区(?!间)|号(?:活动)?区)|(?<=[群区]，)\d{3,4}(?=，)", _numbers),
-    # four digits at the head of a sentence, or in a list of such
-    pattern("en",
-            r"(?:^|(?<=[.;]\s))\d{4}(?:,\s*\d{4,5})*(?:,?\s+(?:and|or)\s+\d{4,5})?(?=\s+(?:is|was|are|were|lies?"
-            r"|has|have|had|sits?|covers?|holds?)\b)", _numbers),
-    pattern("zh",
-            r"(?:^|(?<=[，。；、]))\d{4}(?:[、和与及,，]\s*\d{4,5})*(?=(?:都|均)?(?:在|位于|为|是|有|属|则|的"
-            r"(?:面积|黑子|前导|磁)|面积|黑子|前导|磁))", _numbers),
-    # five digits of today's numbers, and four with a leading zero, stand alone
-    pattern("", rf"(?<![\d.,:/+A-Za-z-])0\d{{3}}(?![\dA-Za-z:/.-]){_NO_UNIT}", _numbers),
-    pattern("", rf"(?<![\d./+A-Za-z-])1[0-4]\d{{3}}(?![\dA-Za-z/]|:\d|-\d){_NO_UNIT}{_LIST}", _numbers),
-]  # fmt: skip
-
-# a number in a sentence about regions, which nothing else has taken: four digits that are no year, no wavelength
-_NO_CUE = r"(?<![\d.,:/+A-Za-z(×~±-])(?<!\d\s)(?<!rotation\s)(?<!HARP\s)(?<!CR\s)(?<!CR)(?<!\bin\s(?=19|20))(?<!\bsince\s)(?<!\bof\s(?=19|20))"
-_FOUR = r"(?!19\d\d|20\d\d|4096|3072|1600|1700|4500|6173|656[23]|6768|5896|5250|630[12]|5324)[1-9]\d{3}(?![\d:/×x%°]|\.\d|-\d)"
-BARE_NUMBERS: list[Pattern] = [
-    pattern("en",
-            rf"{_NO_CUE}{_FOUR}(?='s\b|\s*(?:[,;:)(]|\.(?!\d)|$)|\s+(?!(?:to|of|by|square|units|or)\b)[a-z])"
-            rf"{_NO_UNIT}", _numbers),
-    pattern("zh", rf"{_NO_CUE}{_FOUR}(?!\s*(?:个|颗|年|分|秒|度|万|亿|倍|次|人|公里|千米|高斯|时|点|米)){_NO_UNIT}", _numbers),
-    pattern("zh", r"[一二三四五六七八九〇零十]{5}(?![一二三四五六七八九十百千年埃])", _spelt),
-]  # fmt: skip
-
-# --------------------------------------------------------------------------------------------------------------------
-# areas and classes
+_MCINTOSH = rf"(?-i:{_mcintosh()})"  # as it is spelt
+_MCINTOSH_ANY = rf"(?:{_mcintosh()})"  # in any case
+_Z, _P, _C = ("".join(letters) for letters in knowledge.mcintosh_letters())
 
 
 def _area(match: re.Match) -> Found:
@@ -150,9 +60,14 @@ def _if_listed(match: re.Match) -> Found | None:
     """A bare number in a row of codes ("Dso, β, 100, N07E36") is the area, if no other number is."""
     text = match.string
     coded = re.search(rf"{_MCINTOSH}|[NS]\d\d[EW]\d\d", text) and not re.search(
-        r"面积|MSH|\barea|millionth|半球", text, re.I
+        r"面积|MSH|\barea|millionth"
+        r"|半球",
+        text,
+        re.I,
     )
-    others = [int(m["n"]) for m in match.re.finditer(text) if m.start() != match.start()]
+    row = text[: match.start()].count("；") + text[: match.start()].count(";")
+    same = (m for m in match.re.finditer(text) if text[: m.start()].count("；") + text[: m.start()].count(";") == row)
+    others = [int(m["n"]) for m in same if m.start() != match.start()]
     spots = others and int(match["n"]) < max(others)
     return ([("n_spots", int(match["n"]))] if spots else _area(match)) if coded else None
 
@@ -186,7 +101,7 @@ def _hole_area(match: re.Match) -> Found:
 
 
 def _hale(match: re.Match) -> Found:
-    return [("hale_class", "-".join(_GREEK[p.lower()] for p in re.findall("|".join(_GREEK), match.group(), re.I)))]
+    return [("hale_class", "-".join(_GREEK[p.lower()] for p in re.findall(GREEK, match.group(), re.I)))]
 
 
 _HEMISPHERE = r"(?:\s+of\s+(?:the|a|one)\s+(?:(?:visible|solar|sun's)\s+)*(?:hemisphere|disk|disc))?"
@@ -202,23 +117,34 @@ _HALE_EN = (
 )
 
 CLASSES: list[Pattern] = [
-    pattern("en", rf"\b(?:total|combined|overall)\s+(?:sunspot\s+|spot\s+)?area\b[^,.;\d]{{0,24}}(?P<n>{EN_NUMBER})(?:\s*{_MILLIONTHS})?", _total),
+    # the classes there are
+    pattern("", r"(?:alpha|α)[\s,、/]+(?:beta|β)[\s,、/]+(?:(?:and|or|和|或)\s*)?(?:gamma|γ)(?:[\s,、/]+(?:(?:and|or|和"
+        r"|或)\s*)?(?:delta|δ))?"
+            r"(?![a-z])", []),
+    pattern("en", rf"\b(?:total|combined|overall)\s+(?:sunspot\s+|spot\s+)?area\b[^,.;\d]{{0,24}}(?P<n>{EN_NUMBER})(?"
+        rf":\s*{_MILLIONTHS})?", _total),
     pattern("zh", rf"(?<!半球)总面积[^，。；\d]{{0,6}}(?P<n>{ZH_NUMBER})(?:\s*{_ZH_MILLIONTHS})?(?!\s*%)", _total),
     pattern("zh", rf"冕洞(?:的)?总?面积[^，。；\d]{{0,6}}(?P<n>{ZH_NUMBER})\s*{_ZH_MILLIONTHS}", _hole_area),
     pattern("en", rf"\bcoronal\s+holes?\b[^,.;\d]{{0,30}}(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _hole_area),
     # what it came from it is no more
-    pattern("", rf"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*){_MCINTOSH}(?=\s*(?:to|into)\b|型?群?\s*(?:变|演|发展|升|降|到|至|转|增))", []),
-    pattern("", r"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*)(?:(?:alpha|beta|gamma|delta|[αβγδ])[-/\s]?)+(?:class|type|型)?(?=\s*(?:to|into)\b"
-            r"|\s*(?:变|演|发展|升|降|到|至|转|增))", []),
+    pattern("", rf"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*){_MCINTOSH}(?=\s*(?:to|into)\b|型?群?\s*(?:变|演|发展|升|降|到"
+        rf"|至|转|增|长"
+        rf"|成))", []),
+    pattern("", rf"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*)(?:(?:{GREEK})[-/\s]?)+(?:class|type|型)?(?=\s*(?:to|into)\b"
+            r"|\s*(?:变|演|发展|升|降|到|至|转|增|长|成))", []),
     pattern("en", rf"{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER}\s*{_MILLIONTHS}", _areas),
     # what it grew or shrank to is what it is
     pattern("en", rf"\bfrom\s+(?:{EN_NUMBER})(?:\s*{_MILLIONTHS})?\s+to\s+(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _area),
     pattern("en",
-            rf"(?P<n>{EN_NUMBER})(?:\s*(?:-|to|and)\s*(?P<m>{UPPER}))?\s*{_MILLIONTHS}(?!\s+(?:more|less|larger|smaller|bigger|fewer))", _area),
+            rf"(?P<n>{EN_NUMBER})(?:\s*(?:-|to|and)\s*(?P<m>{UPPER}))?\s*{_MILLIONTHS}(?!\s+(?:more|less|larger"
+            rf"|smaller|bigger|fewer))", _area),
     pattern("zh", rf"{ZH_NUMBER}(?:\s*[、,，]\s*{ZH_NUMBER})*\s*[、和与]\s*{ZH_NUMBER}\s*{_ZH_MILLIONTHS}", _areas),
-    pattern("zh", rf"(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到|至)\s*(?P<m>{UPPER}))?\s*(?P<over>[多余来])?{_ZH_MILLIONTHS}", _area),
+    pattern("zh", rf"(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到|至)\s*(?P<m>{UPPER}))?\s*(?P<over>[多余来])?"
+        rf"{_ZH_MILLIONTHS}", _area),
     pattern("zh",
-            rf"(?:从|由)\s*(?:{ZH_NUMBER})\s*(?:{_ZH_MILLIONTHS})?(?:[增加扩减少缩降长大小了]{{1,4}})[到至]了?\s*"
+            rf"(?:从|由)(?:[^，。；\d]{{0,6}}的)?\s*(?:{ZH_NUMBER})\s*(?:{_ZH_MILLIONTHS})?(?:[增加扩减少缩降长大小了"
+            rf"]{{1,4}})[到至]了?(?"
+            rf":[^，。；\d]{{0,4}}的)?\s*"
             rf"(?P<n>{ZH_NUMBER})(?:\s*{_ZH_MILLIONTHS})?", _area),
     pattern("en",
             r"(?<![\d.])(?P<f>0\.\d+)\s+of\s+(?:the\s+|a\s+)?(?:(?:visible|solar|sun's)\s+)*hemisphere",
@@ -253,8 +179,10 @@ CLASSES: list[Pattern] = [
             rf"(?:面积|大小)(?:大概|在|已经?|仅|只有?|大?约|达到?|为|是|有|增至|增加到|增大到|增长到|减至|减小到"
             rf"|缩小到|高达|近|:|=|\s)*"
             rf"(?P<n>{ZH_NUMBER})(?:\s*(?:个)?单位)?(?:左右|上下|以上|多)?(?=\s*(?:[,，。;；、)]|\.(?!\d)|$))", _area),
-    pattern("zh", rf"面积[^，。；：、,;:\d一二两三四五六七八九十]{{0,8}}(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到|至)\s*(?P<m>{UPPER}))?(?![\d.个颗倍%°:年月]|\s*(?:平方|角秒|分之|成|百万|万|亿|多?倍))", _area),
-    pattern("", r"(?:(?<=[,/]\s)|(?<=，))(?P<n>\d{2,4})(?=\s*[,，/。]|$)", _if_listed),
+    pattern("zh", rf"[猛骤剧]?[增扩减缩][加大小少]?[到至]了?(?P<n>{ZH_NUMBER})(?![\d.个颗条级]|\s*[个颗条级])", _area),
+    pattern("zh", rf"面积(?!第)[^第，。；：、,;:\d一二两三四五六七八九十]{{0,8}}(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到"
+        rf"|至)\s*(?P<m>{UPPER}))?(?![\d.个颗倍%°:年月天]|\s*(?:平方|角秒|分之|成|百万|万|亿|多?倍))", _area),
+    pattern("", r"(?:(?<=[,/]\s)|(?<=，))(?P<n>\d{2,4})(?=\s*[,，/。;；]|$)", _if_listed),
     pattern("zh", rf"(?<=[，,、])(?P<n>{ZH_NUMBER})[个颗](?=[，。,]|$)", _spots_in_row),
     pattern("", r"(?:(?<=\d{4}[(（])|(?<=\d{4}\s[(（]))(?P<n>\d{1,4})(?=[)）])", _in_row),
     pattern("zh", r"万分之(?P<f>\d*\.?\d+)(?![.\d])", _ten_thousandths),
@@ -267,8 +195,10 @@ CLASSES: list[Pattern] = [
     pattern("",
             r"(?:class(?:ified)?(?:\s+as)?|McIntosh|分类为?|分型为?|级为?|类型为?)\s*(Fri)(?![A-Za-z])",
             [("mcintosh_class", "Fri")]),
-    pattern("", r"(?<![A-Za-z])(?-i:([A-H])-([xrsahk])-([xoic]))(?![A-Za-z])", lambda m: [("mcintosh_class", m[1] + m[2] + m[3])]),
-    pattern("", r"(?<![A-Za-zα-ωβγ/-])(?:δ[型群](?!黑子)|delta[-\s](?:class|type|group|region)\b)", [("hale_class", "Delta")]),
+    pattern("", rf"(?<![A-Za-z])(?-i:([{_Z}])-([{_P}])-([{_C}]))(?![A-Za-z]"
+        rf")", lambda m: [("mcintosh_class", m[1] + m[2] + m[3])]),
+    pattern("", r"(?<![A-Za-zα-ωβγ/-])(?:δ[型群](?!黑子)|delta[-\s](?:class|type|group"
+        r"|region)\b)", [("hale_class", "Delta")]),
     pattern("", _HALE_EN, _hale),
     pattern("",
             r"(?<![A-Za-zα-ω体])(?:[αβ]|γ(?=\s*[-/]?\s*δ|\s*(?:型|类|构型|位形|class|config|type|group|region)))"

@@ -13,12 +13,14 @@ REGION_KINDS = "noaa_ar location area_msh mcintosh_class hale_class n_spots lead
 SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[。！？；\n]")
 # no full stop here: sentences are cut before. "and" parts too: "AR 1 is Fkc and the beta region AR 2 is small"
 CLAUSE_END = re.compile(
-    r"[,，;；()、]|(?<!\d):(?!\d)|\s-+\s|--|\b(?:and|but|while|whereas|with|although|though|versus|vs)\b|[而但]|以及|同时"
+    r"[,，;；()、]|(?<!\d):(?!\d)|\s-+\s|--|\b(?:and|but|while|whereas|with|although|though|versus|vs)\b|[而但]|以及"
+    r"|同时"
 )
 
 # "the largest region"; "the largest flare" and "is the largest" are no subject
 _PREDICATE = re.compile(
-    r"\b(?:is|was|are|were|be|as|it|of|among)\s+(?:by\s+far\s+|clearly\s+|easily\s+|probably\s+)?(?:the|its|our)\s+$|是[^，。；]{0,6}$",
+    r"\b(?:is|was|are|were|be|as|it|of|among)\s+(?:by\s+far\s+|clearly\s+|easily\s+|probably\s+)?(?:the|its|our)\s+$"
+    r"|是[^，。；]{0,6}$",
     re.I,
 )
 SUBJECT = re.compile(
@@ -29,20 +31,24 @@ SUBJECT = re.compile(
 )
 # a region named only to compare with it is not spoken about
 _COMPARED = re.compile(
-    r"(?:\bthan(?:\s+(?:that|those)\s+of)?|\bwhat|\bunlike|\blike|\bdwarfs|\bto|\bwith|\bbeyond|比|与|和|如|像)\s*(?:the\s+)?"
+    r"(?:\bthan(?:\s+(?:that|those)\s+of)?|\bwhat|\bunlike|\blike|\bdwarfs|\bto|\bwith|\bbeyond|比|与|和|如"
+    r"|像)\s*(?:the\s+)?"
     r"(?:(?:NOAA|AR|region|neighbou?r|活动区|黑子群|号)\s*)*$",
     re.I,
 )
 _COMPARING = re.compile(r"\b(?:than|unlike|compared|dwarfs|similar|what|beyond|next)\b|比|相比|类似", re.I)
 _ANOTHER = re.compile(
-    r"\s*(?:another|a\s+second|other|the\s+(?:second|other|rest|remaining)|(?:two|three)\s+(?:\w+\s+)?(?:regions|groups)"
+    r"\s*(?:another|a\s+second|other|the\s+(?:second|other|rest|remaining)|(?:two|three)\s+(?:\w+\s+)?(?:regions"
+    r"|groups)|no\s+[A-Z]-class"
     r"|另|其他|其余|第二)",
     re.I,
 )
 _EVERY = re.compile(r"\b(?:both|all|each)\b|都|均|皆|全部|全是", re.I)
 EACH = re.compile(r"\brespectively\b|\bin\s+(?:that|this)\s+order\b|分别|依次", re.I)
 _LISTED = re.compile(
-    r"(?:[\s,、/&#]|\band\b|\bor\b|\bAR|\bNOAA|\bregion|\bits|\bneighbou?r|和|与|及|以及|号|活动区|区)*", re.I
+    r"(?:[\s,、/&#]|\band\b|\bor\b|\bAR|\bNOAA|\bregion|\bits|\bneighbou?r|和|与|及|以及|号|活动区"
+    r"|区)*",
+    re.I,
 )
 _ONE_OF_TWO = re.compile(r"\bthe\s+(?P<first>former)\b|\bthe\s+latter\b|(?P<first_>前者)|后者", re.I)
 # "not from 11158": the region of another claim is only ruled out
@@ -78,11 +84,10 @@ def clause(text: str, at: int, start: int, end: int, cut: re.Pattern = CLAUSE_EN
     return low, high
 
 
-def ruled_out(text: str, found: Sequence[tuple], start: int) -> list[int]:
-    """The regions a sentence names only to say that it is not they: "from 11161, not from 11158"."""
-    return [
-        v for (low, _), kind, v in found if kind == "noaa_ar" and _RULED_OUT.search(text[max(start, low - 40) : low])
-    ]
+def ruled_out_at(text: str, found: Sequence[tuple], start: int) -> dict[int, int]:
+    """The regions a sentence names only to say that it is not they ("from 11161, not from 11158"), by their places."""
+    regions = ((low, v) for (low, _), kind, v in found if kind == "noaa_ar")
+    return {low: v for low, v in regions if _RULED_OUT.search(text[max(start, low - 40) : low])}
 
 
 def subjects(
@@ -104,6 +109,8 @@ def subjects(
     if _ANOTHER.match(text, start, end) and not about_largest:
         opening = [(None, False)]
     numbers = [value for _, kind, value in found if kind == "noaa_ar"]
+    if not numbers and not marks and len(opening) > 1:  # "...; their classes are Bxo and Axx"
+        numbers, marks = [n for n, _ in opening], [(start, opening)]
     spread = len(numbers) > 1 and (len(marks) == 1 or EACH.search(text, start, end) is not None)
     out, seen = [], {}
     for span, kind, value in found:
@@ -128,10 +135,10 @@ def _marks(text: str, found: Sequence[tuple], start: int, end: int, pair: Sequen
     Numbers in a list ("11967 and 11969") are one subject, at the place of the first; "the former" is the first of them.
     """
     compares = _COMPARING.search(text, start, end) is not None
-    out_of = ruled_out(text, found, start)
+    out_of = ruled_out_at(text, found, start)
     marks, last = [], None
     for (low, high), kind, value in found:
-        if kind != "noaa_ar" or value in out_of or (compares and _COMPARED.search(text[start:low])):
+        if kind != "noaa_ar" or low in out_of or (compares and _COMPARED.search(text[start:low])):
             continue
         if last is not None and _LISTED.fullmatch(text, last, low):
             marks[-1][1].append((value, False))
@@ -161,9 +168,12 @@ def _subject(
     low, high = clause(text, span[0], start, end)
     inside = [(p, who) for p, who in marks if low <= p < high]
     before = [who for p, who in inside if p <= span[0]]
+    ahead = next((f for f in found if f[1] == "noaa_ar" and f[0][0] >= span[1]), None)
+    listed = ahead and any(len(who) > 1 and who[0][0] == ahead[2] for _, who in marks) and not before
+    if ahead and not listed and _ATTRIBUTE.fullmatch(text, span[1], ahead[0][0]):
+        return [(ahead[2], False)]
     if before and not _in_brackets(text, span[1], found):
         return before[-1]
-    ahead = next((f for f in found if f[1] == "noaa_ar" and f[0][0] >= span[1]), None)
     if (
         ahead
         and _SET_OFF.fullmatch(text, span[1], ahead[0][0])
@@ -177,10 +187,17 @@ def _subject(
     earlier = [who for p, who in marks if p <= span[0]]
     if earlier:
         return earlier[-1]
+    if marks and marks[0][1] == [(None, True)]:  # "the largest" says nothing of what was said before it
+        return opening
     back = opening != [(None, False)] and _PRONOUN.match(text, start, end)
     return marks[0][1] if marks and not back else opening
 
 
+_ATTRIBUTE = re.compile(
+    r"(?:象限|方向?|侧|部|边)?的(?:NOAA|AR|活动区|\s)*|(?:ern)?\s+(?:(?:NOAA|ARs?|active"
+    r"|region)\s*)*",
+    re.I,
+)
 _OTHERS = re.compile(r"\s*(?:其他|其它|另外?有|另外还有|elsewhere\b|others?\b)", re.I)
 _PRONOUN = re.compile(r"\s*(?:其(?![他它余中])|它|该[区群]|这个|its?\b|the\s+(?:region|group)\b|this\b)", re.I)
 

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from jwvl_lib.claim_scope import clause
 
 _PICTURE = re.compile(
-    r"\b(?:image|picture|frame|taken|captured|obtained|acquired|shows?|snapshot|observation|caught|recorded\s+by)\b|图像|拍到"
+    r"\b(?:image|picture|frame|taken|captured|obtained|acquired|shows?|snapshot|observation|caught|recorded\s+by)\b"
+    r"|图像|拍到"
     r"|记录|拍摄|取得|此图|该图|这幅",
     re.I,
 )
 _EVENT = re.compile(
     r"\b(?:peak\w*|maxim\w+|began|begin\w*|start\w*|onset|ended|erupt\w*|flared|fired|produced|released"
-    r"|unleashed|occurred|hosted|let\s+loose|came|went\s+off|accompanied)\b|峰值|极大|爆发|开始|达到|产生|发生|释放|最强",
+    r"|unleashed|occurred|hosted|let\s+loose|came|went\s+off|accompanied)\b|峰值|极大|爆发|开始|达到|产生|发生|释放"
+    r"|最强",
     re.I,
 )
 _COMMA = re.compile(r"[,，;；]")
@@ -20,9 +22,14 @@ _NO_FLARE = re.compile(r"\b(?:no|not|without|neither|nor)\b|n't\b|没有|未|无
 
 
 _FILLER = re.compile(
-    r"[\s,，;；(（、/|-]*(?:(?:at|about|around|near|on|of|the|and|in|time|UTC?|世界时|时间|约|于|为|的|是|日|当[天日]|星期[一二三四五六日天]|周[一二三四五六日])[\s:：,，]*)*",
+    r"[\s,，;；(（、/|-]*(?:(?:at|about|around|near|on|of|the|and|in|time|UTC?|世界时|时间|时刻|约|于|为|的|是|日"
+    r"|当[天日]|星期[一二三四五六日天]"
+    r"|周[一二三四五六日])[\s:：,，]*)*",
     re.I,
 )
+
+
+_OF_NEXT = re.compile(r"\s*(?:UTC?)?\s*(?:的|an?\s+|the\s+)")
 
 
 def joined(text: str, found: Sequence[tuple]) -> list[tuple]:
@@ -47,6 +54,9 @@ def flare_times(text: str, found: Sequence[tuple], start: int, end: int) -> list
         if kind != "date_obs" or not _of_a_flare(text, span, value, found, start, end):
             continue
         nearest = max((k for k in flares if k < i), default=flares[0])
+        ahead = next((k for k in flares if k > i), nearest)
+        if _OF_NEXT.fullmatch(text, span[1], out[ahead][0][0]):  # "09:10的X2.2"
+            nearest = ahead
         if "@" not in str(out[nearest][2]):
             where, flare_kind, flare = out[nearest]
             out[nearest] = (where, flare_kind, f"{flare}@{value}" if "T" in value else flare)

@@ -22,6 +22,7 @@ from jwvl_lib.facts import Fact
 __all__ = ["VERDICTS", "Claim", "check", "extract", "judge", "largest_region", "spots_visible"]
 
 _HAN = re.compile(r"[\u4e00-\u9fff]")
+_ENGLISH = re.compile(r"[a-z]{3}")
 
 
 def extract(text: str, language: str | None = None, about: str = "") -> list[Claim]:
@@ -62,17 +63,23 @@ def _judged(claim: Claim, text: str, facts: Sequence[Fact]) -> dict:
     }
 
 
+def _spoken(text: str, language: str | None) -> set[str]:
+    """The languages whose patterns can fit: those of the text, narrowed to the one that is asked for."""
+    regexes = {"zh": _HAN, "en": _ENGLISH}
+    found = {name for name, regex in regexes.items() if regex.search(text)} if _HAN.search(text) else {"en"}
+    return {""} | (found & {language} if language else found)
+
+
 def _finds(text: str, language: str | None) -> list[tuple]:
     """What the patterns find in a plain text, in reading order: (span, kind, value)."""
-    has_han = _HAN.search(text) is not None
+    spoken = _spoken(text, language)
     taken = bytearray(len(text))
     found = []
-    for pattern in (p for needs, patterns in GROUPS if needs.search(text) for p in patterns):
-        if (language and pattern.language not in ("", language)) or (pattern.language == "zh" and not has_han):
-            continue
+    for pattern in (p for needs, patterns in GROUPS if needs.search(text) for p in patterns if p.language in spoken):
         for match in pattern.regex.finditer(text):
             start, end = match.span()
-            values = None if any(taken[start:end]) else pattern.values(match)
+            closed = taken[start] or taken[end - 1] if pattern.over else any(taken[start:end])
+            values = None if closed or start == end else pattern.values(match)
             if values is not None:
                 placed = [(v[2] if len(v) > 2 else (start, end), v[0], v[1]) for v in values]
                 numbers = [span for span, kind, _ in placed if kind == "noaa_ar"]  # their noun is left to a count
@@ -97,12 +104,14 @@ def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Clai
         who, speaks_of = claim_scope.subjects(text, inside, start, end, opening, about_largest, regions)
         negated = denied(text, inside, start, end)
         for (span, kind, value), whose, no in zip(inside, who, negated, strict=True):
-            claims += [Claim(kind, value, noaa_ar, span, no, largest) for noaa_ar, largest in whose]
+            claims += [Claim(kind, value, noaa_ar, span, no, largest and kind != "flare") for noaa_ar, largest in whose]
         claims += _ruled_out(text, inside, claims, start)
-    return claims
+    said = {(c.kind, c.value, c.noaa_ar) for c in claims if not c.negated}
+    # "no HMI magnetogram but one of GONG" is a magnetogram
+    return [c for c in claims if not (c.negated and (c.kind, c.value, c.noaa_ar) in said)]
 
 
-_LABELS = re.compile(r"[A-Za-z\u4e00-\u9fff]\s*:\s?(?=\S)")
+_LABELS = re.compile(r"[A-Za-z\u4e00-\u9fff]\s*[:=]\s?(?=\S)")
 
 
 def _row(text: str, found: Sequence[tuple], region: int) -> list[Claim]:
@@ -115,7 +124,7 @@ def _row(text: str, found: Sequence[tuple], region: int) -> list[Claim]:
 def _ruled_out(text: str, found: Sequence[tuple], claims: Sequence[Claim], start: int) -> list[Claim]:
     """ "The C1.7 came from 11161, not from 11158" denies the flare of 11158."""
     flares = [c for c in claims if c.kind == "flare" and c.span[0] >= start and not c.negated]
-    regions = claim_scope.ruled_out(text, found, start)
+    regions = claim_scope.ruled_out_at(text, found, start).values()
     return [replace(c, noaa_ar=n, negated=True) for c in flares for n in regions if n != c.noaa_ar]
 
 

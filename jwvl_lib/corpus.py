@@ -9,9 +9,8 @@ readers. A bad file is a row of the rejects and stops nothing.
 import hashlib
 import json
 import logging
-import math
-import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,22 +18,26 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
-from jwvl_lib import artifacts, image_facts, instruments, measured_facts, observations, render, simulate, splits, swpc
-from jwvl_lib.facts import Fact, to_json
-from jwvl_lib.geometry import DiskGeometry, disk_geometry, patch_geometry
-from jwvl_lib.sources import Job, list_jobs, summaries_by_day
-from jwvl_lib.workers import each
+from jwvl_lib import (
+    artifacts,
+    corpus_table,
+    duplicates,
+    image_rows,
+    instruments,
+    light_curves,
+    observations,
+    online_sources,
+    quality,
+    simulate,
+)
+from jwvl_lib.sources import Job, list_jobs, named, summaries_by_day
+from jwvl_lib.workers import Done, each
 
 LOGGER = logging.getLogger(__name__)
-COLUMNS = (
-    "image_id path sha256 source observatory instrument detector measurement wavelength_angstrom layer date_obs width "
-    "height simulated stretch split group_id banner_text facts boxes"
-).split()
-SMALLEST_DISK = 0.6  # of the picture's height above the banner: smaller, and it is a coronagraph's occulted disk
 LIBRARY = Path(__file__).parent
 WORKED_BY = (
-    "corpus facts geometry heliographic image_facts image_files instruments measured_facts observations render "
-    "scene scene_views simulate sources swpc"
+    "corpus facts geometry heliographic image_facts image_files image_rows instruments knowledge light_curves "
+    "measured_facts observations quality render scene scene_views simulate sources swpc"
 ).split()
 
 
@@ -49,6 +52,11 @@ def build_corpus(
     rare_views: bool = False,
     image_px: int = 168,
     real_split: str = "test",
+    region_crops: bool = False,
+    channels: str = "AIA 171, AIA 193, AIA 304, HMI continuum, HMI magnetogram",
+    cadence_hours: float = 24.0,
+    max_fetched: int = 50,
+    jsoc_email: str = "",
     seed: int = 0,
     workers: int = 2,
     dask_address: str = "",
@@ -56,9 +64,10 @@ def build_corpus(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Build the corpus in `folder`; returns (corpus, rejects), as written to the two Parquet files.
 
-    `sources` names sunpy and simulated, separated by commas; `local_dir` adds a folder of image files, `swpc_dir` the
-    Solar Region Summaries of their days. Real images go to `real_split` ("" splits them by day like the others).
-    `rare_views` lets the simulator draw every instrument of its table.
+    `sources` names sunpy, simulated and those of `online_sources`, separated by commas: online, `channels` every
+    `cadence_hours` from `tstart` to `tend`, at most `max_fetched` images a source. `local_dir` adds a folder of image
+    files, `swpc_dir` the Solar Region Summaries of their days; `region_crops` adds a picture of each region,
+    `rare_views` lets the simulator draw every instrument of its table. Real images go to `real_split` ("" splits them by day like the others).
     May be killed at any time: run again, it goes on and ends with the same bytes, whatever `workers` (processes here)
     and `dask_address` (a cluster that sees the same folders) are. Raises ValueError for an unknown source or a folder
     without images, FileNotFoundError for a missing folder.
@@ -66,34 +75,31 @@ def build_corpus(
     folder = Path(folder).absolute()  # the workers of a cluster stand elsewhere
     if real_split not in ("", "train", "val", "test"):
         raise ValueError(f"real_split={real_split!r} is no split; one of train, val, test, or '' to split by day")
-    jobs = list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed, rare_views)
+    online = set(online_sources.SOURCES) & named(sources)
+    span = (channels, tstart, tend, cadence_hours, max_fetched, jsoc_email)
+    fetched = online_sources.acquire(folder / "fetched", online, *span) if online else []
+    jobs = list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed, fetched, rare_views)
     summaries_by_day(str(swpc_dir))
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "work").mkdir(exist_ok=True)
-    rows, rejects, used = [], [], set()
-    work = _Worker(folder, image_px, str(swpc_dir), _code_key())
-    for done in tqdm(each(work, jobs, workers, dask_address), total=len(jobs), disable=not progress, unit="job"):
-        if done.error:
-            LOGGER.warning("%s: %s", done.item.source, done.error)
-            rejects.append({"path": done.item.source, "reason": done.error})
-            continue
-        name, outcome = done.value
-        used.add(name)
-        rows += outcome["rows"]
-        rejects += outcome["rejects"]
-    if not rows:
+    work = _Worker(folder, image_px, str(swpc_dir), region_crops, str(folder / "fetched" / "swpc"), _code_key())
+    done = tqdm(each(work, jobs, workers, dask_address), total=len(jobs), disable=not progress, unit="job")
+    found, rejects, used = _collect(done)
+    rejects = [{"path": f.name, "reason": f.error} for f in fetched if f.error] + rejects
+    if not found:
         raise ValueError(
             f"none of {len(jobs)} files could be read as an image; the first: {rejects[0]['path']}: "
             f"{rejects[0]['reason']}"
         )
-    rows, twice = _without_duplicates(rows)
-    corpus = _with_splits(pd.DataFrame(rows), real_split, seed)[COLUMNS]
-    rejects = pd.DataFrame(rejects + twice, columns=["path", "reason"], dtype="str").drop_duplicates(ignore_index=True)
-    artifacts.write_parquet(folder / "corpus.parquet", corpus)
+    kept, twice = corpus_table.without_duplicates(found)
+    kept, alike = _without_alike(kept, folder)
+    rejects = pd.DataFrame(rejects + twice + alike, columns=["path", "reason"], dtype="str")
+    rejects = rejects.drop_duplicates(ignore_index=True)
+    table = corpus_table.write(folder, kept, corpus_table.split_names(kept, real_split, seed))
     artifacts.write_parquet(folder / "rejects.parquet", rejects)
-    _prune(folder, {Path(p).name for p in corpus["path"]}, used, {job.day.name for job in jobs if job.day})
-    LOGGER.info("%d images, %d rejects from %d jobs", len(corpus), len(rejects), len(jobs))
-    return corpus, rejects
+    _prune(folder, {Path(e.path).name for e in kept}, used, {job.day.name for job in jobs if job.day})
+    LOGGER.info("%d images, %d rejects from %d jobs", len(kept), len(rejects), len(jobs))
+    return pd.read_parquet(table), rejects
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -107,11 +113,14 @@ class _Worker:
     folder: Path
     image_px: int
     swpc_dir: str
+    region_crops: bool
+    fetched_dir: str
     code: str
 
     def __call__(self, job: Job) -> tuple[str, dict]:
         content = "" if job.day else artifacts.sha256(job.path)
-        name = f"{_digest([self.code, self.image_px, job.source, repr(job.day), content])[:24]}.json"
+        key = [self.code, self.image_px, self.region_crops, job.source, repr(job.day), content]
+        name = f"{_digest(key)[:24]}.json"
         outcome = self._finished(name)
         if outcome is None:
             outcome = self._simulate(job) if job.day else self._image(job.source, Path(job.path))
@@ -130,7 +139,7 @@ class _Worker:
 
     def _srs(self, day: str) -> tuple[str, bytes]:
         """Source and bytes of the summary of a day, ("", b"") where there is none."""
-        source, path = summaries_by_day(self.swpc_dir).get(day, ("", None))
+        source, path = summaries_by_day(self.swpc_dir, self.fetched_dir).get(day, ("", None))
         return source, path.read_bytes() if path else b""
 
     def _simulate(self, job: Job) -> dict:
@@ -144,122 +153,48 @@ class _Worker:
 
     def _image(self, source: str, path: Path, srs: tuple[str, bytes] | None = None) -> dict:
         try:
+            if srs is None and light_curves.is_light_curve(path):
+                return self._curve(source, path)
             obs = observations.open_observation(path)
-            day = obs.date_obs[:10]
-            summary = srs or self._srs(day)
-            row, rejects = _image_row(obs, source, summary, self.folder, self.image_px)
+            if reason := quality.defect(obs):
+                raise observations.UnreadableImage(path, reason)
+            summary = srs or self._srs(obs.date_obs[:10])
+            shown = (self.folder, self.image_px, self.region_crops)
+            rows, rejects = image_rows.image_rows(obs, source, summary, *shown)
+            seen = [(obs.date_obs[:10], _srs_digest(summary))]
         except (observations.UnreadableImage, OSError) as error:
             reason = getattr(error, "reason", None) or f"{type(error).__name__}: {error.strerror or error}"
             return {"rows": [], "rejects": [{"path": source, "reason": reason}], "files": [], "srs": []}
-        return {
-            "rows": [row],
-            "rejects": rejects,
-            "files": [(row["path"], row["sha256"])],
-            "srs": [(day, _srs_digest(summary))],
-        }
+        return {"rows": rows, "rejects": rejects, "files": [(r["path"], r["sha256"]) for r in rows], "srs": seen}
+
+    def _curve(self, source: str, path: Path) -> dict:
+        row = light_curves.light_curve_row(path, source, self.folder, self.image_px)
+        return {"rows": [row], "rejects": [], "files": [(row["path"], row["sha256"])], "srs": []}
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# one image
-
-
-def _image_row(obs, source: str, summary: tuple[str, bytes], folder: Path, image_px: int) -> tuple[dict, list[dict]]:
-    """Render, gather facts and boxes, write the picture; the row lacks its split. Second: rejects (a bad SRS)."""
-    name = instruments.display_name(obs.observatory, obs.instrument, obs.measurement)
-    short = instruments.banner_name(obs.observatory, obs.instrument, obs.measurement)
-    banner = [short, f"{obs.date_obs[:16].replace('T', ' ')} UT"]
-    picture = render.render(obs, image_px, banner, x_offset=_x_offset(source))
-    pixels = hashlib.sha256(repr(obs.data.shape).encode() + obs.data.tobytes()).hexdigest()
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    image_id = f"{slug}_{obs.date_obs.replace('-', '').replace(':', '')}_{pixels[:8]}"
-    png = render.png_bytes(picture.image)
-    (folder / "images" / f"{image_id}.png").write_bytes(png)
-    found = [*image_facts.header_facts(obs, source)]
-    found.append(Fact("banner_text", "\n".join(banner), origin="render", source=source))
-    if not obs.header.get("SIMULATED"):  # the simulator's own truth is better than any detector
-        found += measured_facts.measured_facts(measured_facts.measure(obs), source)
-    about_regions, boxes, rejects = _region_facts(obs, source, summary, picture)
-    row = {
-        "image_id": image_id,
-        "path": f"images/{image_id}.png",
-        "sha256": hashlib.sha256(png).hexdigest(),
-        "source": source,
-        **{k: getattr(obs, k) for k in ("observatory", "instrument", "detector", "measurement")},
-        "wavelength_angstrom": obs.wavelength_angstrom if math.isfinite(obs.wavelength_angstrom) else None,
-        "layer": obs.layer,
-        "date_obs": obs.date_obs,
-        "width": picture.image.width,
-        "height": picture.image.height,
-        "simulated": bool(obs.header.get("SIMULATED", False)),
-        "stretch": _stretch_text(obs, picture),
-        "group_id": obs.date_obs[:10],
-        "banner_text": "\n".join(banner),
-        "facts": to_json([*found, *about_regions]),
-        "boxes": json.dumps(boxes),
-        "pixels": pixels,
-    }
-    return row, rejects
-
-
-def _x_offset(source: str) -> int:
-    """2 to 6 px, by the hash of the source: a reader must not learn one column by heart."""
-    return 2 + hashlib.sha256(source.encode()).digest()[0] % 5
-
-
-def _stretch_text(obs, picture: render.Rendered) -> str:
-    if not obs.header.get("SIMULATED"):
-        return picture.stretch
-    return f"{picture.stretch}; simulated, sunspots {simulate.SPOT_ENLARGEMENT:g} times their linear size"
-
-
-def _region_facts(obs, source: str, summary: tuple[str, bytes], picture: render.Rendered) -> tuple[list, list, list]:
-    """Facts and boxes of the day's regions that the image shows, seen from the Earth; third: rejects."""
-    srs_source, raw = summary
-    geometry = patch_geometry(obs) or disk_geometry(obs)
-    if not srs_source or geometry is None or not image_facts.seen_from_earth(obs.header):
-        return [], [], []
-    if picture.full_disk and _disk_height(geometry, picture) < SMALLEST_DISK * picture.image.height:
-        return [], [], []
-    try:
-        seen = image_facts.regions_seen(swpc.parse_srs(raw, srs_source), obs.date_obs, geometry.b0_deg)
-    except swpc.SwpcFormatError as error:
-        return [], [], [{"path": srs_source, "reason": str(error)}]
-    if not picture.full_disk:
-        seen = image_facts.regions_in_field(seen, geometry, obs.data.shape)
-    found = image_facts.srs_facts(raw, seen, srs_source, picture.full_disk)
-    found += image_facts.polarity_facts(obs.header, seen, source)
-    boxes = [{"noaa_ar": r.record["noaa_ar"], "box": image_facts.region_box(r, geometry, picture)} for r in seen]
-    return found, boxes, []
-
-
-def _disk_height(geometry: DiskGeometry, picture: render.Rendered) -> float:
-    """Pixels from north to south limb in the picture."""
-    top, bottom = picture.to_png(geometry.to_pixel([(0, 1), (0, -1)]))[:, 1]
-    return float(bottom - top)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# the table
-
-
-def _without_duplicates(rows: list[dict]) -> tuple[list[dict], list[dict]]:
-    """The first row of each picture, and a reject for every later one with the same pixels."""
-    first, kept, rejects = {}, [], []
-    for row in rows:
-        if earlier := first.get(row["pixels"]):
-            rejects.append({"path": row["source"], "reason": f"same pixels as {earlier}; the first is kept"})
+def _collect(done: Iterable[Done]) -> tuple[list, list[dict], set[str]]:
+    """Entries, rejects and the names of the finished jobs."""
+    found, rejects, used = [], [], set()
+    for one in done:
+        if one.error:
+            LOGGER.warning("%s: %s", one.item.source, one.error)
+            rejects.append({"path": one.item.source, "reason": one.error})
             continue
-        first[row["pixels"]] = row["source"]
-        kept.append(row)
-    return kept, rejects
+        name, outcome = one.value
+        used.add(name)
+        found += corpus_table.entries(name, outcome["rows"])
+        rejects += outcome["rejects"]
+    return found, rejects, used
 
 
-def _with_splits(corpus: pd.DataFrame, real_split: str, seed: int) -> pd.DataFrame:
-    real_days = corpus.loc[~corpus["simulated"], "group_id"]
-    fixed = dict.fromkeys(real_days, real_split) if real_split else {}
-    regions = corpus["facts"].map(splits.region_numbers)
-    corpus = corpus.astype({"wavelength_angstrom": "float64", "simulated": "bool"})
-    return corpus.assign(split=splits.assign_splits(corpus["group_id"], regions, fixed, seed))
+def _without_alike(kept: list, folder: Path) -> tuple[list, list[dict]]:
+    """Entries without those that repeat an earlier one to the eye, and their rejects."""
+    repeated = duplicates.same_to_the_eye([entry.path for entry in kept], folder)
+    rejects = [
+        {"path": kept[i].source, "reason": f"duplicate of {kept[first].source} to the eye (likeness {value:.3f})"}
+        for i, (first, value) in sorted(repeated.items())
+    ]
+    return [entry for i, entry in enumerate(kept) if i not in repeated], rejects
 
 
 def _prune(folder: Path, images: set[str], work: set[str], days: set[str]) -> None:
@@ -290,9 +225,5 @@ def _srs_digest(summary: tuple[str, bytes]) -> str:
 @lru_cache(maxsize=1)
 def _code_key() -> str:
     """Of everything that shapes an outcome: the modules at work and the tables they read."""
-    files = [LIBRARY / f"{name}.py" for name in WORKED_BY] + [
-        simulate.REGION_CLASSES,
-        simulate.VIEWS,
-        instruments.TABLE,
-    ]
+    files = [LIBRARY / f"{name}.py" for name in WORKED_BY] + [simulate.REGION_CLASSES, simulate.VIEWS, instruments.TABLE]
     return _digest([artifacts.sha256(path) for path in files])

@@ -5,12 +5,13 @@ issued on D and the `DAYS_BACK` days before and from the events of the days befo
 """
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from jwvl_lib import knowledge
+from jwvl_lib import flare_evolution, knowledge
 
 DAYS_BACK = 7  # as far as a daily report looks back
 WINDOWS_DAYS = (1, 2, 3, 7)
@@ -19,25 +20,31 @@ C1, M1, X1 = 1e-6, 1e-5, 1e-4  # W/m2, peak flux of 1-8 angstrom
 PARTS = tuple("".join(letters) for letters in knowledge.mcintosh_letters())
 NEAR_DEG = (20, 12)  # longitude and latitude within which another region is a neighbour
 ONE_DAY = timedelta(days=1)
+_FLUENCE = re.compile(r"\d\.\d+E-\d+")  # J/m2 of 1-8 angstrom, in the particulars of an X-ray flare
 
 
 @dataclass(frozen=True)
 class Flare:
-    """One X-ray flare: begin (UTC), peak flux in W/m2, NOAA number or None where the list names no region."""
+    """One X-ray flare: begin (UTC), peak flux, NOAA number or None where the list names no region; energy, length."""
 
     begin: datetime
     flux_wm2: float
     noaa_ar: int | None
+    fluence_jm2: float = 0.0
+    minutes: float = 0.0
 
 
 @dataclass(frozen=True)
 class History:
-    """Texts by UTC day: regions with spots, plages, flares, optical flares. A day without events list is no key."""
+    """Texts by UTC day: regions with spots, plages, flares, optical flares. A day without events list is no key.
+
+    An optical flare is (begin or None, importance and brilliance as "1N").
+    """
 
     spots: dict[datetime, dict[int, dict]]
     plages: dict[datetime, set[int]]
     flares: dict[datetime, list[Flare]]
-    optical: dict[datetime, dict[int, int]]
+    optical: dict[datetime, dict[int, list[tuple[datetime | None, str]]]]
 
 
 def goes_flux(goes_class: str) -> float:
@@ -58,17 +65,25 @@ def history(srs: Iterable[dict], events: Iterable[dict], event_days: Iterable[da
         elif row["section"] == "IA":
             plages[day].add(row["noaa_ar"])
     flares = {_midnight(day): [] for day in event_days}
-    optical = {day: defaultdict(int) for day in flares}
+    optical = {day: defaultdict(list) for day in flares}
     seen = set()
     for row in events:
         day = _midnight(row["begin"] or row["date"])
         key = (row["begin"], row["peak"], row["goes_class"], row["noaa_ar"])
         if day in flares and row["goes_class"] and row["begin"] and key not in seen:
             seen.add(key)
-            flares[day].append(Flare(row["begin"], goes_flux(row["goes_class"]), row["noaa_ar"]))
+            flares[day].append(_flare(row))
         elif day in optical and row["type"] == "FLA" and row["noaa_ar"]:
-            optical[day][row["noaa_ar"]] += 1
+            optical[day][row["noaa_ar"]].append((row["begin"], (row.get("particulars") or "")[:2]))
     return History(dict(spots), dict(plages), flares, optical)
+
+
+def _flare(row: dict) -> Flare:
+    fluence = _FLUENCE.search(row.get("particulars") or "")
+    minutes = ((row.get("end") or row["begin"]) - row["begin"]).total_seconds() / 60
+    return Flare(
+        row["begin"], goes_flux(row["goes_class"]), row["noaa_ar"], float(fluence[0]) if fluence else 0.0, minutes
+    )
 
 
 def _midnight(time: datetime) -> datetime:
@@ -84,19 +99,25 @@ def day_features(past: History, day: datetime) -> dict[int, dict[str, float]]:
     before = [f for k in range(1, DAYS_BACK + 1) for f in past.flares.get(day - k * ONE_DAY, ())]
     aged = [((day - f.begin) / ONE_DAY, f) for f in before]
     disk = _disk(past.spots.get(day, {}), aged)
-    return {
-        number: {
+    nowhere = tuple(sum(age <= k and f.flux_wm2 >= C1 and f.noaa_ar is None for age, f in aged) for k in (1, 3))
+    values = {}
+    for number, row in regions.items():
+        own = [(age, f) for age, f in aged if f.noaa_ar == number]
+        earlier = {k: past.spots.get(day - k * ONE_DAY, {}).get(number) for k in (1, 2)}
+        values[number] = {
             "mcintosh_class": row["mcintosh_class"],
             **_appearance(row),
             **_change(past, day, row),
-            **_flares([(age, f.flux_wm2) for age, f in aged if f.noaa_ar == number]),
+            **_flares([(age, f.flux_wm2) for age, f in own]),
             **_optical(past, day, number),
             **disk,
             "area_share": (row["area_msh"] or 0) / (_area(past.spots[day].values()) + 10),
             "neighbours": _neighbours(row, regions, aged),
+            **flare_evolution.class_evolution(row, earlier),
+            **flare_evolution.flare_evolution(own),
         }
-        for number, row in regions.items()
-    }
+        values[number] |= flare_evolution.together(values[number], nowhere)
+    return values
 
 
 def fluxes(past: History, day: datetime, noaa_ar: int | None = None) -> list[float]:
@@ -176,8 +197,10 @@ def _flares(aged: list[tuple[float, float]]) -> dict[str, float]:
 
 
 def _optical(past: History, day: datetime, number: int) -> dict[str, float]:
-    counts = [past.optical.get(day - k * ONE_DAY, {}).get(number, 0) for k in (1, 2, 3)]
-    return {"optical_1d": math.log1p(counts[0]), "optical_3d": math.log1p(sum(counts))}
+    found = [past.optical.get(day - k * ONE_DAY, {}).get(number, []) for k in (1, 2, 3)]
+    aged = [((day - begin) / ONE_DAY, importance) for day_s in found for begin, importance in day_s if begin]
+    counts = {"optical_1d": math.log1p(len(found[0])), "optical_3d": math.log1p(sum(map(len, found)))}
+    return {**counts, **flare_evolution.optical_evolution(aged)}
 
 
 def _disk(regions: dict[int, dict], aged: list[tuple[float, Flare]]) -> dict[str, float]:

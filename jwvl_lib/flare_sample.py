@@ -13,13 +13,16 @@ from jwvl_lib.flare_features import C1, M1, X1
 from jwvl_lib.flare_model import LEVELS
 
 THRESHOLDS = {"C": C1, "M": M1, "X": X1}
+STEPS = {"C": C1, "C3": 3 * C1, "C5": 5 * C1, "M": M1}  # W/m2, where the regressions are fitted
 
 
 @dataclass(frozen=True)
 class Sample:
     """Cases of an archive: a frame a region-day (with features as a list of the same order) and a frame a day."""
 
-    cases: pd.DataFrame  # day, noaa_ar, fold, mcintosh_class, C, M, X (event), n_C … (flares), before_C … (day before)
+    cases: (
+        pd.DataFrame
+    )  # day, noaa_ar, fold, mcintosh_class, C, C3, C5, M, X (event), n_C … (flares), before_C … (day before)
     features: list[dict]
     days: pd.DataFrame  # day, fold, C, M, X, before_C …
 
@@ -44,6 +47,7 @@ def _outcome(past: flare_features.History, day: datetime, number: int | None) ->
     today, before = (flare_features.fluxes(past, when, number) for when in (day, day - flare_features.ONE_DAY))
     counts = {f"n_{k}": sum(f >= limit for f in today) for k, limit in THRESHOLDS.items()}
     return {
+        **{k: max(today, default=0.0) >= limit * (1 - 1e-9) for k, limit in STEPS.items()},  # 3 * 1e-6 is no 3e-6
         **{k: counts[f"n_{k}"] > 0 for k in LEVELS},
         **counts,
         **{f"before_{k}": any(f >= limit for f in before) for k, limit in THRESHOLDS.items()},

@@ -80,14 +80,18 @@ def score(p: np.ndarray, event: np.ndarray, reference: np.ndarray, draws: np.nda
 
 
 def reliability(p: np.ndarray, event: np.ndarray, draws: np.ndarray, edges: tuple = BIN_EDGES) -> list[dict]:
-    """A record a bin: `n, n_events, forecast` (mean), `observed` (share), `low, high` (its 90 % interval)."""
+    """A record a bin: `n, n_events, forecast` (mean), `observed` (share), `low, high` (its 90 % interval).
+
+    In a bin where all cases came out alike no resampling can tell: there the binomial interval stands (Clopper and
+    Pearson), of cases as if independent.
+    """
     which = np.clip(np.digitize(p, edges) - 1, 0, len(edges) - 2)
     records = []
     for i in np.unique(which):
         here = which == i
         drawn = draws[:, here].sum(axis=1)
         shares = (draws[:, here] @ event[here].astype(float))[drawn > 0] / drawn[drawn > 0]
-        low, high = interval(shares)
+        low, high = interval(shares) if 0 < event[here].sum() < here.sum() else _binomial(event[here])
         records.append(
             {
                 "n": int(here.sum()),
@@ -99,3 +103,8 @@ def reliability(p: np.ndarray, event: np.ndarray, draws: np.ndarray, edges: tupl
             }
         )
     return records
+
+
+def _binomial(event: np.ndarray) -> tuple[float, float]:
+    tail = float(1 - 0.05 ** (1 / len(event)))
+    return (1 - tail, 1.0) if event.all() else (0.0, tail)

@@ -65,7 +65,8 @@ def _image_row(
 ) -> tuple[dict, render.Rendered, list[dict]]:
     """Render, gather facts and boxes, write the picture; the row lacks its split. Third: rejects (a bad SRS)."""
     name = instruments.display_name(obs.observatory, obs.instrument, obs.measurement)
-    banner = [name.encode("ascii", "replace").decode()[:20], f"{obs.date_obs[:16].replace('T', ' ')} UT"]
+    short = instruments.banner_name(obs.observatory, obs.instrument, obs.measurement)
+    banner = [short, f"{obs.date_obs[:16].replace('T', ' ')} UT"]
     picture = render.render(obs, image_px, banner, x_offset=_x_offset(source))
     pixels = hashlib.sha256(repr(obs.data.shape).encode() + obs.data.tobytes()).hexdigest()
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

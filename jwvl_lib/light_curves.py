@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,9 @@ def is_light_curve(path: Path) -> bool:
     if path.suffix.lower() == ".nc":
         return True
     try:
-        header = fits.getheader(path, 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = fits.getheader(path, 0)
     except Exception:  # whatever it is, the image readers will say it better
         return False
     return bool(re.fullmatch(r"GOES[- ]?\d+", str(header.get("TELESCOP", "")).strip())) and header.get("NAXIS", 0) == 0

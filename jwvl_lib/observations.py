@@ -102,17 +102,6 @@ def _says_who(header: dict) -> bool:
     return any(str(header.get(key) or "").strip() for key in ("TELESCOP", "INSTRUME", "DETECTOR", "OBSRVTRY"))
 
 
-def to_map(obs: Observation):
-    """The same observation as a `sunpy.map.Map`, with the date that this module read and CUNIT where it is missing."""
-    import sunpy.map  # half a second that a corpus of simulated files does not need
-
-    header = {k: v for k, v in obs.header.items() if k not in ("DATE-OBS", "DATE_OBS", "TIME-OBS", "TIME_OBS")}
-    for axis in ("CUNIT1", "CUNIT2"):
-        unit = str(header.get(axis) or "arcsec").lower()
-        header[axis] = "arcsec" if unit == "arcsecs" else unit
-    return sunpy.map.Map(obs.data, {**header, "DATE-OBS": obs.date_obs})
-
-
 def sample_files() -> list[Path]:
     """Images among the test files of the installed sunpy, those that are there: 3 JPEG2000, 1 large, 5 FITS."""
     return [p for p in (sunpy_data() / name for name in SAMPLE_FILES) if p.is_file()]

@@ -248,7 +248,8 @@ class ReviewPanel(anywidget.AnyWidget):
             if self._position < len(self._seen):
                 key = self._seen[self._position]
                 self.item, self.phase = self._describe(key), "review"
-                self._put_picture(self._image_of[key])
+                for image_id in self._shown_images():
+                    self._put_picture(image_id)
             else:
                 self.item, self.phase = {}, "done"
                 n_others = review_leases.n_with_others(self._ledger, self.reviewer)
@@ -263,20 +264,26 @@ class ReviewPanel(anywidget.AnyWidget):
         names = ("prompt_id", "language", "question", "answer")
         same = ({n: self._columns[n][i] for n in names} for i in self._on_image[row["image_id"]])
         other = (r for r in same if r["prompt_id"] == row["prompt_id"] and r["language"] != row["language"])
-        place = self._picture_place[row["image_id"]]
-        picture = {name: column[place] for name, column in self._of_picture.items()}
-        return review_item.describe(row, next(other, None), picture, self._mine.get(key, ""))
+        pictures = [self._picture(i) for i in review_item.images_of(row) if i in self._picture_place]
+        return review_item.describe(row, next(other, None), pictures, self._mine.get(key, ""))
+
+    def _picture(self, image_id: str) -> dict:
+        return {name: column[self._picture_place[image_id]] for name, column in self._of_picture.items()}
+
+    def _shown_images(self) -> list[str]:
+        return [picture["image_id"] for picture in self.item.get("pictures", [])][: len(SLOTS)]
 
     def _next_images(self) -> list[str]:
         keys = [*self._seen[self._position + 1 :], *(key for key, _ in list(self._queue)[:50])]
-        now = self.item.get("image_id")
-        return [i for i in dict.fromkeys(map(self._image_of.get, keys)) if i != now][:N_AHEAD] if now else []
+        now = self._shown_images()
+        n_free = min(N_AHEAD, len(SLOTS) - len(now))
+        return [i for i in dict.fromkeys(map(self._image_of.get, keys)) if i not in now][:n_free] if now else []
 
     def _put_picture(self, image_id: str) -> None:
         held = {slot: getattr(self, slot) for slot in SLOTS}
         if any(entry.get("id") == image_id for entry in held.values()):
             return
-        needed = {self.item.get("image_id"), *self._next_images()}
+        needed = {*self._shown_images(), *self._next_images()}
         free = next(slot for slot, entry in held.items() if entry.get("id") not in needed)
         setattr(self, free, {"id": image_id, "data": self._read_image(image_id)})
 

@@ -278,3 +278,22 @@ def flare_verification(
         f"{level}-class or stronger, {place}, 24 h: {sample}; n = {own['n']:,}, {own['n_events']} events", fontsize=10
     )
     return fig
+
+
+def growth(table: pd.DataFrame) -> Figure:
+    """Processor time of a row against the number of rows, step by step and in all: `n_rows, step, us_per_row`."""
+    fig = Figure(figsize=(6.4, 3.8), layout="constrained")
+    ax = fig.add_subplot()
+    wide = table.pivot(index="n_rows", columns="step", values="us_per_row")
+    for step in sorted(wide, key=lambda name: -wide[name].iloc[-1]):
+        ax.plot(wide.index, wide[step], "o-", ms=4, lw=1.2, label=step)
+    whole = wide.sum(axis=1)
+    ax.plot(whole.index, whole, "ko-", ms=5, lw=1.8, label="in all")
+    ax.axhspan(whole.min(), 1.2 * whole.min(), color="0.9", zorder=0, label="within 20 %")
+    ax.set_xscale("log")
+    ax.set_ylim(0, 1.3 * whole.max())
+    ax.set_xlabel("simulated rows")
+    ax.set_ylabel("processor time of a row (µs)")
+    ax.set_title("Cost of a row as a corpus grows (simulated rows)", fontsize=10)
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return fig

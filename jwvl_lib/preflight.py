@@ -8,15 +8,15 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import TrainingArguments
 
-from jwvl_lib import shared_image, tuning
-from jwvl_lib.samples import RowDataset, Sample
+from jwvl_lib import costs, shared_image, tuning
+from jwvl_lib.samples import RowDataset, Sample, open_picture
 
 _MODULES = (
     "adapter",
@@ -75,6 +75,14 @@ def weights_table(model) -> list[dict]:
     ]
 
 
+def with_weights(records: Sequence[dict], model) -> list[dict]:
+    """The records of `compare_trainable` with the weights of each module: `weights` {name, shape, trainable}."""
+    of_module: dict[str, list[dict]] = {}
+    for row in weights_table(model):
+        of_module.setdefault(row.pop("module"), []).append(row)
+    return [record | {"weights": of_module.get(record["module"], [])} for record in records]
+
+
 def check_frozen(model, train_projector: bool, train_tower: bool) -> None:
     """Raise RuntimeError where a weight of the tower or of the projector is free that was to be frozen.
 
@@ -111,7 +119,7 @@ def sharing_gap(model, dataset: RowDataset) -> float:
     """
     losses, was_shared = [], dataset.shared
     for dataset.shared in (True, False):
-        batch = _to_device(dataset.collate([dataset[0]], model), model.device)
+        batch = to_device(dataset.collate([dataset[0]], model), model.device)
         labels = batch.pop("labels")
         losses.append(shared_image.labelled_loss(model(**batch, use_cache=False), labels).item())
     dataset.shared = was_shared
@@ -167,6 +175,21 @@ def _checksum(parameters: list[Tensor]) -> str | None:
     return digest.hexdigest() if parameters else None
 
 
+def workload(dataset: RowDataset) -> costs.Workload:
+    """The plan in the numbers that `costs` asks for; text in the tokens of the tokenizer at hand, replay left out."""
+    rows = [(dataset.samples[row.sample], row.branches) for row in dataset.rows]
+    branches = [[sample.branches[b] for b in chosen] for sample, chosen in rows]
+    text = [
+        sum(len(b.input_ids) for b in own) + int((sample.prefix_ids != dataset.processor.image_token_id).sum())
+        for (sample, _), own in zip(rows, branches, strict=True)
+    ]
+    labels = [sum(int((b.labels != shared_image.IGNORE).sum()) for b in own) for own in branches]
+    width, height = open_picture(dataset.samples[0].images[0]).size
+    n_images, several = len(dataset.samples), max(len(sample.images) for sample in dataset.samples)
+    longest = {"text_tokens_max": max(text), "label_tokens_max": max(labels), "images_a_row": several}
+    return costs.Workload(n_images, width, height, len(rows), float(np.mean(text)), **longest)
+
+
 def _sample_counts(dataset: RowDataset) -> dict:
     n_replayed = sum(map(dataset.n_replayed, dataset.rows))
     n_seen = sum(len(row.branches) for row in dataset.rows) + n_replayed
@@ -211,7 +234,7 @@ def _probe(model, dataset: RowDataset, arguments: TrainingArguments) -> float:
         for start in (0, n):
             rows = [dataset[i % len(dataset)] for i in range(start, start + n)]
             started = time.perf_counter()
-            batch = _to_device(dataset.collate(rows, model), model.device)
+            batch = to_device(dataset.collate(rows, model), model.device)
             labels = batch.pop("labels")
             with torch.autocast(model.device.type, torch.bfloat16, enabled=bool(arguments.bf16)):
                 outputs = model(**batch, use_cache=False)
@@ -222,12 +245,12 @@ def _probe(model, dataset: RowDataset, arguments: TrainingArguments) -> float:
     return seconds
 
 
-def _to_device(value, device):
-    """The tensors of a nested batch on the device."""
+def to_device(value, device):
+    """The tensors of a nested batch (mappings and tuples) on the device."""
     if isinstance(value, dict):
-        return type(value)(**{key: _to_device(item, device) for key, item in value.items()})
+        return type(value)(**{key: to_device(item, device) for key, item in value.items()})
     if isinstance(value, tuple):
-        return tuple(_to_device(item, device) for item in value)
+        return tuple(to_device(item, device) for item in value)
     return value.to(device)
 
 

@@ -121,7 +121,7 @@ def make_report(
     log.skip("look", "no model" if facts["images"] else "no images of the day", n_images=len(facts["images"]))
     with log.step("compose", n_written=len(written), n_said=len(said)) as step:
         names = " + ".join(
-            filter(None, (narrator_model if written else "", model if said else "", _short(adapter_dir)))
+            filter(None, (narrator_model if written else "", _short(model) if said else "", _short(adapter_dir)))
         )
         more = {"model": names or None, "model_claims": said, "written": written, "troubles": log.troubles}
         made = report.compose(sources, report_date, **more, **options)
@@ -213,7 +213,7 @@ def _look(
     names = [i["name"] for i in facts["images"]]
     try:
         with log.step(
-            "look", images=names, model=model, adapter=_short(adapter_dir), prompts=report_model.PROMPT_IDS
+            "look", images=names, model=_short(model), adapter=_short(adapter_dir), prompts=report_model.PROMPT_IDS
         ) as step:
             answer = report_model.look(facts, sources, model, adapter_dir, languages, image_px)
             step.outputs = {"answers": answer.answers}

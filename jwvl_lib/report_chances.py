@@ -35,11 +35,13 @@ def with_model(
         return regions, {"method": TABLE, "reason": _reason(day), "model": None}
     proof = _proof(source)
     rated = [_rated(r, chances.regions.get(r["noaa_ar"]), proof) for r in regions]
+    first = day - timedelta(days=DAYS_BACK)
+    heads = [e.head for d, e in sorted(found.events.items()) if first <= d < day and e.product == "events"]
     about = {
         **{k: model[k] for k in ("name", "years", "n_region_days", "climatology")},
         "n_event_days": chances.n_event_days,
         "disk": {f"p_{k.lower()}": v for k, v in chances.disk.items()},
-        "evidence": [proof],
+        "evidence": [proof, *heads],
     }
     return rated, {"method": MODEL, "reason": None, "model": about}
 

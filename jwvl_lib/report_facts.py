@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 from jwvl_lib import knowledge, rates, report_chances, report_flares, report_products, report_watch, solarmonitor, swpc
 from jwvl_lib.report_flares import activity_level, goes_flux
-from jwvl_lib.report_products import Products, Summary, evidence
+from jwvl_lib.report_products import Events, Products, Summary, evidence
 from jwvl_lib.report_sources import DAYS_BACK, STALE_DAYS, Source, parse_date
 
 __all__ = ["DAYS_BACK", "MCINTOSH_CLASSES", "STALE_DAYS", "Day", "Source", "activity_level", "goes_flux", "read_day"]
@@ -51,7 +51,7 @@ def read_day(sources: Iterable[Source], report_date: str, convention: str = "swp
     flares = report_flares.flares_of(events)
     summary = found.summaries.get(current)
     regions = [_region(r, found, current, table, rate_source, flares) for r in summary.spotted] if summary else []
-    past = {d: report_flares.xray_flares(e.rows) for d, e in found.events.items() if _recent(d, current)}
+    past = {d: e for d, e in found.events.items() if _recent(d, current)}
     regions = [_with_background(r, found, current, past) for r in regions]
     regions, chances = report_chances.with_model(regions, found, current, day, sources)
     warnings = [*found.warnings, *report_products.gaps(found, day, current)]
@@ -113,7 +113,7 @@ def _region(row: dict, found: Products, current: date, table: dict, table_source
     }
 
 
-def _with_background(region: dict, found: Products, current: date, past: dict[date, list[dict]]) -> dict:
+def _with_background(region: dict, found: Products, current: date, past: dict[date, Events]) -> dict:
     """What other products add to a region: SWPC's own chances, its transitions, its flares, the region it may be."""
     change, previous = region["area_change_msh"], region["previous"]
     return {
@@ -146,13 +146,17 @@ def _recent(day: date, current: date | None) -> bool:
     return current is not None and current - timedelta(days=DAYS_BACK) <= day < current
 
 
-def _flare_history(number: int, past: dict[date, list[dict]]) -> dict:
-    """Flares of a region over the events lists of the days before: `{days, C, M, X, evidence}`."""
-    rows = [f for day in sorted(past) for f in past[day] if f["noaa_ar"] == number]
+def _flare_history(number: int, past: dict[date, Events]) -> dict:
+    """Flares of a region over the events lists of the days before: `{days, C, M, X, evidence}`.
+
+    The evidence ends with the line of each list that names its day, so that a history without flares has one too.
+    """
+    own = {day: [row for row in past[day].rows if row["noaa_ar"] == number] for day in sorted(past)}
+    rows = [f for day in own for f in report_flares.xray_flares(own[day])]
     return {
         "days": len(past),
         **{c: sum(f["goes_class"][0] == c for f in rows) for c in "CMX"},
-        "evidence": [evidence(f) for f in rows if f["goes_class"][0] in "CMX"],
+        "evidence": [*(evidence(f) for f in rows if f["goes_class"][0] in "CMX"), *(e.head for e in past.values())],
     }
 
 
@@ -228,7 +232,7 @@ def _places(summary: Summary | None, section: str) -> list[dict]:
 
 def _cross_checks(found: Products, summary: Summary | None) -> Iterable[dict]:
     """SolarMonitor against the summary: `only_there`, `only_here`, `differs` (class, area, spots), with the lines."""
-    if found.monitor is None or summary is None:
+    if not found.monitor or summary is None:
         return
     rows = {r["noaa_ar"]: r for r in summary.regions if r["section"] != "II"}
     named = {m["noaa_ar"]: (m["source"], *m["lines"]["noaa_ar"]) for m in found.monitor}

@@ -50,7 +50,7 @@ def activity_level(events: pd.DataFrame | list[dict] | None, convention: str = "
         "convention": convention,
         "reason": f"C or above: {n_c}, M or above: {n_m}, M5 or above: {n_m5}, X: {n_x}",
         "reason_zh": f"C级及以上 {n_c}，M级及以上 {n_m}，M5级及以上 {n_m5}，X级 {n_x}",
-        "evidence": [evidence(f) for f in deciding],
+        "evidence": [evidence(f) for f in [*deciding, *(f for f in at_least["C1.0"] if f not in deciding)]],
     }
 
 

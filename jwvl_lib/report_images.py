@@ -202,7 +202,7 @@ def _unplaced(image: Source, sources: Sequence[Source]) -> dict:
         "height": None,
         "disk": None,
         "regions": [],
-        "note": ("no observation time is known: regions are not marked", "观测时间未知，未标出活动区"),
+        "note": ("cannot be placed on the Sun: regions are not marked", "无法确定其在日面的位置，未标出活动区"),
         "evidence": [],
     }
 

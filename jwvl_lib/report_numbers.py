@@ -12,10 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
-from html.parser import HTMLParser
 from pathlib import Path
 
-from jwvl_lib import knowledge, report_boxes
+from jwvl_lib import knowledge, report_boxes, report_texts
 
 # a place, a flare class, or a plain number
 NUMBER = re.compile(
@@ -23,16 +22,17 @@ NUMBER = re.compile(
     r"|(?<![\d.])\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?![\d])",
     re.IGNORECASE,
 )
-VOID = {"meta", "link", "br", "img", "input", "hr", "col", "path", "circle", "polyline"}
-SILENT = {"style", "script", "title", "summary"}  # <title> of page and SVG marks repeats what stands beside it
 HOW = ("quoted", "difference", "count", "probability", "date", "line number", "projected", "wording", "definition")
 DAYS_BEFORE = 9  # how far back a date of a report may lie
 # Values that a shipped table or model gives for the lines cited: `report.check` works them out again.
 MODELLED = re.compile(r"\.(p_[cmx]|mcintosh_chances|climatology|disk)\b")
+SRS_ROW = re.compile(r"\s*\d{4}\s+[NS]\d\d[EW]\d+\s+\d+\s+(\d+)\s+[A-Za-z]{3}\s+(\d+)\s+(\d+)\b")
+SRS_COLUMNS = {"area_msh": 1, "n_spots": 3}
 # Words of the templates that hold digits: names of scales, units and rules, none of them about the day.
 WORDING = re.compile(
-    r"M5|\b1-8 Å|GOES 1-8|10分钟|10 minutes|24 h|24小时|90%|90 day|90天|171|131 Å|1600 Å|F10\.7"
-    r"|60 McIntosh|60个McIntosh|30°|every 30|within 24|sha256|W/m²|B0 = -?\d+\.\d°|<\d|20 UT"
+    r"M5(?!\.\d)|\b1-8 Å|GOES 1-8|10分钟|10 minutes|(?<!\d)24 h|(?<!\d)24小时|(?<!\d)90%|90 day|90天"
+    r"|(?<!\d)171(?!\d)|(?<!\d)131 Å|(?<!\d)1600 Å|F10\.7"
+    r"|60 McIntosh|60个McIntosh|30°|every 30|within 24|sha256|W/m²|B0 = -?\d+\.\d°|<\d|(?<![:\d])20 UT"
     r"|f107_flux|(?:aia|hmi)_\w+\.jpg"
 )
 
@@ -57,7 +57,7 @@ def resolve(report_dir: str | Path) -> list[Number]:
     lines = _raw_lines(folder, report)
     known = _Known(report, lines)
     found = [Number("report.json", *row) for row in _of_json(report, known)]
-    page = _Page((folder / "report.html").read_text(encoding="utf-8"))
+    page = report_texts.Page((folder / "report.html").read_text(encoding="utf-8"))
     found += [
         Number("report.html", where, *row)
         for context, where, cited in page.texts
@@ -71,6 +71,7 @@ def resolve(report_dir: str | Path) -> list[Number]:
     return found + list(_of_markdown((folder / "report.md").read_text(encoding="utf-8"), known))
 
 
+@lru_cache(maxsize=8192)
 def _defined(text: str, key: str) -> bool:
     """Whether a number stands in an entry of the knowledge base, or in the reference `source.<id>`."""
     section, _, name = key.partition(".")
@@ -171,6 +172,7 @@ def _value(text: str) -> float | None:
     return value if value < 1e30 else None
 
 
+@lru_cache(maxsize=65536)
 def _quotes(text: str, value: float | None, line: str) -> bool:
     """Whether a raw line prints the number: as it stands, without leading zeros, as a clock time, as a NOAA number."""
     if re.search(rf"(?<!\d)0*{re.escape(text.replace(':', ''))}(?!\d)", line) or re.search(
@@ -204,9 +206,10 @@ def _is_difference(value: float, lines: list[str]) -> bool:
 
 
 def _is_date(text: str, context: str) -> bool:
-    near = context[max(context.find(text) - 12, 0) : context.find(text) + 14]
     months = "January|February|March|April|May|June|July|August|September|October|November|December"
-    return bool(re.search(rf"年|月|日|天| d\b|\d-\d|:\d|UT|since|{months}", near))
+    places = [m.start() for m in re.finditer(rf"(?<!\d){re.escape(text)}(?!\d)", context)]
+    near = (context[max(at - 12, 0) : at + 14] for at in places)
+    return any(re.search(rf"年|月|日|天| d\b|\d-\d|:\d|UT|since|{months}", words) for words in near)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -217,6 +220,8 @@ def _of_json(report: dict, known: _Known) -> Iterator[tuple[str, str, str]]:
     """(where, number, how) of every number under a fact of `report.json`, judged by the evidence nearest to it."""
     skipped = {"sources", "products", "warnings", "warnings_zh", "profile", "model", "languages", "narrative"}
     for key, value in report.items():
+        if key in ("claims", "written"):  # a model's own sentences are shown as such, struck through or marked
+            value = [c for c in value if c.get("origin") != "model"] if key == "claims" else []
         if key == "images":
             yield from _of_images(value, known)
         elif key not in skipped:
@@ -260,6 +265,8 @@ def _walk(value: object, where: str, cited: list, known: _Known) -> Iterator[tup
             yield from _walk(child, f"{where}[{i}]", cited, known)
     elif isinstance(value, float) and MODELLED.search(where):
         yield where, f"{value:g}", "probability" if cited else ""
+    elif isinstance(value, int | float) and not isinstance(value, bool) and (given := _column(where, cited, known)):
+        yield where, f"{value:g}", "quoted" if f"{value:g}" in given else ""
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield where, f"{abs(value):g}", known.how(f"{abs(value):g}", cited, " d") or _exact(value, cited, known)
     elif isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d(T[\d:]+)?", value):
@@ -268,57 +275,16 @@ def _walk(value: object, where: str, cited: list, known: _Known) -> Iterator[tup
         yield from ((where, *row) for row in known.of_text(value, cited))
 
 
+def _column(where: str, cited: list, known: _Known) -> set[str]:
+    """What the very column of a cited summary row prints for a field of a region; empty for any other number."""
+    place = SRS_COLUMNS.get(where.rpartition(".")[2]) if where.startswith("regions[") else None
+    rows = [row for c in cited[:1] if place and (row := SRS_ROW.match(known.lines.get(c, "")))]
+    return {f"{int(row[place])}" for row in rows}
+
+
 def _exact(value: float, cited: list, known: _Known) -> str:
     """A flux of 1.9e-07 may be printed with more digits than `%g` keeps."""
     return "quoted" if any(repr(value) in known.lines.get(c, "") for c in cited) else ""
-
-
-class _Page(HTMLParser):
-    """Text nodes of a page with the lines cited by the nearest element around them (`href="#id-line"`, `data-e`).
-
-    Those under `data-k`, the key of an entry of the knowledge base, are `definitions`.
-    """
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.stack: list[tuple[str, list | str | None]] = []
-        self.texts: list[tuple[str, str, list]] = []
-        self.definitions: list[tuple[str, str]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        anchors = (given.get("data-e") or "").split()
-        if (given.get("href") or "").startswith("#"):
-            anchors = [given["href"][1:], *anchors]
-        if tag == "li" and given.get("id"):
-            anchors.append(given["id"])
-        cited = [a.rpartition("-")[::2] for a in anchors]
-        lines = [(source, int(line)) for source, line in cited if line.isdigit()]
-        quiet = (
-            "axis" in (given.get("class") or "")
-            or "cite" in (given.get("class") or "")
-            or "lang" in given.get("class", "")
-        )
-        if tag not in VOID:
-            self.stack.append((tag, "silent" if quiet or tag in SILENT else given.get("data-k") or lines or None))
-
-    def handle_startendtag(self, tag, attrs):
-        pass  # closes itself, holds no text
-
-    def handle_endtag(self, tag):
-        while self.stack and self.stack.pop()[0] != tag:
-            pass
-
-    def handle_data(self, data):
-        marks = [m for _, m in self.stack if m]
-        inside = {tag for tag, _ in self.stack}
-        if "silent" in marks or not NUMBER.search(data) or "pre" in inside or "code" in inside:
-            return  # quoted lines themselves are compared by report.check
-        if marks and isinstance(marks[-1], str):
-            self.definitions.append((data, marks[-1]))
-            return
-        self.texts.append((data, ">".join(tag for tag, _ in self.stack[-3:]), marks[-1] if marks else []))
 
 
 def _of_markdown(text: str, known: _Known) -> Iterator[Number]:

@@ -129,6 +129,9 @@ def _read_sgas(found: Products, source: Source, day: date, sources: list[Source]
 
 
 def _read_discussion(found: Products, source: Source, day: date, sources: list[Source]) -> None:
+    issued = swpc_products.issue_time(text_lines(source.raw), source.name)
+    if issued.date() != _date_in(source):
+        raise SwpcFormatError(f"{source.name}: issued on {issued:%Y-%m-%d}, its name says otherwise; fetch it again")
     found.discussion = [
         {
             "title": part["title"],
@@ -190,6 +193,12 @@ def _stand_in(found: Products, day: date) -> None:
             found.summaries[issue_day] = Summary(rows[0]["issued"], rows[0]["valid"], rows, heads, "solar_regions")
     if days and eve.isoformat() not in days:
         _stale(found, "solar_regions", f"its newest day is {max(days)}", f"最新日期为{max(days)}", eve)
+    for product in ("xray_flux", "f107_flux", "planetary_kp"):
+        times = [at.date() for r in found.rows.get(product, []) if (at := swpc_products.time_of(r.get("time_tag")))]
+        if times and eve not in times:
+            _stale(found, product, f"its newest record is of {max(times)}", f"最新记录为{max(times)}", eve)
+    if found.sgas and (of := found.sgas["issued"].date() - timedelta(days=1)) != eve:
+        _stale(found, "sgas", f"it is of {of}", f"其日期为{of}", eve)
     flares = swpc_products.flare_records(found.rows.get("xray_flares", []))
     if eve not in found.events:
         _events_from_flares(found, flares, eve)

@@ -6,9 +6,9 @@ left out, and such an item cannot be accepted (`clipped`). How it is drawn is in
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from jwvl_lib import facts
+from jwvl_lib import facts, grounded_more
 
 MAX_CHARACTERS = 20_000  # of one text; the longest description of the paper's kind has some 3,000
 MAX_ENTRIES = 200  # of claims, steps, facts
@@ -22,27 +22,43 @@ def clip(value: object, limit: int = _SHORT) -> str:
     return text if len(text) <= limit else f"{text[:limit]} [… {len(text) - limit:,} more characters]"
 
 
-def describe(row: Mapping, other: Mapping | None, picture: Mapping, verdict: str = "") -> dict:
-    """One annotation with the facts, boxes and claims of its picture, JSON-ready.
+def images_of(row: Mapping) -> list[str]:
+    """The ids of the pictures an annotation is about, its own first."""
+    return [row["image_id"], *json.loads(row.get("more_images") or "[]")]
 
-    `other` is the same prompt's annotation in the other language, where there is one; `picture` the corpus row;
-    `verdict` the reviewer's own. `clipped` is true where question or answer did not fit.
+
+def describe(row: Mapping, other: Mapping | None, pictures: Sequence[Mapping], verdict: str = "") -> dict:
+    """One annotation with the facts, boxes and claims of its pictures, JSON-ready.
+
+    `other` is the same prompt's annotation in the other language, where there is one; `pictures` the corpus rows of
+    `images_of`; `verdict` the reviewer's own. `clipped` is true where question or answer did not fit; `turns` is what
+    was said before in a conversation; `said_boxes` are the boxes that the answer gives, to be drawn over the picture.
     """
     claims, steps = json.loads(row["claims"]), json.loads(row["steps"])
-    known = facts.from_json(picture["facts"])
+    turns = json.loads(row.get("turns") or "[]")
     return {name: clip(row[name]) for name in _TEXTS} | {
         "question": clip(row["question"], MAX_CHARACTERS),
         "answer": clip(row["answer"], MAX_CHARACTERS),
         "clipped": max(len(str(row["question"])), len(str(row["answer"]))) > MAX_CHARACTERS,
         "claims": [_claim(claim) for claim in claims[:MAX_ENTRIES]] + _more(len(claims), "claims", _claim_note),
         "steps": [clip(step) for step in steps[:MAX_ENTRIES]] + _more(len(steps), "steps", str),
+        "turns": [{n: clip(turn[n]) for n in ("question", "answer")} for turn in turns[:MAX_ENTRIES]],
         "other": other and {n: clip(other[n], MAX_CHARACTERS) for n in ("language", "question", "answer")},
+        "pictures": [_picture(picture) for picture in pictures],
+        "said_boxes": (grounded_more.read_boxes(str(row["answer"])) or [])[:MAX_ENTRIES],
+        "verdict": verdict,
+    }
+
+
+def _picture(picture: Mapping) -> dict:
+    known = facts.from_json(picture["facts"])
+    return {
+        "image_id": clip(picture["image_id"]),
         "title": clip(picture["banner_text"]).replace("\n", " · ") + (" · simulated" if picture["simulated"] else ""),
         "facts": [_fact(f) for f in known[:MAX_ENTRIES]]
         + _more(len(known), "facts", lambda note: [note, "", None, ""]),
         "boxes": json.loads(picture["boxes"]),
         "size": [int(picture["width"]), int(picture["height"])],
-        "verdict": verdict,
     }
 
 
@@ -55,7 +71,8 @@ def _claim_note(note: str) -> dict:
 
 
 def _fact(fact: facts.Fact) -> list:
-    return [clip(fact.kind), clip(fact.value), fact.noaa_ar, clip(fact.origin)]
+    value = f"{fact.value:g}" if isinstance(fact.value, float) else fact.value
+    return [clip(fact.kind), clip(value), fact.noaa_ar, clip(fact.origin)]
 
 
 def _more(n: int, what: str, make) -> list:

@@ -30,7 +30,7 @@ WHERE_TO_LOOK = {
     "adapter": "04_training/adapter",
     "benchmark table (base against tuned)": "05_benchmark/table.md",
     "daily report": "06_daily_report/*/report.html",
-    "chat transcript (make chat: the page)": "07_chat/transcript.json",
+    "chat (make chat opens the page)": "07_chat/transcript.json",
 }
 
 log = logging.getLogger("jwvl")

@@ -103,13 +103,13 @@ class RowDataset(Dataset):
 
 
 def load_annotations(
-    corpus_dir: Path, review_dir: Path, split: str, left_out_tasks: str = "multi_image,multi_turn", only_tasks: str = ""
+    corpus_dir: Path, review_dir: Path, split: str, tasks: str = "description,grounding,ocr,qa"
 ) -> pd.DataFrame:
     """Accepted annotations of one split, with the corpus columns of their image and its absolute `path`.
 
-    Sorted by image and annotation, without the tasks of the comma-separated `left_out_tasks`, whose number stands in
-    `attrs["n_left_out"]`; `only_tasks`, where not empty, keeps those alone. Raises ValueError for the test split, which
-    training never reads, and where nothing of the split was accepted.
+    Sorted by image and annotation; those of the comma-separated `tasks` alone ("": all), the number of the others
+    stands in `attrs["n_left_out"]`. Raises ValueError for the test split, which training never reads, and where nothing
+    of the split was accepted.
     """
     if split not in ("train", "val"):
         raise ValueError(f"split {split!r}: training reads 'train' and 'val' only; the test split is the benchmark's")
@@ -118,10 +118,7 @@ def load_annotations(
     if "split" in accepted:
         accepted = accepted.drop(columns="split")
     table = accepted.merge(corpus, on="image_id", validate="many_to_one")
-    out = table["task"].isin(left_out_tasks.split(","))
-    if only_tasks:
-        out |= ~table["task"].isin(only_tasks.split(","))
-    n_accepted, table = len(table), table[~out]
+    n_accepted, table = len(table), table[table["task"].isin(tasks.split(","))] if tasks else table
     if table.empty:
         raise ValueError(f"split {split!r}: 0 accepted annotations; accept some in 03_review or enlarge the corpus")
     paths = dict(zip(corpus["image_id"], corpus["path"], strict=True))

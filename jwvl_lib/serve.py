@@ -20,10 +20,10 @@ class WorkshopModels(model_manager.ModelManager):
     adapter_dir = ""
 
     def _load_processor(self, model_id_and_revision: str, gguf_file: str | None = None) -> ProcessorMixin:
-        return vlm.load_processor(model_id_and_revision.partition("@")[0])
+        return vlm.load_processor(model_id_and_revision)
 
     def _load_model(self, model_id_and_revision: str, **_) -> PreTrainedModel:
-        model = vlm.load_model(model_id_and_revision.partition("@")[0], self.adapter_dir, self.dtype_name)
+        model = vlm.load_model(model_id_and_revision, self.adapter_dir, self.dtype_name)
         return model.merge_and_unload() if self.adapter_dir else model
 
     @property
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dtype", default="auto", help="float32, bfloat16 or float16")
     parser.add_argument("--port", type=int, default=8001)
     chosen = parser.parse_args(arguments)
-    vlm.model_location(chosen.model)
+    vlm.located(chosen.model)
     WorkshopModels.adapter_dir = chosen.adapter
     model_manager.ModelManager = WorkshopModels  # `Serve` looks the class up there when it starts
     transformers_serve.Serve(force_model=chosen.model, host="127.0.0.1", port=chosen.port, dtype=chosen.dtype)

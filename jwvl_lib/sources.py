@@ -1,18 +1,20 @@
-"""Where the images of a corpus come from: sunpy's test observations, a local folder, simulated days.
+"""Where the images of a corpus come from: sunpy's test observations, a local folder, fetched files, simulated days.
 
 Reads the names of files only; writes nothing. Each source becomes a list of jobs in a fixed order, and each Solar
 Region Summary is found by the day that it describes.
 """
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
-from jwvl_lib import artifacts, observations, simulate
+from jwvl_lib import artifacts, observations, online_sources, simulate
+from jwvl_lib.fetching import Fetched
 
-SOURCES = ("sunpy", "local", "simulated")
+SOURCES = ("sunpy", "local", *online_sources.SOURCES, "simulated")
 BESIDE_IMAGES = {".txt", ".md", ".json", ".csv", ".yaml", ".yml", ".html", ".pdf", ".py"}
 
 
@@ -25,11 +27,28 @@ class Job:
     day: simulate.SimulatedDay | None = None
 
 
-def list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed, rare_views=False) -> list[Job]:
-    """The jobs of a corpus in their order: sunpy's files, local files, simulated days."""
+def named(sources: str, local_dir: str | Path = "") -> set[str]:
+    """The sources that a text names, separated by commas; ValueError with the nearest name for an unknown one."""
     wanted = {_known_source(name.strip()) for name in sources.split(",") if name.strip()}
-    if str(local_dir):
-        wanted.add("local")
+    return wanted | {"local"} if str(local_dir) else wanted
+
+
+def list_jobs(
+    folder: Path,
+    sources: str,
+    local_dir: str | Path,
+    n_simulated_days: int,
+    tstart: str,
+    tend: str,
+    seed: int,
+    fetched: Sequence[Fetched] = (),
+    rare_views: bool = False,
+) -> list[Job]:
+    """The jobs of a corpus in their order: sunpy's files, local files, fetched images, simulated days.
+
+    `fetched` are files in `folder/fetched`; `rare_views` lets the simulator draw every instrument of its table. Raises ValueError where there is none at all, FileNotFoundError.
+    """
+    wanted = named(sources, local_dir)
     jobs = []
     if "sunpy" in wanted:
         root = observations.sunpy_data()
@@ -37,13 +56,16 @@ def list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed, 
     if "local" in wanted:
         root = _local_root(local_dir)
         jobs += [Job(f"local/{p.relative_to(root).as_posix()}", str(p)) for p in _image_files(root)]
+    images = [f.name for f in fetched if not f.error and not f.name.endswith("SRS.txt")]
+    jobs += [Job(f"fetched/{name}", str(folder / "fetched" / name)) for name in images]
     if "simulated" in wanted:
         days = simulate.plan_days(n_simulated_days, tstart, tend, seed, rare_views)
         jobs += [Job(f"simulated/{day.name}", str(folder / "raw" / day.name), day=day) for day in days]
     if not jobs:
+        failed = next((f"; not fetched: {f.error}" for f in fetched if f.error), "")
         raise ValueError(
             f"sources={sources!r}, n_simulated_days={n_simulated_days} give no image; name one of"
-            f" {', '.join(SOURCES)}, or simulate at least one day"
+            f" {', '.join(SOURCES)}, or simulate at least one day{failed}"
         )
     return jobs
 
@@ -72,12 +94,13 @@ def _image_files(root: Path) -> list[Path]:
 
 
 @lru_cache(maxsize=4)
-def summaries_by_day(swpc_dir: str) -> dict[str, tuple[str, Path]]:
+def summaries_by_day(swpc_dir: str, fetched_dir: str = "") -> dict[str, tuple[str, Path]]:
     """Day described ("2014-10-23") -> (source, path) of its summary, which was issued on the following day.
 
-    Those among sunpy's test files, and those below `swpc_dir`, which go before.
+    Those among sunpy's test files, before them those below `fetched_dir`, before all those below `swpc_dir`.
     """
     found = [(f"sunpy/SRS/{p.name}", p) for p in observations.sample_srs_files()]
+    found += [(f"fetched/swpc/{p.name}", p) for p in sorted(Path(fetched_dir).glob("*SRS.txt")) if fetched_dir]
     if swpc_dir:
         root = artifacts.resolve(swpc_dir)
         if not root.is_dir():

@@ -4,12 +4,12 @@ Reads and writes nothing: works on the columns `group_id` (the day), `sha256` an
 """
 
 import hashlib
+import json
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-
-from jwvl_lib import facts
 
 LOGGER = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def assign_splits(
 
 def region_numbers(facts_json: str) -> list[int]:
     """NOAA numbers that the facts of an image speak of."""
-    return sorted({f.noaa_ar for f in facts.from_json(facts_json) if f.noaa_ar is not None})
+    return sorted({f["noaa_ar"] for f in json.loads(facts_json) if f["noaa_ar"] is not None})
 
 
 def audit_splits(corpus: pd.DataFrame) -> dict[str, int]:
@@ -88,7 +88,7 @@ def _fill_empty(split_of: dict[str, str], free: Sequence[str], seed: int) -> Non
     """In a small corpus, give an empty split the block whose hash lies nearest to its range."""
     middle = {"train": 0.35, "val": 0.75, "test": 0.9}
     for split in ("train", "val", "test"):
-        counts = pd.Series(list(split_of.values()), dtype="object").value_counts()
+        counts = Counter(split_of.values())
         givers = [block for block in free if counts[split_of[block]] > 1]
         if split not in counts and givers and len(split_of) >= 3:
             split_of[min(givers, key=lambda b: abs(_position(b, seed) - middle[split]))] = split

@@ -16,7 +16,7 @@ from IPython.display import display
 from transformers import TrainerCallback
 
 from jwvl_lib import artifacts, plots, vlm
-from jwvl_lib.samples import RowDataset, open_picture
+from jwvl_lib.samples import RowDataset, is_qwen, open_picture
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +111,11 @@ def closed_questions(processor, annotations: pd.DataFrame, n: int) -> Callable[.
     The questions are spread over the annotations that offer choices and are about one image; None where there are none
     or `n` is 0. Draws no random number, so a watched run ends with the very weights of an unwatched one.
     """
-    closed = annotations[annotations["choices"].map(len) > 0] if "choices" in annotations else annotations[:0]
-    if n == 0 or closed.empty:
+    if n == 0 or "choices" not in annotations or not is_qwen(processor):  # the way of asking is that family's
+        return None
+    closed = annotations[annotations["choices"].map(len) > 0]
+    closed = closed[~closed["task"].isin(["multi_image", "multi_turn"])]
+    if closed.empty:
         return None
     chosen = closed.iloc[np.linspace(0, len(closed) - 1, min(n, len(closed))).astype(int)]
     pictures = [open_picture(path) for path in chosen["path"]]

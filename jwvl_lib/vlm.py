@@ -70,7 +70,8 @@ def load_processor(base_model: str | Path) -> ProcessorMixin:
     """The processor of a model folder or hub id, tokenizer padding on the left as generation needs it.
 
     Without torchvision `AutoProcessor` fails on, or silently returns a bare tokenizer for, the Qwen family; then
-    `ImageTextProcessor` stands in for it, and Idefics3's own for SmolVLM, which adds but the video. Raises TypeError where no image processor was found.
+    `ImageTextProcessor` stands in for it, and for SmolVLM, which adds but the video, that of Idefics3. Raises TypeError
+    where no image processor was found.
     """
     location, revision = located(base_model)
     cls = AutoProcessor

@@ -83,8 +83,15 @@ def fits_disk(cards: dict, date_obs: str = "2025-12-23T22:00:00") -> bytes:
     """A full disk of 96 pixels with a header that is read as SDO/HMI continuum, and further cards."""
     y, x = np.mgrid[:96, :96] - 47.5
     data = np.where(np.hypot(x, y) < 40, 50000 - 10 * np.hypot(x, y), 0).astype(np.float32)
-    header = {"TELESCOP": "SDO/HMI", "INSTRUME": "HMI_FRONT2", "CONTENT": "CONTINUUM INTENSITY", "DATE-OBS": date_obs}
-    header |= {"CTYPE1": "HPLN-TAN", "CTYPE2": "HPLT-TAN", "CRPIX1": 48.5, "CRPIX2": 48.5, "RSUN_OBS": 960.0}
+    header = {"TELESCOP": "SDO/HMI", "INSTRUME": "HMI_FRONT2", "CONTENT": "CONTINUUM INTENSITY", "BUNIT": "DN"}
+    header |= {
+        "DATE-OBS": date_obs,
+        "CTYPE1": "HPLN-TAN",
+        "CTYPE2": "HPLT-TAN",
+        "CRPIX1": 48.5,
+        "CRPIX2": 48.5,
+        "RSUN_OBS": 960.0,
+    }
     header |= {"CDELT1": 24.0, "CDELT2": 24.0, "CUNIT1": "arcsec", "CUNIT2": "arcsec", **cards}
     stream = io.BytesIO()
     fits.PrimaryHDU(data, fits.Header(header.items())).writeto(stream)
@@ -98,7 +105,7 @@ def plant(folder: Path, source: str, texts: list[str]) -> None:
         "SRS": lambda p: p.write_text(p.read_text() + "\n".join(f"COMMENT {t}" for t in texts) + "\n"),
         "SGAS": lambda p: p.write_text(p.read_text().replace("F.  Comments:  None", f"F.  Comments:  {block}")),
         "discussion": lambda p: p.write_text(p.read_text() + block + "\n"),
-        "events": lambda p: p.write_text(p.read_text() + "".join(_event(t) for t in texts) + "# " + block + "\n"),
+        "events": lambda p: p.write_text(p.read_text() + "".join(f"{_event(t)}# {t}\n" for t in texts)),
         "solarmonitor": lambda p: p.write_text(p.read_text().replace("</table>", f"</table>{block}")),
     }
     if source in edits:

@@ -28,7 +28,7 @@ class Cut(TrainerCallback):
             raise CutOff
 
 
-def run(folder, cut_at=None, n_steps=6, lora_dropout=0.1, **options):
+def run(folder, cut_at=None, n_steps=6, lora_dropout=0.1, n_rows_at_once=2, **options):
     processor = vlm.load_processor(tiny_base.FOLDER)
     torch.manual_seed(0)
     model = tuning.prepare(tiny_base.FOLDER, "lora", 4, 8, lora_dropout=lora_dropout)
@@ -36,6 +36,7 @@ def run(folder, cut_at=None, n_steps=6, lora_dropout=0.1, **options):
     train_set = samples.RowDataset(processor, samples.plan_rows(data, 2 * n_steps, 2, seed=0), data)
     val_set = samples.RowDataset(processor, samples.validation_rows(data), data)
     changed = dict(max_steps=n_steps, save_strategy="steps", save_steps=2, eval_strategy="steps", eval_steps=3)
+    changed["per_device_train_batch_size"] = n_rows_at_once
     arguments = settings(folder / "checkpoints", **changed)
     cut = [Cut(cut_at)] if cut_at else []
     return train.fit(model, train_set, val_set, arguments, folder / "adapter", folder / "log.jsonl", cut, **options)

@@ -167,7 +167,7 @@ def test_a_verdict_names_its_fact():
         ("While AR 12192 is Fkc, the Dso group AR 12195 is small",
          "noaa_ar=12192 mcintosh_class=Fkc@12192 mcintosh_class=Dso@12195 noaa_ar=12195"),
         ("AR 10484, in the NW, is smaller than AR 10486.", "noaa_ar=10484 quadrant=NW@10484 noaa_ar=10486"),
-        ("more than 60 spots, fewer than five regions", "n_spots=61+ n_regions=0-4"),
+        ("more than 60 spots, fewer than five regions", "n_spots=60+ n_regions=0-4"),
         ("图中大概有四五个活动区", "n_regions=4-5"),
         ("loops over 3 active regions", "n_regions=3"),
         ("not from AIA but from EIT", "!instrument=AIA instrument=EIT"),
@@ -177,7 +177,7 @@ def test_a_verdict_names_its_fact():
         ("X级耀斑没有发生在12192", "!flare=X@12192 noaa_ar=12192"),
         ("A C1.7 flare at 0942 UTC", "flare=C1.7@T09:42"),
         ("The AIA image of 01:55 UT shows the X2.2 flare", "instrument=AIA date_obs=T01:55 flare=X2.2"),
-        ("Is AR 12192 really Fkc?", "noaa_ar=12192"),
+        ("Is AR 12192 really Fkc?", ""),
         ("a 60 percent chance of M-class flares", ""),
         ("The X5.7 of July 2000 was stronger.", ""),
         ("Plasma beta is low in the corona.", ""),
@@ -197,21 +197,25 @@ def test_the_grammar_of_a_sentence(text, expected):
 # --------------------------------------------------------------------------------------------------------------------
 # the bar, on sentences that no template made
 
-PRECISION, RECALL = 0.97, 0.95
-UNSEEN_PRECISION, UNSEEN_RECALL = 0.90, 0.84  # what is held today on text that the grammar was never mended on
+PRECISION, RECALL = 0.97, 0.95  # the bar; held on the sentences that the grammar was mended on
+UNSEEN_FLOORS = {"en": (0.955, 0.935), "zh": (0.915, 0.895)}  # not the bar: what is held where nobody mended
 
 
-def _unseen(entry):
-    """The half of the test split that nobody who mends the grammar reads: odd numbers."""
-    return entry["split"] == "test" and int(entry["id"].partition("-")[2]) % 2 == 1
+def _part(entry):
+    """ "dev"; of the test split, written blind, "read" (odd numbers) or "unseen": nobody who mends reads those."""
+    if entry["split"] == "dev":
+        return "dev"
+    return "read" if int(entry["id"].rpartition("-")[2]) % 2 else "unseen"
 
 
 def test_precision_and_recall_on_written_sentences(capsys):
-    """The bar is held over all sentences, on most of which the grammar was mended; on the unseen ones it is not yet."""
+    """1,389 sentences of five hands, none made by a template; the floors below the bar say where it is not reached."""
     entries = claim_scoring.load()
-    chosen = {"all": entries, "unseen": [e for e in entries if _unseen(e)]}
     extract = functools.cache(claims.extract)
-    rows = {name: claim_scoring.score(part, extract, claims.check) for name, part in chosen.items()}
+    rows = {
+        part: claim_scoring.score([e for e in entries if _part(e) == part], extract, claims.check)
+        for part in ("dev", "read", "unseen")
+    }
     with capsys.disabled():
         print("\nsentences  language  precision  recall  verdicts right  claims  sentences")
         for (name, language), r in {(n, la): rows[n][la]["all"] for n in rows for la in ("en", "zh")}.items():
@@ -219,13 +223,12 @@ def test_precision_and_recall_on_written_sentences(capsys):
                 f"{name:<10} {language:<8} {r['precision']:10.3f} {r['recall']:7.3f} {r['verdict_accuracy']:15.3f} "
                 f"{r['n']:7d} {r['n_sentences']:10d}"
             )
-    for language in ("en", "zh"):
-        whole, unseen = rows["all"][language]["all"], rows["unseen"][language]["all"]
-        assert whole["precision"] >= PRECISION
-        assert whole["recall"] >= RECALL
-        assert unseen["precision"] >= UNSEEN_PRECISION
-        assert unseen["recall"] >= UNSEEN_RECALL
-        assert whole["verdict_accuracy"] >= 0.98
+    for language, (precision, recall) in UNSEEN_FLOORS.items():
+        for part in rows:
+            row, unseen = rows[part][language]["all"], part == "unseen"
+            assert row["precision"] >= (precision if unseen else PRECISION), (part, language)
+            assert row["recall"] >= (recall if unseen else RECALL), (part, language)
+            assert row["verdict_accuracy"] >= 0.98
 
 
 @given(

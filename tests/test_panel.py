@@ -338,6 +338,18 @@ def test_the_end_names_what_others_hold(run):
     assert (panel.phase, panel.status["message"]) == ("done", "1 are with other reviewers just now.")
 
 
+def test_both_pictures_what_was_said_before_and_the_boxes_of_an_answer_are_shown(run):
+    ledger, annotations, corpus, folder = run
+    more = {"more_images": '["img2"]', "turns": '[{"question": "Which layer?", "answer": "corona", "about": "layer"}]'}
+    annotations = annotations.assign(**more, answer='[{"bbox_2d": [1, 2, 30, 40], "label": "active region"}]')
+    panel = open_panel((ledger, annotations[annotations["image_id"] == "img0"], corpus, folder))
+    assert [p["image_id"] for p in panel.item["pictures"]] == ["img0", "img2"]
+    assert panel.item["pictures"][1]["title"] == "SDO/AIA 171 · 2014-02-03 00:00 UT · simulated"
+    assert {"img0", "img2"} <= set(pictures(panel))
+    assert panel.item["turns"] == [{"question": "Which layer?", "answer": "corona"}]
+    assert panel.item["said_boxes"] == [(1, 2, 30, 40)]
+
+
 def test_a_missing_picture_is_shown_as_unreadable(run):
     (run[3] / "images" / "img0.png").unlink()
     panel = open_panel(run)

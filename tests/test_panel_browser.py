@@ -48,6 +48,12 @@ SERVERS = {
 PAGES = {"voila": "", "lab": "lab/tree/panel.ipynb", "notebook": "notebooks/panel.ipynb"}
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
 def served(app: str, run, overlap: float = 0.0):
     """The address of a page with the panel over a run, and the server that gives it for as long as the block lasts."""
@@ -58,9 +64,7 @@ def served(app: str, run, overlap: float = 0.0):
     page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code), nbformat.v4.new_markdown_cell("below")])
     page.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(page, folder / "panel.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     paths = os.pathsep.join([str(artifacts.REPO), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "JUPYTER_CONFIG_DIR": str(folder / ".cfg")}
     command = [sys.executable, "-m", *SERVERS[app].format(port=port).split()]
@@ -264,6 +268,30 @@ def test_a_page_opened_again_resumes_and_a_second_person_gets_others(run, chromi
         assert one.begin("li.wei") == second  # a new kernel, the same place
         assert "1 of 6" in one.panel.locator("header").inner_text()
         assert states(run) == {first: "accept"}
+
+
+def test_the_second_picture_the_conversation_and_the_answers_boxes_are_drawn(run, chromium):
+    more = {"more_images": '["img2"]', "turns": '[{"question": "Which layer?", "answer": "corona", "about": "layer"}]'}
+    annotations = run[1].assign(**more, answer='[{"bbox_2d": [1, 2, 30, 40], "label": "active region"}]')
+    with served("voila", (run[0], annotations[annotations["image_id"] == "img0"], *run[2:])) as url:
+        someone = Annotator(chromium, url)
+        first = someone.begin("li.wei")
+        boxes = someone.panel.locator(".jwvl-layer rect")
+        assert boxes.evaluate_all("nodes => nodes.map(n => n.getAttribute('class'))") == [None, "said"]
+        assert someone.panel.locator(".jwvl-turn").all_inner_texts() == ["Which layer?", "corona"]
+        assert "2014-02-01" in someone.panel.locator("header strong").inner_text()
+        source = someone.panel.locator(".jwvl-layer img").get_attribute("src")
+        someone.press("n")
+        assert "2014-02-03" in someone.panel.locator("header strong").inner_text()
+        assert someone.panel.locator(".jwvl-which").inner_text().split() == ["N", "Picture", "2", "of", "2"]
+        assert someone.panel.locator(".jwvl-layer img").get_attribute("src") != source
+        assert boxes.count() == 1  # the answer's boxes are in the first
+        someone.press("a")
+        someone.on("review", first)
+        assert "2014-02-01" in someone.panel.locator("header strong").inner_text()
+        # the keys that decide are in sight, however much is known of the picture
+        assert someone.panel.locator("footer button.accept").is_visible()
+        assert someone.problems == []
 
 
 @pytest.mark.parametrize("width", [1280, 420])

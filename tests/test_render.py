@@ -1,5 +1,6 @@
 """The picture of an observation: same bytes, north up, the disk in its place, the stretch as it says."""
 
+import dataclasses
 import hashlib
 
 import astropy.units as u
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sunpy.coordinates import frames, sun
 
-from jwvl_lib import observations, plots, render
+from jwvl_lib import map_sources, observations, plots, render
 from jwvl_lib.geometry import disk_geometry, heliographic_to_pixel, is_full_disk, sun_from_earth
 
 SUNPY = observations.sunpy_data()
@@ -119,7 +120,7 @@ def test_places_agree_with_the_world_coordinates_of_sunpy(tmp_path, crota):
     obs = observe(tmp_path, spot_frame(128, 128), crota)
     lat, lon = (grid.ravel() for grid in np.mgrid[-80:81:20, -85:86:17])
     pixels, visible = heliographic_to_pixel(disk_geometry(obs), lat, lon)
-    solar_map = observations.to_map(obs)
+    solar_map = map_sources.to_map(obs)
     place = SkyCoord(lon * u.deg, lat * u.deg, frame=frames.HeliographicStonyhurst, obstime=solar_map.date)
     wanted = np.column_stack([axis.value for axis in solar_map.world_to_pixel(place)])
     front = place.transform_to(solar_map.coordinate_frame).is_visible()
@@ -270,3 +271,22 @@ def test_figures_repeat_byte_for_byte(tmp_path):
                 path = plots.save_figure(figure, tmp_path / name / f"{i}.{kind}")
                 hashes.add((i, kind, hashlib.sha256(path.read_bytes()).hexdigest()))
     assert len(hashes) == 4
+
+
+@pytest.mark.parametrize(
+    ("cards", "without"),
+    [
+        ({}, ("CUNIT1", "CUNIT2")),
+        ({"CUNIT1": "arcsecs", "CUNIT2": "arcsecs"}, ()),
+        ({"CUNIT1": "deg", "CUNIT2": "deg", "CDELT1": 1 / 3600, "CDELT2": 1 / 3600}, ()),
+    ],
+)
+def test_units_missing_misspelt_or_in_degrees_change_nothing(tmp_path, cards, without):
+    """GONG and BBSO leave CUNIT out, HXI writes "arcsecs", some headers count in degrees."""
+    obs = observe(tmp_path, spot_frame(60, 40))
+    expected = disk_geometry(obs)
+    factor = {k: v * obs.header[k] if k.startswith("CDELT") else v for k, v in cards.items()}
+    header = {k: v for k, v in {**obs.header, **factor}.items() if k not in without}
+    got = disk_geometry(dataclasses.replace(obs, header=header))
+    assert np.allclose([got.x, got.y, got.radius_px], [expected.x, expected.y, expected.radius_px])
+    assert np.allclose(got.matrix, expected.matrix)

@@ -129,3 +129,14 @@ def test_glossary_in_a_real_browser(chromium, day, width):
     assert page.locator("#g-R-R5").bounding_box()["y"] < 800
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert said == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_with_everything_open_has_no_serious_finding(chromium, day, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page = chromium.new_context(bypass_csp=True, viewport={"width": width, "height": 800}).new_page()
+    page.goto((day[1] / "report.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    found = axe.Axe().run(page).response["violations"]
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")] == []

@@ -12,8 +12,9 @@ import urllib.request
 
 import openai
 import pytest
+from test_chat import conversation, day, room  # noqa: F401
 
-from jwvl_lib import artifacts, general_task, teacher, teacher_ledger
+from jwvl_lib import artifacts, chat, general_task, teacher, teacher_ledger
 from jwvl_lib.teacher_client import Limits, ask_all
 from jwvl_lib.teacher_ledger import Request
 
@@ -89,6 +90,17 @@ def test_the_teachers_client_speaks_its_wire_format(base_url, tmp_path):
     letter = teacher_ledger.dead_letters(tmp_path / "teacher.sqlite").iloc[0]
     assert (letter["http_status"], letter["outcome"]) == (200, "invalid")
     assert letter["raw"]
+
+
+@pytest.mark.slow
+def test_the_chat_speaks_its_wire_format(base_url, room, conversation):  # noqa: F811
+    served = chat.Room(room.report, room.pictures, base_url=base_url, model=MODEL)
+    steps = list(chat.ask(served, conversation, "Describe the image.", ["img0", "img1"]))
+    assert (steps[-1]["state"], steps[-1]["reason"]) == ("done", "")
+    assert steps[-1]["model"] == MODEL
+    assert steps[-1]["sentences"]  # the tiny base's words, or that it gave none: it has never seen a system message
+    steps = list(chat.ask(served, conversation, "Why?"))  # a second turn, with the first one before it
+    assert steps[-1]["state"] == "done"
 
 
 def _png(image):

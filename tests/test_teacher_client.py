@@ -1,6 +1,8 @@
 """The client against servers that break their word: truncated, wrong type, streamed; and the limits it keeps."""
 
 import json
+import re
+import sqlite3
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -10,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from PIL import Image
 
-from jwvl_lib import teacher_ledger
+from jwvl_lib import teacher_journal, teacher_ledger
 from jwvl_lib.teacher_client import Limits, ask_all
 from jwvl_lib.teacher_ledger import Request
 from jwvl_lib.teacher_replies import retry_after_s
@@ -175,7 +177,38 @@ def test_tokens_per_minute_is_kept_and_made_up_for(serve, tmp_path):
     server = serve()
     # 12 used where 6 were estimated, 1200 a minute: 0.6 s each
     ask(server, tmp_path, requests(4), concurrency=4, tokens_of=lambda request: 6, tokens_per_minute=1200)
-    assert server.times[-1] - server.times[0] >= 3 * 6 / 20 * 0.95
+    assert server.times[-1] - server.times[0] >= 3 * 6 / 20 * 0.8  # the first may arrive late
+
+
+def test_a_ledger_that_cannot_be_written_stops_the_run(serve, tmp_path, monkeypatch):
+    written = []
+
+    def failing(db, attempts, sendings=()):
+        written.append(len(list(attempts)))
+        if len(written) > 2:
+            raise sqlite3.OperationalError("disk full")
+
+    monkeypatch.setattr(teacher_journal, "record_attempts", failing)
+    server = serve()
+    with pytest.raises(sqlite3.OperationalError, match="disk full"):
+        ask(server, tmp_path, requests(50), concurrency=2)
+    assert len(server.bodies) < 10
+
+
+def test_the_bar_tells_rate_and_time_left(serve, tmp_path, capfd):
+    ask_all(
+        requests(3), tmp_path / "t.sqlite", images_of=lambda r: [tmp_path / "sun.png"], choices_of=lambda r: (),
+        base_url=serve().url, limits=Limits(requests_per_minute=60_000), progress=True,
+    )  # fmt: skip
+    assert re.search(r"3/3 \[\d\d:\d\d<\d\d:\d\d, +[\d.]+request/s\]", capfd.readouterr().err)
+
+
+def test_a_stream_that_is_none_is_asked_again(serve, tmp_path):
+    def broken(handler):
+        send(handler, b'data: ["no chunk"]\n\n', "text/event-stream")
+
+    counts = ask(serve(broken), tmp_path, requests(1, '{"stream": true}'))
+    assert counts == {"requests": 1, "attempts": 2, "answered": 1, "unreachable": 1}
 
 
 def test_only_png_is_sent(serve, tmp_path):

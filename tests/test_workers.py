@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jwvl_lib import artifacts, corpus, report_archive, workers
+from jwvl_lib import artifacts, corpus, image_rows, report_archive, workers
 from plain_work import deadly, odd_ones_fail, sleep, unsendable
 
 pytestmark = pytest.mark.slow
@@ -131,7 +131,7 @@ def test_a_corpus_is_the_same_bytes_every_way(ways, tmp_path):
 
 def test_an_image_whose_process_dies_is_one_reject(tmp_path, monkeypatch):
     """The pools fork, so a reader patched here is patched there."""
-    good = corpus._image_row
+    good = image_rows.image_rows
 
     def fatal(obs, source, *rest):
         if source.endswith("hmi_magnetogram.fits") or "magnetogram" in obs.measurement:
@@ -141,7 +141,7 @@ def test_an_image_whose_process_dies_is_one_reject(tmp_path, monkeypatch):
     local = tmp_path / "local"
     corpus.build_corpus(tmp_path / "a", "simulated", n_simulated_days=1, image_px=84, workers=1)
     (tmp_path / "a" / "raw").rename(local)
-    monkeypatch.setattr(corpus, "_image_row", fatal)
+    monkeypatch.setattr(image_rows, "image_rows", fatal)
     table, rejects = corpus.build_corpus(tmp_path / "b", "local", local_dir=local, image_px=84, real_split="")
     assert len(table) == 5
     assert rejects["reason"].tolist() == [workers.DIED]

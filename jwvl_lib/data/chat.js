@@ -6,7 +6,7 @@ const SIGNS = { supported: "✓", contradicted: "✗", unsupported: "?" };
 const WORSE = { supported: 0, unsupported: 1, contradicted: 2 };
 const WORDS = {
   en: {
-    title: "Ask the Sun's day", facts: "From the day's facts", glossary: "From the knowledge base", none: "Not known",
+    title: "Chat about the day", facts: "From the day's facts", quoted: "In SWPC's own words", banner: "From the report's banner", glossary: "From the knowledge base", none: "Not known",
     model: "Written by the model, checked against the facts", ask: "Ask about the day or a picture…", send: "Ask", stop: "Stop",
     pictures: "Pictures", find: "Find: instrument, channel, date", chosen: "Ask about", found: "pictures", of: "of",
     fresh: "New conversation", earlier: "Conversations", you: "You", evidence: "Evidence", says: "The facts say:", source: "Source",
@@ -20,7 +20,7 @@ const WORDS = {
     level_of: {}, unreadable: "cannot be read", nothing_found: "No picture has these words.", no_claim: "nothing in this sentence can be checked by the facts",
   },
   zh: {
-    title: "问一问当日的太阳", facts: "来自当日事实", glossary: "来自知识库", none: "未知",
+    title: "当日太阳问答", facts: "来自当日事实", quoted: "SWPC原文", banner: "报告的提示", glossary: "来自知识库", none: "未知",
     model: "由模型撰写，已与事实核对", ask: "询问当日情况或图像……", send: "提问", stop: "停止",
     pictures: "图像", find: "查找：仪器、波段、日期", chosen: "提问对象", found: "幅图像", of: "/",
     fresh: "新对话", earlier: "历史对话", you: "您", evidence: "依据", says: "事实为：", source: "来源",
@@ -188,7 +188,7 @@ function render({ model, el }) {
       const row = make("li", "", "", [make("span", "where", e.line ? `${name}, ${where}` : name)]);
       if (file) row.append(make("span", "sha", `sha256 ${file.sha256.slice(0, 12)}`));
       if (e.reference) row.append(make("span", "reference", e.reference));
-      row.append(make("code", "", e.text || "—"));
+      if (!e.reference) row.append(make("code", "", e.text || "—")); // an entry's text is the sentence itself
       list.append(row);
     }
     return list;
@@ -397,7 +397,9 @@ function render({ model, el }) {
       make("span", "chip", language === "zh" ? `${about.n_regions}${w.regions}` : `${about.n_regions} ${w.regions}`),
     ]);
     if (about.watch.length) chips.append(make("span", "chip watch", `${w.watch}: ${about.watch.slice(0, 3).join(", ")}`));
-    chips.append(make("span", "chip quiet", about.model ? `${w.model_name}: ${about.model}` : w.no_model));
+    const quiet = make("span", "chip quiet", about.model ? `${w.model_name}: ${about.model}` : w.no_model);
+    quiet.title = visible(about.model);
+    chips.append(quiet);
     const tools = make("div", "tools");
     const earlier = kept().filter((e) => e.title);
     if (earlier.length) {
@@ -412,12 +414,12 @@ function render({ model, el }) {
       select.addEventListener("change", () => select.value && send({ type: "open", name: select.value }));
       tools.append(select);
     }
-    tools.append(button("tool", w.fresh, () => { send({ type: "new" }); text.focus(); }));
+    tools.append(button("tool fresh", w.fresh, () => { send({ type: "new" }); text.focus(); }));
     const other = language === "zh" ? "en" : "zh";
     const swap = button("tool", other === "zh" ? "中文" : "English", () => send({ type: "language", language: other }));
     swap.lang = tagOf(other);
     tools.append(swap);
-    if (onPage) tools.append(button("tool", root.classList.contains("page") ? w.notebook : w.chat, () => {
+    if (onPage) tools.append(button("tool flip", root.classList.contains("page") ? w.notebook : w.chat, () => {
       const page = root.classList.toggle("page");
       document.body.classList.toggle("jwvl-chat-page", page);
       (page ? document.body : el).append(root);

@@ -13,7 +13,7 @@ const HELP = [
   ["Space", "skip: someone else may decide"], ["F", "flag: a second person should look"],
   ["E", "edit the answer; Ctrl+Enter accepts it as edited"], ["Z", "undo your last decision, as often as you like"],
   ["← →", "move without deciding"], ["B", "region boxes on or off"], ["P", "picture pixel for pixel (1:1); the wheel zooms, drag moves"],
-  ["0", "fit the picture"],
+  ["0", "fit the picture"], ["N", "the next picture, where the question is about several"],
   ["H", "this help"], ["Esc", "back, or give the keyboard back to the notebook"],
 ];
 
@@ -106,13 +106,14 @@ function pictureView() {
       image.src = entry.url;
       fit();
     },
-    setBoxes(boxes, [width, height]) {
+    setBoxes(boxes, [width, height], said) {
       overlay?.remove();
       overlay = svg("svg", { viewBox: `0 0 ${width} ${height}` });
       for (const { noaa_ar, box: [x0, y0, x1, y1] } of boxes) {
         overlay.append(svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0 }));
         overlay.append(svg("text", { x: x0, y: y0 - height / 84, style: `font-size: calc(${height / 32}px / var(--zoom, 1))` }, `AR ${noaa_ar}`));
       }
+      for (const [x0, y0, x1, y1] of said) overlay.append(svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0, class: "said" }));
       layer.append(overlay);
     },
     dispose: () => ready.forEach(({ url }) => URL.revokeObjectURL(url)),
@@ -148,18 +149,34 @@ function claimList(claims) {
 function textColumn(entry, claims) {
   const answer = claims ? markedText(entry.answer, claims) : make("div", "jwvl-answer", entry.answer);
   const label = make("div", "jwvl-label", claims ? `to decide · ${entry.language}` : `the other language · ${entry.language}`);
-  const column = make("div", claims ? "jwvl-text" : "jwvl-text other", "", [label, make("div", "jwvl-question", entry.question), answer]);
+  const earlier = (entry.turns ?? []).flatMap((turn) => [make("div", "jwvl-turn", turn.question), make("div", "jwvl-turn said", turn.answer)]);
+  const column = make("div", claims ? "jwvl-text" : "jwvl-text other", "", [label, ...earlier, make("div", "jwvl-question", entry.question), answer]);
   column.lang = languageTag(entry.language);
   return column;
 }
 
-function factTable(facts) {
+const words = (kind) => kind.replaceAll("_", " ");
+
+// Facts of the picture a row each; those of the regions in one table, a row a region, so that all can be seen at once.
+function factTables(facts) {
   const table = make("table", "jwvl-facts");
+  const regions = new Map(), kinds = new Set();
   for (const [kind, value, region, origin] of facts) {
-    const name = region === null ? kind : `${kind} · AR ${region}`;
-    table.append(make("tr", "", "", [make("th", "", name), make("td", "", value), make("td", "origin", origin)]));
+    if (region === null) {
+      table.append(make("tr", "", "", [make("th", "", words(kind)), make("td", "", value), make("td", "origin", origin)]));
+    } else if (kind !== "noaa_ar" || String(region) !== value) {
+      kinds.add(kind);
+      regions.set(region, { ...regions.get(region), [kind]: value, origin });
+    } else if (!regions.has(region)) regions.set(region, { origin });
   }
-  return table;
+  if (!regions.size) return [table];
+  const head = make("tr", "", "", ["region", ...kinds].map((kind) => make("th", "", words(kind))));
+  const rows = [...regions].map(([region, of]) => {
+    const row = make("tr", "", "", [make("th", "", `AR ${region}`), ...[...kinds].map((kind) => make("td", "", of[kind] ?? "·"))]);
+    row.title = visible(of.origin);
+    return row;
+  });
+  return [table, make("div", "jwvl-wide", "", [make("table", "jwvl-facts regions", "", [head, ...rows])])];
 }
 
 function duration(seconds) {
@@ -178,6 +195,7 @@ function render({ model, el }) {
 
   const picture = pictureView();
   let drawn = null; // the item now on the page
+  let nth = 0; // which of its pictures
   let waiting = null; // a message is out: nothing more is sent until the answer is here
   let typedAhead = []; // keys pressed meanwhile; those for an annotation that has gone by then are dropped
   let active = false; // since the last renewal of the lease
@@ -208,7 +226,7 @@ function render({ model, el }) {
     const pace = status.seconds_each ? `${duration(status.seconds_each)} each, ${duration(status.seconds_each * (status.n_total - status.n_done))} to go` : "";
     const facts = [left, pace, status.agreement, status.reviewer].filter(Boolean).join("   ·   ");
     const saved = make("span", "saved", status.saved ? `saved ${status.saved}` : "");
-    const row = make("div", "jwvl-row", "", [make("strong", "", item.title ?? "Review"), make("span", "grow"), make("span", "", facts), saved]);
+    const row = make("div", "jwvl-row", "", [make("strong", "", item.pictures?.[nth]?.title ?? "Review"), make("span", "grow"), make("span", "", facts), saved]);
     head.replaceChildren(row, bar);
   }
 
@@ -249,9 +267,23 @@ function render({ model, el }) {
     filters.replaceChildren(...selects, make("label", "", "", [flagged, make("span", "", "flagged only")]));
   }
 
+  function drawPicture() {
+    const { pictures, said_boxes } = model.get("item"), shown = pictures[nth];
+    picture.show(shown.image_id);
+    picture.setBoxes(shown.boxes, shown.size, nth ? [] : said_boxes);
+    body.querySelector(".jwvl-known").replaceChildren(...factTables(shown.facts));
+    const which = body.querySelector(".jwvl-which span");
+    if (which) which.textContent = `Picture ${nth + 1} of ${pictures.length}`;
+    drawHead();
+  }
+
+  function turnPicture() {
+    nth = (nth + 1) % (model.get("item").pictures?.length || 1);
+    if (model.get("item").pictures?.length > 1) drawPicture();
+  }
+
   function drawItem() {
     const item = model.get("item");
-    picture.setBoxes(item.boxes, item.size);
     const tool = (cap, label, act) => {
       const node = make("button", "tool", "", [make("kbd", "", cap), make("span", "", label)]);
       node.type = "button";
@@ -263,16 +295,23 @@ function render({ model, el }) {
       tool("0", "Fit", picture.fit), tool("P", "1:1", picture.pixels), tool("B", "Boxes", picture.toggleBoxes),
       tool("H", "Keys", () => (help.hidden = !help.hidden)), make("span", "", "wheel zooms, drag moves"),
     ]);
+    if (item.pictures.length > 1) {
+      const which = tool("N", "", turnPicture);
+      which.classList.add("jwvl-which");
+      tools.prepend(which);
+    }
     const left = make("div", "jwvl-left", "", [picture.frame, tools]);
-    const chips = Object.keys(CHIPS).map((n) => make("span", "chip", CHIPS[n] + item[n]));
+    const named = Object.keys(CHIPS).filter((n) => n !== "task" || item.task !== item.prompt_id);
+    const chips = named.map((n) => make("span", "chip", CHIPS[n] + item[n]));
     if (item.clipped) chips.push(make("span", "chip warn", "too long to be shown whole: it cannot be accepted"));
     if (item.verdict) chips.push(make("span", `chip mine ${item.verdict}`, `you decided: ${item.verdict}`));
     const texts = make("div", "jwvl-texts", "", [textColumn(item, item.claims)]);
     if (item.other) texts.append(textColumn(item.other, null));
     const right = make("div", "jwvl-right", "", [make("div", "chips", "", chips), texts, make("h4", "", "Claims"), claimList(item.claims)]);
     if (item.steps.length) right.append(make("details", "", "", [make("summary", "", "Steps"), make("ol", "", "", item.steps.map((s) => make("li", "", s)))]));
-    right.append(make("h4", "", "Facts"), factTable(item.facts));
+    right.append(make("h4", "", "Facts"), make("div", "jwvl-known"));
     body.replaceChildren(left, right);
+    drawPicture();
   }
 
   function drawFoot() {
@@ -312,9 +351,11 @@ function render({ model, el }) {
     filters.hidden = phase === "start";
     if (phase === "start") return drawStart();
     const item = model.get("item");
-    picture.show(item.image_id);
     if (phase === "done") body.replaceChildren(make("div", "jwvl-card", "", [make("h2", "", "Nothing is waiting for you"), make("p", "", "All of your queue is decided, as far as the filters let it through. Run the cells below this one to bring your decisions into the results.")]));
-    else if (item !== drawn) drawItem();
+    else if (item !== drawn) {
+      nth = 0;
+      drawItem();
+    }
     drawn = item;
     drawFoot();
     while (typedAhead.length && waiting === null) {
@@ -347,13 +388,14 @@ function render({ model, el }) {
     else if (key === "b") picture.toggleBoxes();
     else if (key === "0") picture.fit();
     else if (key === "p") picture.pixels();
+    else if (key === "n") turnPicture();
     else if (known || key === "Escape") sendKey(key);
   });
 
   const slots = ["picture_0", "picture_1", "picture_2", "picture_3"];
   const setPictures = () => {
     picture.fetch(slots.map((name) => model.get(name)));
-    picture.show(model.get("item").image_id);
+    picture.show(model.get("item").pictures?.[nth]?.image_id);
   };
   const changes = [["change:status", draw], ["change:filters", drawFilters], ...slots.map((name) => [`change:${name}`, setPictures])];
   for (const [name, act] of changes) model.on(name, act);

@@ -1,0 +1,29 @@
+"""Claims of how many filaments, coronal holes and plages: what a detector counts. Reads and writes nothing."""
+
+import re
+
+from jwvl_lib.claim_counts import ADJECTIVES, ANY, COUNTED, DOES, END, IN_PART, NO, NONE, RANGE, ZH_N, count
+from jwvl_lib.claim_grammar import Found, Pattern, pattern
+
+
+def _features(kind: str, en: str, zh: str) -> list[Pattern]:
+    """The patterns of one kind of feature; "no large filament" does not say that there is none."""
+
+    def none(match: re.Match) -> Found:
+        return [] if re.search(r"large|big|大型?|明显|显著|erupt", match.group(), re.I) else [(kind, 0)]
+
+    return [
+        pattern("en", rf"{NONE}{ADJECTIVES}\s+{en}\b{IN_PART}{DOES}", none),
+        pattern("en", rf"{RANGE}{ADJECTIVES}\s+{en}\b(?!\s+(?:eruption|channel)){IN_PART}", count(kind)),
+        pattern("zh", rf"{NO}{ANY}{{0,4}}?{zh}", none),
+        pattern("zh", rf"(?<![仅只共一有])(?:有|见)?一(?:条|个|片)(?:最?[长大小明显黑暗细的]*)?{zh}", []),
+        pattern("zh", rf"(?<!第){ZH_N}(?:条|根|个|处|片|块){ANY}{{0,5}}?{zh}", count(kind)),
+        pattern("zh", rf"{zh}(?:的)?(?:数目?量?|个数|总数)?{COUNTED}*\s*{ZH_N}(?:条|根|个|处|片){END}", count(kind)),
+    ]
+
+
+FEATURES: list[Pattern] = [
+    *_features("n_filaments", "filaments?", "(?:暗条|日面?纤维)"),
+    *_features("n_coronal_holes", r"coronal[-\s]+holes?", "冕洞"),
+    *_features("n_plages", r"(?:plages?(?:\s+(?:areas?|regions?))?|(?:patches|areas)\s+of\s+plage)", "谱斑(?:区)?"),
+]

@@ -1,0 +1,232 @@
+"""The chat page in chromium over Voilà: typed in both languages, streamed, cited, pictured, by keyboard, on a phone."""
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+import pytest
+from chat_server import scripted
+from test_chat import day, small_corpus  # noqa: F401
+from test_panel_browser import WAIT_MS, free_port, hostile_strings, shown_as, wait_for
+
+from jwvl_lib import artifacts, chat_log
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+CELL = """
+import json
+from pathlib import Path
+import pandas as pd
+from jwvl_lib import chat, chat_pictures
+from jwvl_lib.chat_panel import ChatPanel
+day, folder = Path({day!r}), Path({folder!r})
+report = json.loads((day / "report.json").read_text())
+pictures = chat_pictures.pictures(pd.read_parquet(folder / "corpus.parquet"), folder, report, day)
+room = chat.room_of(day, pictures, report, base_url={base_url!r}, model="scripted" if {base_url!r} else "")
+ChatPanel(room, folder / "conversations")
+"""
+SAID = "The largest is in the SE quadrant. SDO/AIA shows the corona. It may glow tomorrow."
+WATCH = """() => {
+    const log = document.querySelector('.log');
+    window.lengths = new Set();
+    const note = () => window.lengths.add(log.textContent.length);
+    new MutationObserver(note).observe(log, {childList: true, subtree: true});
+}"""
+FOREIGN = ".jwvl-chat :is(script, iframe, style, link, meta, base, form, a, object, embed, video, math, body, svg)"
+
+
+@contextmanager
+def served(day: Path, folder: Path, base_url: str = ""):  # noqa: F811
+    """The address of the page in Voilà, for as long as the block lasts."""
+    artifacts.write_parquet(folder / "corpus.parquet", small_corpus(folder))
+    cell = nbformat.v4.new_code_cell(CELL.format(day=str(day), folder=str(folder), base_url=base_url))
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A notebook"), cell])
+    page.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(page, folder / "page.ipynb")
+    port = free_port()
+    paths = os.pathsep.join([str(artifacts.REPO), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "JUPYTER_CONFIG_DIR": str(folder / ".cfg")}
+    command = f"{sys.executable} -m voila page.ipynb --no-browser --Voila.ip=127.0.0.1 --port={port}".split()
+    with (folder / "server.log").open("w") as log:
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/api/status", server)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        try:
+            server.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+class Reader:
+    """One person's page, and what she does on it."""
+
+    def __init__(self, context, url: str):
+        self.problems, self.asked = [], []
+        self.page = context.new_page()
+        self.page.on(
+            "pageerror", lambda error: self.problems.append(str(error)) if "blob:" in (error.stack or "") else 0
+        )
+        self.page.on("dialog", lambda dialog: (self.problems.append(dialog.message), dialog.dismiss()))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(url, timeout=WAIT_MS)
+        self.chat = self.page.locator(".jwvl-chat.page")
+        self.chat.wait_for(timeout=WAIT_MS)
+        self.page.wait_for_selector(".offer", timeout=WAIT_MS)
+
+    def ask(self, question: str):
+        """Type a question, press Enter, wait for the end; the answered turn."""
+        n = self.page.locator(".turn").count()
+        self.page.locator("textarea").fill(question)
+        self.page.keyboard.press("Enter")
+        return self.answered(n)
+
+    def answered(self, n: int):
+        done = """n => document.querySelectorAll('.turn').length > n
+            && document.querySelector('.jwvl-chat').dataset.busy === 'false'
+            && !document.querySelector('.turn[data-state=answering]')"""
+        self.page.wait_for_function(done, arg=n, timeout=WAIT_MS)
+        return self.page.locator(".turn").nth(n)
+
+
+def test_a_person_asks_in_two_languages_and_reads_the_evidence(chromium, day, tmp_path):  # noqa: F811
+    pieces = [SAID[i : i + 5] for i in range(0, len(SAID), 5)]
+    with scripted(pieces=pieces, pause_s=0.15) as (base_url, _), served(day, tmp_path, base_url) as url:
+        context = chromium.new_context(viewport={"width": 1280, "height": 860})
+        reader = Reader(context, url)
+        page = reader.page
+        turn = reader.ask("What is the area of AR 9169?")
+        assert turn.locator(".origin").inner_text() == "From the day's facts"
+        assert "1210 millionths" in turn.locator(".answer").inner_text()
+        assert turn.locator(".mark .sign").all_inner_texts() == ["✓", "✓"]
+        turn.locator(".cite").hover()
+        assert "20000927SRS.txt, line 13" in page.locator(".hover").inner_text()
+        turn.locator(".cite").click()
+        evidence = turn.locator(".sentence > .evidence")
+        assert "9169 N12W34   076  1210 FKC" in evidence.inner_text()
+        assert "sha256" in evidence.inner_text()
+        turn = reader.ask("它的面积有变化吗？")
+        assert "由1910减小到1210" in turn.locator(".answer").inner_text().replace("✓", "")
+        assert turn.locator(".answer").get_attribute("lang") == "zh-CN"
+        check_streaming_and_pictures(reader)
+        check_keyboard(reader)
+        page.get_by_text("中文", exact=True).click()
+        page.get_by_text("当日太阳问答").wait_for()
+        before = page.locator(".turn .question p").all_inner_texts()
+        page.reload(timeout=WAIT_MS)
+        page.locator(".turn").nth(len(before) - 1).wait_for(timeout=WAIT_MS)
+        assert page.locator(".turn .question p").all_inner_texts() == before
+        assert reader.problems == []
+
+
+def check_streaming_and_pictures(reader: Reader) -> None:
+    page = reader.page
+    page.locator(".tile").nth(0).click()
+    page.locator(".tray .chip").wait_for()
+    page.evaluate(WATCH)
+    turn = reader.ask("Describe the image.")
+    assert page.evaluate("window.lengths.size") > 6  # it grew while it was watched
+    assert turn.locator("del").inner_text().startswith("The largest is in the SE")
+    assert turn.locator(".instead").inner_text() == "The facts say: AR 19000, quadrant: SW"
+    assert turn.locator(".sentence.unsupported .open").get_attribute("aria-label")
+    assert turn.locator(".question img").evaluate("node => node.naturalWidth") == 56
+    page.locator(".tile").nth(1).click()
+    page.locator(".tray .chip").nth(1).wait_for()
+    assert page.locator(".tile .place").all_inner_texts() == ["1", "2"]
+    turn = reader.ask("And the second image?")
+    assert turn.locator(".question img").count() == 2
+    assert "quadrant" in turn.locator(".instead").inner_text()
+
+
+def check_keyboard(reader: Reader) -> None:
+    """A picture taken away, evidence opened and closed, an answer stopped: without a mouse."""
+    page = reader.page
+    page.locator("textarea").focus()
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.className") == "remove"
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelectorAll('.tray .chip').length === 1")
+    cite = page.locator(".turn").first.locator(".cite")
+    cite.focus()
+    is_open = cite.get_attribute("aria-expanded")
+    page.keyboard.press("Enter")
+    assert cite.get_attribute("aria-expanded") != is_open
+    n = page.locator(".turn").count()
+    page.locator("textarea").fill("Describe the image.")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".turn[data-state=answering]")
+    page.keyboard.press("Escape")
+    assert reader.answered(n).get_attribute("data-state") == "stopped"
+    assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_overflows_and_axe_finds_nothing_serious(chromium, day, tmp_path, width):  # noqa: F811
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    with scripted(pieces=[SAID]) as (base_url, _), served(day, tmp_path, base_url) as url:
+        reader = Reader(chromium.new_context(viewport={"width": width, "height": 800}), url)
+        reader.ask("Which regions should be watched, and why?")
+        reader.ask("What is F10.7?")
+        if width < 860:
+            reader.page.locator(".pick").click()
+        reader.page.locator(".tile").nth(0).click()
+        reader.page.locator(".tray .chip").wait_for(state="attached")
+        if width < 860:
+            reader.page.locator(".close").click()
+        turn = reader.ask("Describe the image.")
+        turn.locator(".cite").first.click()
+        reader.page.wait_for_timeout(400)
+        assert reader.page.evaluate("document.documentElement.scrollWidth") <= width
+        parts = reader.page.locator(".jwvl-chat :is(header, .log, footer, .sentence, .evidence, .composer, .question)")
+        for right in parts.evaluate_all("nodes => nodes.map(n => n.getBoundingClientRect().right)"):
+            assert right <= width + 0.5
+        found = axe.Axe().run(reader.page).response["violations"]
+        serious = [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")]
+        assert serious == []
+
+
+def hostile_conversation(folder: Path, texts: list[str]) -> None:
+    """A conversation in which question, answer, claim, evidence and reason of a turn hold the same hostile string."""
+    path = chat_log.path_of(folder / "conversations", "hostile")
+    for i, text in enumerate(texts):
+        turn = {"turn": f"t{i:03d}", "asked_utc": "", "question": text, "language": "en", "images": [], "model": text}
+        line = {"source": text, "line": 1, "text": text}
+        claims = [{"kind": text, "value": text, "text": text, "verdict": text, "evidence": [line]}]
+        sentence = {"text": f"Said {text}", "origin": "model", "evidence": [line], "verdict": "contradicted"}
+        sentence |= {"claims": claims, "instead": text}
+        chat_log.append(path, {"event": "question", **turn})
+        chat_log.append(path, {"event": "sentence", "turn": turn["turn"], **sentence})
+        chat_log.append(path, {"event": "end", "turn": turn["turn"], "state": "failed", "reason": text[:300]})
+
+
+def test_a_hundred_hostile_strings_in_every_field_are_text(chromium, day, tmp_path):  # noqa: F811
+    texts = [t for t in hostile_strings() if len(t) < 10_000]
+    assert len(texts) >= 99
+    hostile_conversation(tmp_path, texts)
+    with served(day, tmp_path) as url:
+        reader = Reader(chromium.new_context(viewport={"width": 1280, "height": 860}), url)
+        page = reader.page
+        page.evaluate(
+            "localStorage.setItem(`jwvl-chat ${location.pathname}`, JSON.stringify([{name: 'hostile', title: 'x'}]))"
+        )
+        page.reload(timeout=WAIT_MS)
+        page.locator(".turn").nth(len(texts) - 1).wait_for(timeout=WAIT_MS)
+        page.evaluate("document.querySelectorAll('.cite').forEach(n => n.click())")
+        title = page.title()
+        questions = page.locator(".turn .question p").evaluate_all("nodes => nodes.map(n => n.textContent)")
+        instead = page.locator(".instead").evaluate_all("nodes => nodes.map(n => n.textContent)")
+        codes = page.locator(".sentence > .evidence code").evaluate_all("nodes => nodes.map(n => n.textContent)")
+        for i, text in enumerate(texts):
+            assert questions[i] == shown_as(text, 20_000), text[:80]
+            assert instead[i].endswith(shown_as(text, 2000)), text[:80]
+            assert codes[i] == shown_as(text, 2000), text[:80]
+        assert page.locator(FOREIGN).count() == 0
+        assert page.evaluate("window.owned") is None
+        assert page.title() == title
+        assert [address for address in reader.asked if "127.0.0.1:9/" in address] == []
+        assert reader.problems == []

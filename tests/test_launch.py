@@ -1,0 +1,101 @@
+"""Two processes train what one does: DDP and FSDP2 through `accelerate launch`, on two CPU processes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from safetensors.torch import load_file
+
+from jwvl_lib import artifacts, launch, parameters
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, "tests")
+import torch
+torch.set_num_threads(1)
+import test_checkpoints
+from jwvl_lib import train
+folder = Path(sys.argv[1])
+test_checkpoints.run(folder, lora_dropout=0.0, n_rows_at_once=train.batch_sizes(2)["per_device_train_batch_size"])
+"""
+FSDP = (
+    "--use_fsdp --fsdp_version 2 --fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP "
+    "--fsdp_transformer_layer_cls_to_wrap Qwen2_5_VLDecoderLayer --fsdp_state_dict_type FULL_STATE_DICT"
+).split()
+
+
+def launched(folder, *options):
+    """Run the script under accelerate; the folder then holds adapter and log.
+
+    Its launcher for several processes is called --multi_gpu; where there is none they take the CPU and gloo.
+    """
+    (folder / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_machines", "1", *options]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(artifacts.REPO),
+        "ACCELERATE_LOG_LEVEL": "error",
+    }
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", str(folder / "script.py"), str(folder)]
+    done = subprocess.run(command, cwd=artifacts.REPO, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return log, load_file(folder / "adapter" / "adapter_model.safetensors")
+
+
+def assert_same_training(alone, together):
+    """Same losses and weights to rounding; validation is a mean over batches, which part differently over processes."""
+    for name, tolerance in (("loss", 1e-4), ("eval_loss", 5e-3)):
+        one, two = ([r[name] for r in records if r[name] is not None] for records in (alone[0], together[0]))
+        assert two == pytest.approx(one, rel=tolerance), name
+    assert [r["samples_seen"] for r in together[0]] == [r["samples_seen"] for r in alone[0]]
+    assert together[1].keys() == alone[1].keys()
+    for name, value in together[1].items():
+        assert (value - alone[1][name]).norm() <= 1e-3 * alone[1][name].norm() + 1e-6, name
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    together = launched(tmp_path / "two", "--num_processes", "2", "--main_process_port", "0", "--multi_gpu")
+    assert_same_training(launched(tmp_path / "one", "--num_processes", "1"), together)
+    assert not (tmp_path / "two" / "checkpoints").exists()
+
+
+def test_the_notebook_is_what_is_launched(monkeypatch):
+    """Its cells are plain Python but for the magics, and one of them trains."""
+    sources = launch.cells()
+    for source in sources:
+        compile(source, "cell", "exec")
+    assert sum("train.fit(" in source for source in sources) == 1
+    seen = []
+    fake = ["a = start_stage(1)", "b = train.fit(model)", "seen.append('after')"]
+    monkeypatch.setattr(launch, "cells", lambda: fake)
+
+    class Turn:
+        def __enter__(self):
+            seen.append("in turn")
+
+        def __exit__(self, *_):
+            pass
+
+    class Train:
+        fit = staticmethod(lambda model: seen.append(model))
+
+    values = {"start_stage": lambda n: n, "train": Train, "model": "m", "seen": seen}
+    launch.run_cells(values, True, Turn)
+    assert seen == ["in turn", "m", "after"]
+    seen.clear()
+    launch.run_cells(values, False, Turn)
+    assert seen == ["in turn", "m"]
+
+
+def test_a_wrong_parameter_is_refused_before_anything_starts(capsys):
+    assert launch.main(["-f", "params/tiny.yaml", "-p", "lora_r", "many"]) == 2
+    assert "lora_r = 'many' is str" in capsys.readouterr().err
+    known = parameters.notebook_parameters("04_training")
+    assert {"images_at_once", "gradient_checkpointing", "max_tokens", "early_stop_patience"} <= set(known)
