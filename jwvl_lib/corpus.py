@@ -225,5 +225,9 @@ def _srs_digest(summary: tuple[str, bytes]) -> str:
 @lru_cache(maxsize=1)
 def _code_key() -> str:
     """Of everything that shapes an outcome: the modules at work and the tables they read."""
-    files = [LIBRARY / f"{name}.py" for name in WORKED_BY] + [simulate.REGION_CLASSES, simulate.VIEWS, instruments.TABLE]
+    files = [LIBRARY / f"{name}.py" for name in WORKED_BY] + [
+        simulate.REGION_CLASSES,
+        simulate.VIEWS,
+        instruments.TABLE,
+    ]
     return _digest([artifacts.sha256(path) for path in files])
