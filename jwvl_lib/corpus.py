@@ -66,8 +66,9 @@ def build_corpus(
 
     `sources` names sunpy, simulated and those of `online_sources`, separated by commas: online, `channels` every
     `cadence_hours` from `tstart` to `tend`, at most `max_fetched` images a source. `local_dir` adds a folder of image
-    files, `swpc_dir` the Solar Region Summaries of their days; `region_crops` adds a picture of each region,
-    `rare_views` lets the simulator draw every instrument of its table. Real images go to `real_split` ("" splits them by day like the others).
+    files, `swpc_dir` the Solar Region Summaries of their days; `region_crops` adds a picture of each region;
+    `rare_views` lets the simulator draw every instrument of its table. Real images go to `real_split` ("" splits them
+    by day like the others).
     May be killed at any time: run again, it goes on and ends with the same bytes, whatever `workers` (processes here)
     and `dask_address` (a cluster that sees the same folders) are. Raises ValueError for an unknown source or a folder
     without images, FileNotFoundError for a missing folder.

@@ -16,7 +16,7 @@ import numpy as np
 import sunpy.visualization.colormaps  # noqa: F401  (registers sdoaia171 and the others with matplotlib)
 from PIL import Image, ImageDraw, ImageFont
 
-from jwvl_lib.geometry import DiskGeometry, disk_geometry, is_full_disk
+from jwvl_lib.geometry import DiskGeometry, disk_geometry, heliographic_to_pixel, is_full_disk
 from jwvl_lib.instruments import Stretch
 from jwvl_lib.observations import Observation
 
@@ -26,6 +26,7 @@ ASINH = 10.0  # slope of the asinh stretch at its lower end, relative to the ran
 LIMB_RSUN = 1.0  # the photosphere ends here; what lies beyond is drawn black
 UNKNOWN_STRETCH = Stretch("asinh", 1.0, 99.7, "percentile")
 BOX_COLOUR = (0, 255, 0)
+LIMB_COLOUR, GRID_COLOUR = (255, 255, 255), (150, 150, 150)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,27 @@ def draw_boxes(image: Image.Image, boxes: Sequence[dict], labels: bool = True) -
         if labels:
             place = (box["box"][0], max(0, box["box"][1] - 10))
             draw.text(place, str(box["noaa_ar"]), fill=BOX_COLOUR, font=_font(9))
+    return image
+
+
+def draw_grid(image: Image.Image, picture: Rendered, geometry: DiskGeometry, step_deg: int = 15) -> Image.Image:
+    """A copy of `picture.image` or of one drawn on it, with the limb and a heliographic grid of `step_deg` degrees.
+
+    Stonyhurst coordinates at the time of the image; to look at, not to train on.
+    """
+    image = image.copy()
+    draw = ImageDraw.Draw(image)
+    along = np.arange(-180.0, 181.0, 3.0)
+    lines = [(np.full_like(along, lat), along) for lat in range(-90 + step_deg, 90, step_deg)]
+    lines += [(along[30:91], np.full(61, float(lon))) for lon in range(-180, 180, step_deg)]
+    for lat_deg, lon_deg in lines:
+        pixels, near = heliographic_to_pixel(geometry, lat_deg, lon_deg)
+        points = picture.to_png(pixels)
+        for i in np.flatnonzero(near[:-1] & near[1:]):
+            draw.line([tuple(points[i]), tuple(points[i + 1])], fill=GRID_COLOUR)
+    turn = np.radians(np.arange(0, 361, 2))
+    limb = picture.to_png(geometry.to_pixel(np.column_stack([np.cos(turn), np.sin(turn)])))
+    draw.line([tuple(p) for p in limb], fill=LIMB_COLOUR, width=2)
     return image
 
 

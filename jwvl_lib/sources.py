@@ -46,7 +46,8 @@ def list_jobs(
 ) -> list[Job]:
     """The jobs of a corpus in their order: sunpy's files, local files, fetched images, simulated days.
 
-    `fetched` are files in `folder/fetched`; `rare_views` lets the simulator draw every instrument of its table. Raises ValueError where there is none at all, FileNotFoundError.
+    `fetched` are files in `folder/fetched`; `rare_views` lets the simulator draw every instrument of its
+    table. Raises ValueError where there is no job at all, FileNotFoundError for a missing folder.
     """
     wanted = named(sources, local_dir)
     jobs = []

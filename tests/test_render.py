@@ -290,3 +290,28 @@ def test_units_missing_misspelt_or_in_degrees_change_nothing(tmp_path, cards, wi
     got = disk_geometry(dataclasses.replace(obs, header=header))
     assert np.allclose([got.x, got.y, got.radius_px], [expected.x, expected.y, expected.radius_px])
     assert np.allclose(got.matrix, expected.matrix)
+
+
+def test_limb_and_grid_stand_where_the_header_puts_them(tmp_path):
+    """The limb at the disk's radius all round; the equator where B0 lifts it; turned cameras change nothing."""
+    frames_seen = []
+    for crota in (0.0, 180.0):
+        obs = observe(
+            tmp_path,
+            np.random.default_rng(0).normal(0, 50, (N, N)),
+            crota=crota,
+            name=f"turned{crota:g}",
+            HGLT_OBS=-6.2,
+        )
+        geometry, picture = disk_geometry(obs), render.render(obs, 336)
+        black = Image.new("RGB", picture.image.size)
+        drawn = np.asarray(render.draw_grid(black, picture, geometry, step_deg=30))
+        rows, columns = np.nonzero((drawn == render.LIMB_COLOUR).all(axis=-1))
+        x0, y0 = picture.to_png(geometry.to_pixel([0.0, 0.0]))
+        radius = np.hypot(columns - x0, rows - y0)
+        assert np.allclose(radius, render.DISK_FILLS * 280 / 2, atol=3)
+        equator = picture.to_png(heliographic_to_pixel(geometry, np.array([0.0]), np.array([0.0]))[0])[0]
+        assert equator[1] < y0  # the observer stands south of it: it lies above the middle
+        assert (drawn[round(equator[1]), round(equator[0])] > 0).any()
+        frames_seen.append(drawn)
+    assert np.abs(frames_seen[0].astype(int) - frames_seen[1]).mean() < 1
