@@ -3,6 +3,7 @@
 Reads and writes nothing. The plan depends on the corpus, the prompts and a seed alone; the ledger keeps it.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,6 +91,22 @@ def plan(
         for turn in range(extras_per_day):
             questions += _extras(of_day, of_next, prompts, np.random.default_rng(_integer(seed, day, turn)))
     return questions
+
+
+def offering(corpus: pd.DataFrame, prompts: Mapping[str, Prompt]) -> dict[str, Prompt]:
+    """The prompts, offering of instruments and channels only those that the corpus has in its training split.
+
+    A choice that is never the answer gives itself away, and one that is never seen cannot be learnt.
+    """
+    learnt = views_of(corpus[corpus["split"] == "train"] if "split" in corpus else corpus).values()
+    narrowed = dict(prompts)
+    for name, prompt in prompts.items():
+        if prompt.about in ("instrument", "measurement"):
+            seen = {grounded.truth(prompt, view.facts) for view in learnt}
+            offered = [c for c in prompt.text["choices"] if c in seen]
+            text = {**prompt.text, "choices": offered} if len(offered) > 1 else prompt.text
+            narrowed[name] = dataclasses.replace(prompt, text=text)
+    return narrowed
 
 
 def _days(corpus: pd.DataFrame, views: Mapping[str, View]) -> dict[str, tuple[list[View], list[View]]]:

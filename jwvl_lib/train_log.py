@@ -108,18 +108,19 @@ def read_log(path: Path) -> list[dict]:
 def closed_questions(processor, annotations: pd.DataFrame, n: int) -> Callable[..., float] | None:
     """A measure for `TrainLog`: the share of `n` closed questions whose likeliest choice is the answer.
 
-    The questions are spread over the annotations that offer choices and are about one image; None where there are none
-    or `n` is 0. Draws no random number, so a watched run ends with the very weights of an unwatched one.
+    The questions are spread over the annotations that offer choices (a JSON list) and are about one image; None where
+    there are none or `n` is 0. Draws no random number, so a watched run ends with the very weights of an unwatched one.
     """
     if n == 0 or "choices" not in annotations or not is_qwen(processor):  # the way of asking is that family's
         return None
-    closed = annotations[annotations["choices"].map(len) > 0]
+    closed = annotations.assign(choices=annotations["choices"].map(json.loads))
+    closed = closed[closed["choices"].map(len) > 0]
     closed = closed[~closed["task"].isin(["multi_image", "multi_turn"])]
     if closed.empty:
         return None
     chosen = closed.iloc[np.linspace(0, len(closed) - 1, min(n, len(closed))).astype(int)]
     pictures = [open_picture(path) for path in chosen["path"]]
-    asked = pictures, chosen["question"].tolist(), list(range(len(chosen))), [list(c) for c in chosen["choices"]]
+    asked = pictures, chosen["question"].tolist(), list(range(len(chosen))), chosen["choices"].tolist()
 
     def accuracy(model) -> float:
         answers = vlm.choose(model, processor, *asked)

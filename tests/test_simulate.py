@@ -111,6 +111,7 @@ def test_a_day_has_one_view_of_each_group(written):
     for _, (_, *images) in written.items():
         stems = [path.name.rpartition("_")[0] for path in images]
         groups = simulate.load_views()
+        assert stems == ["hmi_m", "hmi_ic", "aia_171", "aia_193", "aia_304", "gong_ha"]
         assert [stem in {view.stem for view in views} for stem, views in zip(stems, groups.values(), strict=True)]
         assert len(stems) == len(groups) == 6
 

@@ -17,7 +17,7 @@ from jwvl_lib.artifacts import REPO
 from jwvl_lib.facts import Fact
 from jwvl_lib.prompts import load_prompts
 from jwvl_lib.teacher_client import Limits, TeacherError
-from jwvl_lib.teacher_plan import build_requests, estimate, plan
+from jwvl_lib.teacher_plan import build_requests, estimate, offering, plan
 from jwvl_lib.teacher_replies import parse_reply
 
 PROMPTS = load_prompts(REPO / "params" / "prompts")
@@ -138,6 +138,18 @@ def test_closed_questions_list_their_choices_in_varied_order(annotations):
     assert layers.question.str.endswith(" / ".join(json.loads(layers.choices.iloc[0])) + ".").any()
     assert layers.choices.nunique() > 3
     assert annotations.annotation_id.is_unique
+
+
+def test_only_channels_of_the_training_split_are_offered(corpus):
+    """What is never the answer gives itself away; with too few to choose from the prompt's own list stands."""
+    taught = corpus[corpus.image_id.str.contains("magnetogram|171")].assign(split="train")
+    others = corpus[corpus.image_id.str.contains("continuum")].assign(split="test")
+    offered = offering(pd.concat([taught, others]), PROMPTS)
+    assert offered["qa.measurement"].text["choices"] == ["SDO/HMI magnetogram", "SDO/AIA 171"]
+    assert offered["qa.instrument"].text["choices"] == ["AIA", "HMI"]
+    assert offered["qa.layer"] is PROMPTS["qa.layer"]
+    few = offering(taught[:1], PROMPTS)
+    assert few["qa.measurement"].text["choices"] == PROMPTS["qa.measurement"].text["choices"]
 
 
 def test_the_plan_of_an_image_does_not_depend_on_the_others(corpus):

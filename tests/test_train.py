@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import TrainingArguments
 
-from jwvl_lib import general_task, preflight, samples, shared_image, tiny_base, train, vlm
+from jwvl_lib import general_task, preflight, samples, shared_image, tiny_base, train, train_log, vlm
 
 DECODER = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
 TURNS = [("Which instrument?", "SDO/HMI"), ("读出图中的文字。", "SDO/AIA 171\n2014-02-03 06:00 UT"), ("Spots?", "yes")]
@@ -234,3 +234,22 @@ def test_training_never_reads_the_test_split(tmp_path):
         samples.load_annotations(tmp_path, tmp_path, "test")
     with pytest.raises(ValueError, match="split 'val': 0 accepted annotations"):
         samples.load_annotations(tmp_path, tmp_path, "val")
+
+
+def test_watched_questions_are_asked_with_their_choices(tmp_path, monkeypatch):
+    """The share of right answers among the closed questions about one image; the choices come as a JSON list."""
+    Image.new("RGB", (56, 56)).save(tmp_path / "a.png")
+    rows = [
+        ("yes", ["yes", "no"], "qa"),
+        ("no", ["yes", "no"], "qa"),
+        ("text", [], "ocr"),
+        ("yes", ["yes"], "multi_turn"),
+    ]
+    table = pd.DataFrame(
+        {"question": "?", "answer": a, "choices": json.dumps(c), "task": t, "path": str(tmp_path / "a.png")}
+        for a, c, t in rows
+    )
+    monkeypatch.setattr(train_log, "is_qwen", lambda processor: True)
+    monkeypatch.setattr(train_log.vlm, "choose", lambda *asked: [listed[0] for listed in asked[-1]])
+    assert train_log.closed_questions(None, table, 10)(model=None) == 0.5
+    assert train_log.closed_questions(None, table, 0) is None
