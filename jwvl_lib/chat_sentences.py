@@ -14,6 +14,7 @@ from jwvl_lib.facts import Fact
 
 END = re.compile(r"(?<=[。！？])|(?<=[.!?])\s+|\n+")
 REGION_KINDS = ("location", "area_msh", "mcintosh_class", "hale_class", "n_spots")
+FILE = re.compile(r"\S+\.(?:txt|json|html|fits|fts|gz|jp2|png|jpe?g|gif)\b", re.I)
 LONGEST = 2_000  # characters of one sentence; a model that never ends one is cut there
 # of several pictures, the one that is meant
 WHICH = (re.compile(r"\bfirst\b|第一|前一", re.I), re.compile(r"\bsecond\b|第二|后一", re.I))
@@ -101,7 +102,8 @@ def judged(sentence: Sentence, facts: Sequence[Fact], language: str) -> Sentence
     the number alone, not for "remove region 4316" or "AR 4316 will erupt".
     """
     by_id = {f.fact_id: f for f in facts}
-    found = [{**c, "evidence": _lines(by_id.get(c["fact_id"]))} for c in claims.check(sentence.text, facts, language)]
+    text = sentence.text if sentence.origin == "model" else FILE.sub("", sentence.text)  # a file's name claims no date
+    found = [{**c, "evidence": _lines(by_id.get(c["fact_id"]))} for c in claims.check(text, facts, language)]
     if sentence.origin != "model":
         found = [c for c in found if c["verdict"] != "unsupported"]  # what its lines vouch for, the grammar need not
         verdict = "contradicted" if any(c["verdict"] == "contradicted" for c in found) else "supported"

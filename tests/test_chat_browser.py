@@ -141,12 +141,13 @@ def check_streaming_and_pictures(reader: Reader) -> None:
     assert turn.locator(".instead").inner_text() == "The facts say: AR 19000, quadrant: SW"
     assert turn.locator(".sentence.unsupported .open").get_attribute("aria-label")
     assert turn.locator(".question img").evaluate("node => node.naturalWidth") == 56
-    page.locator(".tile").nth(1).click()
+    assert page.locator(".tile .unreadable").inner_text().endswith("cannot be read")  # the torn one
+    page.locator(".tile").nth(2).click()
     page.locator(".tray .chip").nth(1).wait_for()
     assert page.locator(".tile .place").all_inner_texts() == ["1", "2"]
     turn = reader.ask("And the second image?")
     assert turn.locator(".question img").count() == 2
-    assert "quadrant" in turn.locator(".instead").inner_text()
+    assert turn.locator(".instead").first.inner_text() == "The facts say: AR 19000, quadrant: NE"
 
 
 def check_keyboard(reader: Reader) -> None:
@@ -195,8 +196,6 @@ def test_nothing_overflows_and_axe_finds_nothing_serious(chromium, site):
         for right in parts.evaluate_all("nodes => nodes.map(n => n.getBoundingClientRect().right)"):
             assert right <= width + 0.5
         assert axe_serious(axe, page) == []
-        if shots := os.environ.get("JWVL_SCREENSHOTS"):
-            page.screenshot(path=Path(shots) / f"chat_{width}.png")
 
 
 def axe_serious(axe, page) -> list:
