@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import httpx
 import openai
 
+from jwvl_lib import chat_pictures
 from jwvl_lib.chat_pictures import Picture
 
 PROMPT_VERSION = 1
@@ -69,7 +70,7 @@ def messages(turns: Sequence[tuple[str, Sequence[Picture], str]], report: dict) 
 
 
 def _data_url(picture: Picture) -> str:
-    raw = picture.path.read_bytes()
+    raw = chat_pictures.data(picture)
     kind = "png" if raw.startswith(b"\x89PNG") else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(raw).decode()}"
 

@@ -148,8 +148,8 @@ class ChatPanel(anywidget.AnyWidget):
         for image_id in image_ids[: chat_pictures.MOST_SHOWN]:
             if picture := self._room.pictures.get(image_id):
                 try:
-                    data = picture.path.read_bytes()
-                except OSError:
+                    data = chat_pictures.data(picture)
+                except (OSError, ValueError):
                     data = b""
                 self.send({"type": "picture", "id": image_id}, buffers=[data])
 

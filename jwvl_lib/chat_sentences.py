@@ -14,6 +14,7 @@ from jwvl_lib.facts import Fact
 
 END = re.compile(r"(?<=[。！？])|(?<=[.!?])\s+|\n+")
 REGION_KINDS = ("location", "area_msh", "mcintosh_class", "hale_class", "n_spots")
+FILE = re.compile(r"\S+\.(?:txt|json|html|fits|fts|gz|jp2|png|jpe?g|gif)\b", re.I)
 LONGEST = 2_000  # characters of one sentence; a model that never ends one is cut there
 # of several pictures, the one that is meant
 WHICH = (re.compile(r"\bfirst\b|第一|前一", re.I), re.compile(r"\bsecond\b|第二|后一", re.I))
@@ -61,7 +62,8 @@ def banner(text: str, evidence: Iterable[dict]) -> Sentence:
 
 
 def _distinct(evidence: Iterable[dict]) -> tuple[dict, ...]:
-    seen = {(e["source"], e["line"]): {k: e[k] for k in ("source", "line", "text")} for e in evidence}
+    """Lines once each; a header has no line numbers, its cards differ by their text."""
+    seen = {(e["source"], e["line"], e["text"]): {k: e[k] for k in ("source", "line", "text")} for e in evidence}
     return tuple(seen.values())
 
 
@@ -94,14 +96,20 @@ def _fact(kind: str, value: str | int, line: dict, noaa_ar: int | None = None) -
 
 
 def judged(sentence: Sentence, facts: Sequence[Fact], language: str) -> Sentence:
-    """The sentence with its claims and their verdicts; one that is made from facts keeps the lines it cites."""
+    """The sentence with its claims and their verdicts; one that is made from facts keeps the lines it cites.
+
+    A model's sentence is supported by what it says of a region: that the number it names is on the disk vouches for
+    the number alone, not for "remove region 4316" or "AR 4316 will erupt".
+    """
     by_id = {f.fact_id: f for f in facts}
-    found = [{**c, "evidence": _lines(by_id.get(c["fact_id"]))} for c in claims.check(sentence.text, facts, language)]
+    text = sentence.text if sentence.origin == "model" else FILE.sub("", sentence.text)  # a file's name claims no date
+    found = [{**c, "evidence": _lines(by_id.get(c["fact_id"]))} for c in claims.check(text, facts, language)]
     if sentence.origin != "model":
         found = [c for c in found if c["verdict"] != "unsupported"]  # what its lines vouch for, the grammar need not
         verdict = "contradicted" if any(c["verdict"] == "contradicted" for c in found) else "supported"
         return replace(sentence, claims=tuple(found), verdict=verdict if sentence.evidence else "")
-    verdicts = {c["verdict"] for c in found} or {"unsupported"}
+    says = {c["kind"] for c in found} - {"noaa_ar"}
+    verdicts = {c["verdict"] for c in found} | (set() if says else {"unsupported"})
     verdict = next(v for v in ("contradicted", "unsupported", "supported") if v in verdicts)
     wrong = [by_id[c["fact_id"]] for c in found if c["verdict"] == "contradicted"]
     lines = _distinct(e for c in found for e in c["evidence"])
@@ -115,7 +123,9 @@ def judged(sentence: Sentence, facts: Sequence[Fact], language: str) -> Sentence
 
 
 def _lines(fact: Fact | None) -> list[dict]:
-    return [{"source": fact.source, "line": fact.line, "text": fact.text}] if fact else []
+    """Where a fact stands; the truth of a simulation may stand nowhere."""
+    known = fact and (fact.source or fact.text)
+    return [{"source": fact.source, "line": fact.line, "text": fact.text}] if known else []
 
 
 def _states(fact: Fact, language: str) -> str:

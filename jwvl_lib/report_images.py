@@ -114,6 +114,18 @@ def for_model(sources: Sequence[Source], image_px: int) -> dict[str, Image.Image
     return seen
 
 
+def drawn(name: str, raw: bytes) -> bytes:
+    """One image file (FITS, JPEG2000, GIF) as JPEG bytes, as on the page; OSError or ValueError for no image."""
+    if image_type(raw) not in ("fits", "jp2"):
+        stream = io.BytesIO()
+        _raster(raw).save(stream, "JPEG", quality=86)
+        return stream.getvalue()
+    found = _opened(name, raw, b"")
+    if not isinstance(found, Opened):
+        raise ValueError(found)
+    return found.jpeg
+
+
 def _raster(raw: bytes) -> Image.Image:
     with Image.open(io.BytesIO(raw), formats=["PNG", "JPEG", "GIF"]) as image:
         if max(image.size) > MAX_SIDE:

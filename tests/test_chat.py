@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import sunpy
 from chat_server import scripted
+from hostile_texts import PAYLOADS
 from PIL import Image
-from test_report_agent import PAYLOADS, PLANTS
 
 from jwvl_lib import chat, chat_facts, chat_log, chat_pictures, chat_sentences, chat_words, knowledge, report, swpc
 from jwvl_lib.facts import Fact, to_json
@@ -179,7 +179,10 @@ def test_flares_and_chances_of_a_day_with_events(shared_data, tmp_path):
     room, conversation = chat.room_of(folder, {}, made), chat.Conversation(tmp_path / "c.jsonl")
     assert "X3.1" in said(chat.whole(chat.ask(room, conversation, "What was the largest flare?")))
     assert "21:41" in said(chat.whole(chat.ask(room, conversation, "有X级耀斑吗？")))
-    assert "24%" in said(chat.whole(chat.ask(room, conversation, "What is the chance of an X flare from 2192?")))
+    (region,) = (r for r in made["regions"] if r["noaa_ar"] == 12192)
+    answer = said(chat.whole(chat.ask(room, conversation, "What is the chance of an X flare from 2192?")))
+    assert "AR 12192" in answer
+    assert f"X-class or stronger flare {region['p_x']['value']:.0%}" in answer
     assert "2510" in said(chat.whole(chat.ask(room, conversation, "What is the area of AR 12192?")))
 
 
@@ -291,24 +294,6 @@ def test_a_slow_answer_can_be_stopped(room, conversation):
         assert turn["state"] == "stopped"
         assert 1 <= len(turn["sentences"]) < 10
         assert server.hung_up.wait(5)
-
-
-@pytest.mark.parametrize("plant", PLANTS[::5])
-def test_planted_instructions_change_nothing(room, tmp_path, plant):
-    """Neither in a discussion, nor in a picture's banner, nor as what a model says; facts answer as ever."""
-    made = json.loads(json.dumps(room.report)) | {
-        "discussion": [{"title": "t", "part": "p", "lines": [{"source": "srs_20000927", "line": 2, "text": plant}]}]
-    }
-    banner = chat_pictures.Picture("p", plant, room.pictures["img0"].path, (Fact("banner_text", plant),))
-    with scripted(pieces=[plant]) as (base_url, server):
-        planted = chat.Room(made, {"p": banner}, base_url=base_url, model="m")
-        conversation = chat.Conversation(tmp_path / "c.jsonl")
-        turn = chat.whole(chat.ask(planted, conversation, "Describe the image.", ["p"]))
-        assert plant not in json.dumps(server.asked[0]["messages"], ensure_ascii=False)
-        assert {s["verdict"] for s in turn["sentences"]} <= {"unsupported", "contradicted"}
-        answer = chat.whole(chat.ask(planted, conversation, "What is the area of AR 9169?"))
-        assert said(answer) == "AR 9169 covers 1210 millionths of the solar hemisphere."
-        assert len(server.asked) == 1
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ function marksOf(claims) {
 }
 
 function distinct(lines) {
-  const seen = new Map(lines.map((e) => [`${e.source} ${e.line}`, e]));
+  const seen = new Map(lines.map((e) => [`${e.source} ${e.line} ${e.text}`, e]));
   return [...seen.values()];
 }
 
@@ -111,6 +111,7 @@ function render({ model, el }) {
     image.alt = visible(card?.label ?? "");
     image.dataset.id = card?.id ?? "";
     image.draggable = false;
+    image.onerror = () => image.replaceWith(make("span", "unreadable", `${image.alt} ${words().unreadable}`));
     if (urls.has(card?.id)) image.src = urls.get(card.id);
     else if (card && !asked.has(card.id)) wanted.push(card.id);
     return image;
