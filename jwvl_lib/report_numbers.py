@@ -22,6 +22,7 @@ NUMBER = re.compile(
     r"|(?<![\d.])\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?![\d])",
     re.IGNORECASE,
 )
+BLACKOUT = re.compile(r"\bR[1-5]\b")
 HOW = ("quoted", "difference", "count", "probability", "date", "line number", "projected", "wording", "definition")
 DAYS_BEFORE = 9  # how far back a date of a report may lie
 # Values that a shipped table or model gives for the lines cited: `report.check` works them out again.
@@ -118,7 +119,11 @@ class _Known:
         cited = list(cited)
         named = (n for name in self.names.findall(text) for n in NUMBER.findall(name))
         yield from ((n, "wording") for n in named)
-        yield from ((n, self.how(n, cited, text)) for n in NUMBER.findall(WORDING.sub(" ", self.names.sub(" ", text))))
+        rest = WORDING.sub(" ", self.names.sub(" ", text))
+        lines = [self.lines[c] for c in cited if c in self.lines]
+        for grade in BLACKOUT.findall(rest):
+            yield grade[1:], "definition" if is_blackout(grade, lines) else self.how(grade[1:], cited, text)
+        yield from ((n, self.how(n, cited, text)) for n in NUMBER.findall(BLACKOUT.sub(" ", rest)))
 
     def how(self, text: str, cited: Iterable[tuple[str, int]], context: str = "") -> str:
         """How a number follows from the lines cited beside it; empty where it does not."""
@@ -150,6 +155,17 @@ class _Known:
         if clock in ("", "00:00") or clock in self.times:
             return "date"
         return "quoted" if any(_quotes(clock, None, line) for line in texts) else ""
+
+
+def is_blackout(grade: str, lines: Iterable[str]) -> bool:
+    """Whether a radio blackout grade ("R3") is that of the largest flare which the lines print, by NOAA's scale."""
+    flares = [_strength(c) for line in lines for c in re.findall(rf"\b[{knowledge.goes_letters()}]\d+\.\d", line)]
+    reached = (name for name, least in knowledge.grades("R") if flares and _strength(str(least)) <= max(flares))
+    return next(reached, "") == grade
+
+
+def _strength(goes_class: str) -> tuple[int, float]:
+    return knowledge.goes_letters().index(goes_class[0]), float(goes_class[1:])
 
 
 def _chances(report: dict) -> set[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import sunpy
 
-from jwvl_lib import narrative, rates, report, report_facts, report_page, swpc
+from jwvl_lib import narrative, rates, report, report_facts, report_numbers, report_page, swpc
 
 SUNPY_SRS = Path(sunpy.__file__).parent / "data" / "test" / "SRS"
 DAY = "2000-09-27"
@@ -491,3 +491,17 @@ def test_page_in_a_real_browser(chromium, quiet_day):
     assert page.locator("li:target").inner_text().endswith("1210 FKC  18   67 BETA-GAMMA")
     assert said == []  # among them would be every breach of the page's own policy
     assert all(url.startswith("file:") for url in asked)
+
+
+@pytest.mark.parametrize(
+    ("grade", "lines", "follows"),
+    [
+        ("R3", ["6380 + 1611 1622 1629 G15 5 XRA 1-8A X2.1 1.2E-01 2297"], True),
+        ("R2", ["6380 + 1611 1622 1629 G15 5 XRA 1-8A X2.1 1.2E-01 2297"], False),
+        ("R1", ["XRA 1-8A M1.0", "XRA 1-8A C9.9"], True),
+        ("R1", ["XRA 1-8A C9.9"], False),
+        ("R1", [], False),
+    ],
+)
+def test_a_blackout_grade_follows_from_the_largest_flare_cited(grade, lines, follows):
+    assert report_numbers.is_blackout(grade, lines) is follows
