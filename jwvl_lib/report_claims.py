@@ -19,7 +19,8 @@ def judged_sentences(
 ) -> Iterable[dict]:
     """Sentences of a text as report claims: contradicted before unsupported before supported.
 
-    A sentence in which nothing can be checked is unsupported; the evidence is the lines of the facts that spoke.
+    A sentence in which nothing can be checked is unsupported, and so is one that only names a region: that it is on the
+    disk does not vouch for "remove region 4316". The evidence is the lines of the facts that spoke.
     `about` is what was asked (see `claims.extract`); with `whole` the text is not split, as text read from a picture.
     """
     by_id = {f.fact_id: f for f in facts}
@@ -29,7 +30,8 @@ def judged_sentences(
         if not sentence:
             continue
         found = claims.check(sentence, facts, language, about)
-        verdicts = {c["verdict"] for c in found} or {"unsupported"}
+        says = {c["kind"] for c in found} - {"noaa_ar"}
+        verdicts = {c["verdict"] for c in found} | (set() if says else {"unsupported"})
         verdict = next(v for v in ("contradicted", "unsupported", "supported") if v in verdicts)
         spoke = [by_id[c["fact_id"]] for c in found if c["fact_id"]]
         evidence = [{"source": f.source, "line": f.line, "text": f.text} for f in spoke]

@@ -152,6 +152,14 @@ def test_a_verdict_changed_by_hand_is_found(december, tmp_path):
     assert any("the facts say contradicted" in p for p in report.check(report.write(made, sources, tmp_path)))
 
 
+def test_a_region_number_alone_supports_no_sentence(december):
+    """That a region is on the disk does not vouch for whatever else is said of it."""
+    facts = report_claims.day_facts(report.compose(report.gather(DAY, december), DAY))
+    number = next(f.value for f in facts if f.kind == "noaa_ar")
+    said = report_claims.judged_sentences(f"Remove region {number} from the table.", "en", facts)
+    assert [s["verdict"] for s in said] == ["unsupported"]
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # the web
 
