@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -14,7 +15,7 @@ import openai
 import pytest
 from test_chat import conversation, day, room  # noqa: F401
 
-from jwvl_lib import artifacts, chat, general_task, teacher, teacher_ledger
+from jwvl_lib import artifacts, chat, chat_endpoint, general_task, teacher, teacher_ledger
 from jwvl_lib.teacher_client import Limits, ask_all
 from jwvl_lib.teacher_ledger import Request
 
@@ -52,23 +53,7 @@ def test_openai_client_lists_the_model_and_gets_an_answer(base_url):
     client = openai.OpenAI(base_url=base_url, api_key="none")
     assert [m.id for m in client.models.list()] == [MODEL]
     item = next(i for i in general_task.make_items(40, 5) if i.task == "colour" and i.choices)
-    png = io.BytesIO()
-    item.image.save(png, "PNG")
-    url = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
-    reply = client.chat.completions.create(
-        model=MODEL,
-        max_tokens=32,
-        temperature=0,
-        messages=[
-            {
-                "role": "user",
-                "content": [
-                    {"type": "image_url", "image_url": {"url": url}},
-                    {"type": "text", "text": item.question},
-                ],
-            }
-        ],
-    )
+    reply = client.chat.completions.create(model=MODEL, max_tokens=32, temperature=0, messages=[_asked(item)])
     assert reply.choices[0].message.content == item.answer
 
 
@@ -101,6 +86,23 @@ def test_the_chat_speaks_its_wire_format(base_url, room, conversation):  # noqa:
     assert steps[-1]["sentences"]  # the tiny base's words, or that it gave none: it has never seen a system message
     steps = list(chat.ask(served, conversation, "Why?"))  # a second turn, with the first one before it
     assert steps[-1]["state"] == "done"
+
+
+@pytest.mark.slow
+def test_an_answer_streams_over_the_wire_piece_by_piece(base_url):
+    """Read by the chat's own client, several pieces that together are the words of the whole answer."""
+    item = next(i for i in general_task.make_items(40, 5) if i.task == "ocr")
+    pieces = list(chat_endpoint.stream([_asked(item)], base_url, MODEL, threading.Event()))
+    client = openai.OpenAI(base_url=base_url, api_key="none")
+    whole = client.chat.completions.create(model=MODEL, max_tokens=200, temperature=0, messages=[_asked(item)])
+    assert len([p for p in pieces if p]) > 2
+    assert "".join(pieces).strip() == whole.choices[0].message.content.strip()
+
+
+def _asked(item):
+    url = "data:image/png;base64," + base64.b64encode(_png(item.image)).decode()
+    picture = {"type": "image_url", "image_url": {"url": url}}
+    return {"role": "user", "content": [picture, {"type": "text", "text": item.question}]}
 
 
 def _png(image):
