@@ -37,6 +37,7 @@ def test_every_stage_writes_its_manifest_and_the_files_of_the_contract(smoke_out
         "03_review": {"review.sqlite", "accepted.parquet", "agreement.json", "prompt_report.json"},
         "04_training": {"adapter", "train_log.jsonl", "trainable.json", "preflight.json"},
         "05_benchmark": {"predictions.parquet", "metrics.json", "table.md", "figures"},
+        "07_chat": {"transcript.json"},
     }
     for stage, names in contract.items():
         manifest = read_manifest(run_dir / stage)
@@ -74,7 +75,7 @@ def test_second_run_skips_every_stage_in_half_a_minute(smoke_outputs):
     started = time.monotonic()
     done = run_chain(smoke_outputs)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("skipped") == 7
+    assert done.stdout.count("skipped") == 8  # 00 to 07
     assert time.monotonic() - started < 30
 
 
