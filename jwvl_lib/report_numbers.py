@@ -107,12 +107,17 @@ class _Known:
         self.dates = {int(n) for d in self.days for n in d.split("-")} | {60, 3}
         self.times = {report[k][11:16] for k in ("issued_utc", "valid_utc")}
         self.chances = _chances(report)
+        self.rows = {str(r["noaa_ar"]): [self.line(e) for e in r["evidence"][:1]] for r in report["regions"]}
         names = {s[k] for s in report["sources"] for k in ("path", "id", "sha256", "url") if s.get(k)}
         names |= {s["path"].removeprefix("sources/") for s in report["sources"]} | {
             s["sha256"][:12] for s in report["sources"]
         }
         names |= {str(report["model"]), str(report["profile"])} - {"", "None"}
         self.names = re.compile("|".join(re.escape(n) for n in sorted(names, key=len, reverse=True)))
+
+    def line(self, evidence: dict) -> str:
+        """The raw line that an evidence entry names."""
+        return self.lines.get((evidence["source"], evidence["line"]), "")
 
     def of_text(self, text: str, cited: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str]]:
         """(number, how) of every number of a text; those inside a file name, a hash or the model's name are wording."""
@@ -144,7 +149,18 @@ class _Known:
             return "difference"
         if value in {line for _, line in cited}:
             return "line number"
-        return ""
+        if value is not None and ("west limb" in context or "西边缘" in context) and is_days_to_limb(value, texts):
+            return "difference"
+        if value is not None and any(self._days_since(source) == value for source, _ in cited):
+            return "difference"
+        rows = () if cited else self.rows.get(text, ())  # a warning names a region and cites nothing
+        return "quoted" if any(_quotes(text, value, row) for row in rows) else ""
+
+    def _days_since(self, source: str) -> int | None:
+        """Days from the date in a source's name (`srs_20091021`) to the report's."""
+        named = re.search(r"_(\d{4})(\d\d)(\d\d)$", source)
+        day = date.fromisoformat(self.report["report_date"])
+        return (day - date(*map(int, named.groups()))).days if named else None
 
     def how_time(self, text: str, cited: Iterable[tuple[str, int]]) -> str:
         """How an ISO date or time follows: the day is near the report's, the clock time is printed in a cited line."""
@@ -219,6 +235,12 @@ def _is_difference(value: float, lines: list[str]) -> bool:
         for b in second
         for days in range(1, 9)
     )
+
+
+def is_days_to_limb(days: float, lines: list[str]) -> bool:
+    """Whether a place that a line prints reaches the west limb after so many days of rotation, 13.2 degrees each."""
+    places = (m for line in lines for m in re.finditer(r"\b[NS]\d\d([EW])(\d\d\d?)\b", line))
+    return any(abs((90 - int(m[2]) * (1 if m[1] == "W" else -1)) / 13.2 - days) <= 1 for m in places)
 
 
 def _is_date(text: str, context: str) -> bool:

@@ -505,3 +505,10 @@ def test_page_in_a_real_browser(chromium, quiet_day):
 )
 def test_a_blackout_grade_follows_from_the_largest_flare_cited(grade, lines, follows):
     assert report_numbers.is_blackout(grade, lines) is follows
+
+
+def test_days_to_the_limb_follow_from_the_place_a_line_prints():
+    line = ["1465 S17E39   054  0210 Dao  05   06 Beta"]
+    assert report_numbers.is_days_to_limb(9, line)
+    assert not report_numbers.is_days_to_limb(4, line)
+    assert not report_numbers.is_days_to_limb(9, ["1465 S17W39   054  0210 Dao  05   06 Beta"])
