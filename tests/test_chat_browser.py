@@ -1,16 +1,14 @@
 """The chat page in chromium over Voilà: typed in both languages, streamed, cited, pictured, by keyboard, on a phone."""
 
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 import pytest
 from chat_server import scripted
+from servers import notebook_server
 from test_chat import day, small_corpus  # noqa: F401
-from test_panel_browser import WAIT_MS, free_port, hostile_strings, shown_as, wait_for
+from test_panel_browser import WAIT_MS, hostile_strings, shown_as
 
 from jwvl_lib import artifacts, chat_log
 
@@ -50,25 +48,10 @@ def site(day, tmp_path_factory):  # noqa: F811
 def served(day: Path, folder: Path, base_url: str):  # noqa: F811
     """The address of the page in Voilà, for as long as the block lasts."""
     artifacts.write_parquet(folder / "corpus.parquet", small_corpus(folder))
-    cell = nbformat.v4.new_code_cell(CELL.format(day=str(day), folder=str(folder), base_url=base_url))
-    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A notebook"), cell])
-    page.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(page, folder / "page.ipynb")
-    port = free_port()
-    paths = os.pathsep.join([str(artifacts.REPO), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "JUPYTER_CONFIG_DIR": str(folder / ".cfg")}
-    command = f"{sys.executable} -m voila page.ipynb --no-browser --Voila.ip=127.0.0.1 --port={port}".split()
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/api/status", server)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.terminate()
-        try:
-            server.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            server.kill()
+    code = CELL.format(day=str(day), folder=str(folder), base_url=base_url)
+    cells = nbformat.v4.new_markdown_cell("# A notebook"), nbformat.v4.new_code_cell(code)
+    with notebook_server("voila", folder, *cells) as url:
+        yield url
 
 
 class Reader:

@@ -1,14 +1,7 @@
 """The review panel in a real browser: chromium on JupyterLab, Notebook 7 (where installed) and Voilà."""
 
 import json
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from servers import notebook_server
 from test_panel import small_run, states
 
 from jwvl_lib import artifacts, review, review_item, review_ledger
@@ -40,18 +34,6 @@ folder = Path({folder!r})
 ReviewPanel(folder / "review.sqlite", pd.read_parquet(folder / "annotations.parquet"),
             pd.read_parquet(folder / "corpus.parquet"), folder, overlap={overlap})
 """
-SERVERS = {
-    "voila": "voila panel.ipynb --no-browser --Voila.ip=127.0.0.1 --port={port}",
-    "lab": "jupyterlab --no-browser --allow-root --ServerApp.ip=127.0.0.1 --ServerApp.port={port}",
-    "notebook": "notebook --no-browser --allow-root --ServerApp.ip=127.0.0.1 --ServerApp.port={port}",
-}
-PAGES = {"voila": "", "lab": "lab/tree/panel.ipynb", "notebook": "notebooks/panel.ipynb"}
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @contextmanager
@@ -61,38 +43,9 @@ def served(app: str, run, overlap: float = 0.0):
     artifacts.write_parquet(folder / "annotations.parquet", annotations)
     artifacts.write_parquet(folder / "corpus.parquet", corpus)
     code = PANEL_CELL.format(folder=str(folder), overlap=overlap)
-    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code), nbformat.v4.new_markdown_cell("below")])
-    page.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(page, folder / "panel.ipynb")
-    port = free_port()
-    paths = os.pathsep.join([str(artifacts.REPO), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "JUPYTER_CONFIG_DIR": str(folder / ".cfg")}
-    command = [sys.executable, "-m", *SERVERS[app].format(port=port).split()]
-    command += [] if app == "voila" else ["--IdentityProvider.token="]
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/api/status", server)
-        yield f"http://127.0.0.1:{port}/{PAGES[app]}"
-    finally:
-        server.terminate()
-        try:
-            server.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-
-
-def wait_for(url: str, server: subprocess.Popen) -> None:
-    for _ in range(600):
-        assert server.poll() is None, "the server ended before it answered"
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-            return
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail("the server did not answer within two minutes")
+    cells = nbformat.v4.new_code_cell(code), nbformat.v4.new_markdown_cell("below")
+    with notebook_server(app, folder, *cells) as url:
+        yield url
 
 
 class Annotator:

@@ -3,16 +3,11 @@
 import base64
 import io
 import json
-import socket
-import subprocess
-import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 
 import openai
 import pytest
+from servers import free_port, running
 from test_chat import conversation, day, room  # noqa: F401
 
 from jwvl_lib import artifacts, chat, chat_endpoint, general_task, teacher, teacher_ledger
@@ -23,29 +18,11 @@ MODEL = "models/tiny_base"
 
 
 @pytest.fixture(scope="module")
-def base_url():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    command = [sys.executable, "-m", "jwvl_lib.serve", "--model", MODEL, "--port", str(port)]
-    with subprocess.Popen(command, cwd=artifacts.REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
-        try:
-            _wait_until_healthy(server, f"http://127.0.0.1:{port}/health")
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            server.terminate()
-
-
-def _wait_until_healthy(server, url, seconds=120):
-    for _ in range(seconds * 4):
-        if server.poll() is not None:
-            pytest.fail(f"server ended: {server.stdout.read().decode()[-2000:]}")
-        try:
-            urllib.request.urlopen(url, timeout=2)
-            return
-        except (urllib.error.URLError, TimeoutError):
-            time.sleep(0.25)
-    pytest.fail(f"{url} not healthy after {seconds} s")
+def base_url(tmp_path_factory):
+    port, folder = free_port(), tmp_path_factory.mktemp("serve")
+    command = ["jwvl_lib.serve", "--model", MODEL, "--port", str(port)]
+    with running(command, port, "health", folder, artifacts.REPO) as url:
+        yield f"{url}/v1"
 
 
 @pytest.mark.slow
