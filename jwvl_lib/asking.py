@@ -5,6 +5,7 @@ Reads rows of `corpus.parquet` and `accepted.parquet` and the images they name; 
 """
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,14 +17,17 @@ from jwvl_lib import metrics
 from jwvl_lib.general_task import GeneralItem
 
 Answer = Callable[[Sequence[Image.Image], Sequence[str], Sequence[int]], list[str]]
-Choose = Callable[[Sequence[Image.Image], Sequence[str], Sequence[int], Sequence[Sequence[str]]], list[str]]
+# a choice, or (choice, probability) where the model says how sure it is (`vlm.choose_weighed`)
+Choose = Callable[
+    [Sequence[Image.Image], Sequence[str], Sequence[int], Sequence[Sequence[str]]], list[str] | list[tuple[str, float]]
+]
 
-TASKS = ("qa", "ocr", "description", "general")
+TASKS = ("qa", "ocr", "description", "grounding", "general")
 # who is asked what; `choices` is a JSON list, empty for an open question
 ITEM_COLUMNS = "annotation_id image_id task prompt_id language split group_id simulated question target choices".split()
 PREDICTION_COLUMNS = (
     "annotation_id image_id task prompt_id language split group_id simulated model question target prediction correct"
-    " choices choice choice_correct"
+    " choices choice choice_correct choice_probability"
 ).split()
 CONSTANT = "constant"
 
@@ -97,14 +101,17 @@ def ask(
         part = items[items.image_id.isin(ids)]
         index = [ids.index(i) for i in part.image_id]
         images = [open_image(i) for i in ids]
-        part = part.assign(prediction=answer(images, list(part.question), index), choice="")
+        part = part.assign(
+            prediction=answer(images, list(part.question), index), choice="", choice_probability=math.nan
+        )
         closed = np.flatnonzero(part.choices != "[]")
         if len(closed):
             options = [json.loads(part.choices.iloc[k]) for k in closed]
             questions = [part.question.iloc[k] for k in closed]
-            part.iloc[closed, part.columns.get_loc("choice")] = choose(
-                images, questions, [index[k] for k in closed], options
-            )
+            chosen = choose(images, questions, [index[k] for k in closed], options)
+            weighed = [c if isinstance(c, tuple) else (c, math.nan) for c in chosen]
+            part.iloc[closed, part.columns.get_loc("choice")] = [c for c, _ in weighed]
+            part.iloc[closed, part.columns.get_loc("choice_probability")] = [p for _, p in weighed]
         parts.append(part)
     return marked(pd.concat(parts, ignore_index=True).assign(model=model))
 
@@ -115,6 +122,8 @@ def marked(predictions: pd.DataFrame) -> pd.DataFrame:
     exact = pd.Series(metrics.exact(predictions.prediction, predictions.target), index=predictions.index)
     by_choice = pd.Series(metrics.exact(predictions.choice, predictions.target), index=predictions.index)
     judged = closed | predictions.task.isin(["ocr", "general"])
+    if "choice_probability" not in predictions:  # nothing said how sure it was
+        predictions = predictions.assign(choice_probability=math.nan)
     return predictions.assign(
         correct=exact.astype("boolean").mask(~judged), choice_correct=by_choice.astype("boolean").mask(~closed)
     )[PREDICTION_COLUMNS]

@@ -8,6 +8,7 @@ import importlib.util
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from peft import PeftModel
 from PIL import Image
@@ -193,6 +194,24 @@ def choose(
 
     A comparison that does not depend on a model knowing the answer format. Raises ValueError for an empty choice list.
     """
+    weighed = choose_weighed(model, processor, images, questions, image_index, choices, batch_size)
+    return [choice for choice, _ in weighed]
+
+
+def choose_weighed(
+    model: PreTrainedModel | PeftModel,
+    processor: ProcessorMixin,
+    images: Sequence[Image.Image],
+    questions: Sequence[str],
+    image_index: Sequence[int],
+    choices: Sequence[Sequence[str]],
+    batch_size: int = 32,
+) -> list[tuple[str, float]]:
+    """The choices of `choose`, each with its probability: how sure is the model, were it to say one of the choices?
+
+    The probability is the softmax over the choices of their whole log-likelihood (sum over tokens), not of the mean by
+    which the choice is made: a mean is no probability of a text.
+    """
     if empty := [q for q, c in zip(questions, choices, strict=True) if not c]:
         raise ValueError(f"no choices for {empty[0]!r}: ask open questions with answer()")
     flat = [(k, choice) for k, row in enumerate(choices) for choice in row]
@@ -205,11 +224,20 @@ def choose(
         [c for _, c in flat],
         batch_size,
     )
-    best: dict[int, tuple[float, str]] = {}
-    for (k, choice), score in zip(flat, scores, strict=True):
-        if k not in best or score > best[k][0]:
-            best[k] = (score, choice)
-    return [best[k][1] for k in range(len(questions))]
+    ends = np.cumsum([len(row) for row in choices])
+    return [
+        _likeliest(processor, row, np.asarray(scores[end - len(row) : end]))
+        for row, end in zip(choices, ends, strict=True)
+    ]
+
+
+def _likeliest(processor: ProcessorMixin, choices: Sequence[str], means: np.ndarray) -> tuple[str, float]:
+    """The choice of highest mean log-likelihood (the first of equals) and its share of the probability."""
+    n_tokens = [len(processor.tokenizer(c, add_special_tokens=False).input_ids) + 1 for c in choices]
+    totals = means * n_tokens
+    shares = np.exp(totals - totals.max())
+    best = int(means.argmax())
+    return choices[best], float(shares[best] / shares.sum())
 
 
 @torch.inference_mode()

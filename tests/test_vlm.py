@@ -108,6 +108,16 @@ def test_choose_takes_the_likeliest_choice(model, processor, items):
         assert chosen[k] == item.choices[int(np.argmax(scores))]
 
 
+def test_a_choice_is_weighed_by_the_whole_likelihood(model, processor, items):
+    item = next(i for i in items if len(set(map(len, i.choices))) > 1)
+    choices, n = list(item.choices), len(item.choices)
+    (choice, share), *_ = vlm.choose_weighed(model, processor, [item.image], [item.question], [0], [choices])
+    means = vlm.answer_log_likelihood(model, processor, [item.image], [item.question] * n, [0] * n, choices)
+    totals = [m * (len(processor.tokenizer(c).input_ids) + 1) for m, c in zip(means, choices, strict=True)]
+    assert choice == choices[int(np.argmax(means))]
+    assert share == pytest.approx(np.exp(totals[choices.index(choice)]) / np.exp(totals).sum(), rel=1e-3)
+
+
 def test_choose_refuses_an_empty_choice_list(model, processor, items):
     with pytest.raises(ValueError, match="no choices"):
         vlm.choose(model, processor, [items[0].image], ["What?"], [0], [[]])
