@@ -96,10 +96,9 @@ def _fact(kind: str, value: str | int, line: dict, noaa_ar: int | None = None) -
 
 
 def judged(sentence: Sentence, facts: Sequence[Fact], language: str) -> Sentence:
-    """The sentence with its claims and their verdicts; one that is made from facts keeps the lines it cites.
+    """The sentence with its claims and their verdicts (`report_claims.verdict_of` for a model's).
 
-    A model's sentence is supported by what it says of a region: that the number it names is on the disk vouches for
-    the number alone, not for "remove region 4316" or "AR 4316 will erupt".
+    One that is made from facts keeps the lines it cites.
     """
     by_id = {f.fact_id: f for f in facts}
     text = sentence.text if sentence.origin == "model" else FILE.sub("", sentence.text)  # a file's name claims no date
@@ -108,15 +107,12 @@ def judged(sentence: Sentence, facts: Sequence[Fact], language: str) -> Sentence
         found = [c for c in found if c["verdict"] != "unsupported"]  # what its lines vouch for, the grammar need not
         verdict = "contradicted" if any(c["verdict"] == "contradicted" for c in found) else "supported"
         return replace(sentence, claims=tuple(found), verdict=verdict if sentence.evidence else "")
-    says = {c["kind"] for c in found} - {"noaa_ar"}
-    verdicts = {c["verdict"] for c in found} | (set() if says else {"unsupported"})
-    verdict = next(v for v in ("contradicted", "unsupported", "supported") if v in verdicts)
     wrong = [by_id[c["fact_id"]] for c in found if c["verdict"] == "contradicted"]
     lines = _distinct(e for c in found for e in c["evidence"])
     return replace(
         sentence,
         claims=tuple(found),
-        verdict=verdict,
+        verdict=report_claims.verdict_of(found),
         evidence=lines,
         instead="; ".join(dict.fromkeys(_states(f, language) for f in wrong)),
     )

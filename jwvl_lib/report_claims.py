@@ -14,13 +14,23 @@ from jwvl_lib.facts import Fact
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
+def verdict_of(found: Sequence[dict]) -> str:
+    """The verdict of a model's sentence by its claims: contradicted before unsupported before supported.
+
+    A sentence in which nothing can be checked is unsupported, and so is one that only names a region: that it is on the
+    disk does not vouch for "remove region 4316" or "AR 4316 will erupt".
+    """
+    verdicts = {c["verdict"] for c in found}
+    if not {c["kind"] for c in found} - {"noaa_ar"}:
+        verdicts.add("unsupported")
+    return next(v for v in ("contradicted", "unsupported", "supported") if v in verdicts)
+
+
 def judged_sentences(
     text: str, language: str, facts: Sequence[Fact], about: str = "", whole: bool = False
 ) -> Iterable[dict]:
-    """Sentences of a text as report claims: contradicted before unsupported before supported.
+    """Sentences of a text as report claims, each with its verdict; the evidence is the lines of the facts that spoke.
 
-    A sentence in which nothing can be checked is unsupported, and so is one that only names a region: that it is on the
-    disk does not vouch for "remove region 4316". The evidence is the lines of the facts that spoke.
     `about` is what was asked (see `claims.extract`); with `whole` the text is not split, as text read from a picture.
     """
     by_id = {f.fact_id: f for f in facts}
@@ -30,12 +40,15 @@ def judged_sentences(
         if not sentence:
             continue
         found = claims.check(sentence, facts, language, about)
-        says = {c["kind"] for c in found} - {"noaa_ar"}
-        verdicts = {c["verdict"] for c in found} | (set() if says else {"unsupported"})
-        verdict = next(v for v in ("contradicted", "unsupported", "supported") if v in verdicts)
         spoke = [by_id[c["fact_id"]] for c in found if c["fact_id"]]
         evidence = [{"source": f.source, "line": f.line, "text": f.text} for f in spoke]
-        yield {"text": sentence, "language": language, "verdict": verdict, "evidence": evidence, "origin": "model"}
+        yield {
+            "text": sentence,
+            "language": language,
+            "verdict": verdict_of(found),
+            "evidence": evidence,
+            "origin": "model",
+        }
 
 
 def day_facts(report: dict) -> list[Fact]:
