@@ -74,7 +74,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    _fsync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def write_bytes(path: str | Path, data: bytes) -> Path:
@@ -84,7 +84,8 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
     return Path(path)
 
 
-def _fsync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names of a folder on disk: a new file's content alone does not survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

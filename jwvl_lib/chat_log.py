@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from jwvl_lib import artifacts
+
 NAME = re.compile(r"[0-9a-z][0-9a-z-]{0,59}")
 
 
@@ -35,15 +37,7 @@ def append(path: Path, event: dict) -> None:
         file.flush()
         os.fsync(file.fileno())
     if is_new:
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        artifacts.sync_folder(path.parent)
 
 
 def read(path: Path) -> list[dict]:
