@@ -1,8 +1,8 @@
 """The chat as a page: an anywidget over `chat`, for JupyterLab and Voilà. Needs no browser to be built or tested.
 
 Reads what its room holds and the conversations of one folder; writes through `chat` only. Whatever a person, a model or
-a file wrote reaches the browser as data and is shown as text, never as HTML (`data/chat.js`). An answer is written in a
-thread of its own, so that it can be stopped.
+a file wrote reaches the browser as data and is shown as text, never as HTML (`data/shown.js`). An answer is written in
+a thread of its own, so that it can be stopped.
 """
 
 import threading
@@ -29,7 +29,7 @@ class ChatPanel(anywidget.AnyWidget):
     The browser opens a conversation by its name (kept in the browser, so that a reload resumes it) and sends questions.
     """
 
-    _esm = DATA / "chat.js"
+    _esm = "".join((DATA / name).read_text(encoding="utf-8") for name in ("shown.js", "chat.js"))
     _css = DATA / "chat.css"
     about = traitlets.Dict().tag(sync=True)
     turns = traitlets.List().tag(sync=True)

@@ -2,7 +2,7 @@
 
 Reads the ledger, the annotations, the corpus and its pictures; writes events and leases to the ledger, and only once
 somebody has begun under a name. Text that a teacher wrote reaches the browser as data and is shown as text, never as
-HTML (`data/panel.js`). Everything works without a browser through `begin` and `handle_key`, and so it is tested.
+HTML (`data/shown.js`). Everything works without a browser through `begin` and `handle_key`, and so it is tested.
 """
 
 import sqlite3
@@ -36,7 +36,7 @@ class ReviewPanel(anywidget.AnyWidget):
     `overlap` the share a second person decides too. Building and showing the panel writes nothing.
     """
 
-    _esm = DATA / "panel.js"
+    _esm = "".join((DATA / name).read_text(encoding="utf-8") for name in ("shown.js", "panel.js"))
     _css = DATA / "panel.css"
     phase = traitlets.Unicode("start").tag(sync=True)
     item = traitlets.Dict().tag(sync=True)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from jwvl_lib import artifacts, review, review_leases, review_ledger
+from jwvl_lib.chat_panel import ChatPanel
 from jwvl_lib.facts import Fact, to_json
 from jwvl_lib.panel import SLOTS, ReviewPanel
 
@@ -357,8 +358,19 @@ def test_a_missing_picture_is_shown_as_unreadable(run):
     assert pictures(panel)["img0"] == b""
 
 
-def test_the_browser_code_parses_no_html():
-    source = (Path(artifacts.LIBRARY) / "data" / "panel.js").read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", sorted((artifacts.LIBRARY / "data").glob("*.js")), ids=lambda p: p.name)
+def test_the_browser_code_parses_no_html(path):
+    source = path.read_text(encoding="utf-8")
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|https?://(?!www\.w3\.org/2000)", source
     )
+
+
+def test_only_the_shared_file_sets_text_of_others():
+    """Both widgets carry it whole, and neither makes signs visible in a way of its own."""
+    data = artifacts.LIBRARY / "data"
+    shown = (data / "shown.js").read_text(encoding="utf-8")
+    for widget, name in ((ReviewPanel, "panel.js"), (ChatPanel, "chat.js")):
+        own = (data / name).read_text(encoding="utf-8")
+        assert widget._esm == shown + own
+        assert not re.search(r"(const|function) (SIGNS|UNSEEN|visible|make|languageTag)\b|createElement\(", own)

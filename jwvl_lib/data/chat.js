@@ -1,8 +1,6 @@
 // The browser's half of jwvl_lib/chat_panel.py. It draws what the kernel holds and sends questions back; it decides nothing.
-// Text from a person, a model or a file is set as textContent only: nothing here parses HTML, and signs that have no shape
-// or that turn the writing round are spelt out.
+// Text from a person, a model or a file reaches the page through shown.js, which stands before this file.
 
-const SIGNS = { supported: "✓", contradicted: "✗", unsupported: "?" };
 const WORSE = { supported: 0, unsupported: 1, contradicted: 2 };
 const WORDS = {
   en: {
@@ -36,17 +34,6 @@ const WORDS = {
   },
 };
 
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
-const visible = (text) => String(text).replace(UNSEEN, (c) => `⟨U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
-
-function make(tag, className = "", text = "", children = []) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== "") node.textContent = visible(text);
-  node.append(...children);
-  return node;
-}
-
 function button(className, text, act, label = "") {
   const node = make("button", className, text);
   node.type = "button";
@@ -55,7 +42,6 @@ function button(className, text, act, label = "") {
   return node;
 }
 
-const tagOf = (language) => (language === "zh" ? "zh-CN" : "en");
 
 // Claims that stand on the same words are one mark, with the worst of their verdicts.
 function marksOf(claims) {
@@ -297,10 +283,10 @@ function render({ model, el }) {
     const question = make("div", "question");
     if (turn.images.length) question.append(make("div", "thumbs", "", turn.images.map((id) => picture(labels.get(id) ?? { id, label: id }))));
     const said = make("p", "", turn.question);
-    said.lang = tagOf(turn.language);
+    said.lang = languageTag(turn.language);
     question.append(said);
     const answer = make("div", "answer", "", answerNodes(turn));
-    answer.lang = tagOf(turn.language);
+    answer.lang = languageTag(turn.language);
     node.append(question, answer);
     return node;
   }
@@ -418,7 +404,7 @@ function render({ model, el }) {
     tools.append(button("tool fresh", w.fresh, () => { send({ type: "new" }); text.focus(); }));
     const other = language === "zh" ? "en" : "zh";
     const swap = button("tool", other === "zh" ? "中文" : "English", () => send({ type: "language", language: other }));
-    swap.lang = tagOf(other);
+    swap.lang = languageTag(other);
     tools.append(swap);
     if (onPage) tools.append(button("tool flip", root.classList.contains("page") ? w.notebook : w.chat, () => {
       const page = root.classList.toggle("page");
@@ -427,7 +413,7 @@ function render({ model, el }) {
       drawHead();
     }));
     head.replaceChildren(brand, chips, tools);
-    root.lang = tagOf(language);
+    root.lang = languageTag(language);
     if (onPage) document.title = `JW-VL · ${w.title} · ${about.report_date}`;
   }
 

@@ -1,8 +1,6 @@
 // The browser's half of jwvl_lib/panel.py. It draws what the model holds and sends keys back; it decides nothing.
-// Text from a teacher or a header is set as textContent only: nothing here parses HTML, and signs that have no shape
-// or that turn the writing round are spelt out.
+// Text from a teacher or a header reaches the page through shown.js, which stands before this file.
 
-const SIGNS = { supported: "✓", contradicted: "✗", unsupported: "?" };
 const CHIPS = { task: "", prompt_id: "", prompt_version: "version ", teacher: "teacher: " };
 const ACTIONS = [
   ["a", "A", "Accept"], ["x", "X", "Reject"], [" ", "Space", "Skip"], ["f", "F", "Flag"], ["e", "E", "Edit"],
@@ -17,25 +15,12 @@ const HELP = [
   ["H", "this help"], ["Esc", "back, or give the keyboard back to the notebook"],
 ];
 
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
-const visible = (text) => String(text).replace(UNSEEN, (c) => `⟨U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
-
-function make(tag, className = "", text = "", children = []) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== "") node.textContent = visible(text);
-  node.append(...children);
-  return node;
-}
-
 function svg(tag, attributes, text = "") {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.textContent = visible(text);
   return node;
 }
-
-const languageTag = (language) => (language === "zh" ? "zh-CN" : language);
 
 // Picture with its region boxes; wheel zooms about the pointer, drag moves, `fit` and `pixels` (1:1) set the scale.
 function pictureView() {
