@@ -19,7 +19,7 @@ _NOT_ASSERTED = re.compile(
     r"|概率|几率|预计|预报(?!员)|预测|预期|有望|将会|是否|是不是|如果|假如|若是|若|倘若|需要|代表|取决于|称为|叫做"
     r"|叫作|意味着"
     r"|定义|\btutorials?\b|\btextbooks?\b(?!\s+(?:case|example|[A-Z]))|教程|教科书|课本|无关|常常|往往|通常|一般|总是"
-    r"|有人|据说|受.{1,6}影响"
+    r"|有人|据说|有.{0,3}说|\bsome\s+(?:say|would|claim|think|call)|\brumou?r|受.{1,6}影响"
     r"|很常见|适合|以为(?!为)|更容?易|大部分|大?多数|假设|设想|并不是说|常[与伴]|表现为(?=[亮暗])|是指|指的是"
     r"|并不等于|不等于|有.{0,12}(?:可能|风险|潜力|能力)(?!性?的?是)",
     re.I,
@@ -46,8 +46,9 @@ _PAST = re.compile(
     r"\b(?:\w+\s+(?:days?|weeks?|months?|years?)\s+(?:ago|earlier|before)\b(?=.*\bwas\b)|(?<!since\s)yesterday"
     r"|last\s+(?:week|month|year|night|rotation)|previously"
     r"|formerly|used\s+to|ha(?:d|ving)\s+(?:still\s+)?been|(?<!\d\s)the\s+day\s+before|had\s+(?:\w+\s+)?(?:fired"
-    r"|produced|unleashed|released|erupted|hosted)|was\s+still|three\s+days\s+later|remind\w*\s+\w+\s+of)\b"
-    r"|(?:昨天|昨日(?!以来|的\d)|前天|前日|[一二两三四五六七八九十\d]天前|上周|上个月|此前|先前|原先|起初|曾经?|想起"
+    r"|produced|unleashed|released|erupted|hosted)|was\s+still|had\s+(?:(?:already|just|barely|only|also|even|earlier|once|never|not)\s+){0,2}(?:[a-z]+ed|given|grown"
+    r"|begun|become|shown|made|sent|let|set|seen|thrown|shot)|a\s+day\s+earlier|three\s+days\s+later|remind\w*\s+\w+\s+of)\b"
+    r"|(?:昨天|昨日(?!以来|的\d)|前天|前日|[一二两三四五六七八九十\d]天前|上周|上个?月|上[一个]*(?:太阳)?自转[周期]?|前一[天日](?!以来)|上一?次|追溯|早先|从前|过去(?!\s*[\d一二两三四几十]+|的?一)|此前|先前|原先|起初|曾经?|想起"
     r"|联想到)",
     re.I,
 )
@@ -71,9 +72,9 @@ PICTURE = re.compile(
     re.I,
 )
 _PHYSICS = re.compile(
-    r"\b(?:plasma|temperatures?|heat\w*|densit\w+|conduct\w*|dominated\s+by|formed\s+at|emission|MK|kelvin"
+    r"\b(?:plasma|temperatures?|heat\w*|densit\w+|conduct\w*|dominated\s+by|formation\s+height|formed\s+at|emission|MK|kelvin"
     r"|sensitive\s+to|contributions?|because|in\s+general)\b"
-    r"|等离子体|加热|温度|密度|贡献|形成于|敏感|由.{2,12}组成|主要由|MK",
+    r"|等离子体|加热|温度|密度|贡献|形成高度|形成于|敏感|由.{2,12}组成|主要由|MK",
     re.I,
 )
 _PICTURE_KINDS = ("instrument", "observatory", "measurement", "wavelength_angstrom", "layer")
@@ -141,6 +142,7 @@ def _doubted(text: str, find: tuple, start: int, end: int) -> bool:
     (at, _), kind, _ = find
     low, high = clause(text, at, start, end, _COMMA)
     part = text[low:high]
+    past = _past(text, low, at, start, high)
     if kind != "noaa_ar" and _CONDITION.match(text, start, end):
         return True
     if kind == "date_obs" and _LONG_AGO_REGION.search(text[low:at] + "@" + text[find[0][1] : find[0][1] + 12]):
@@ -155,12 +157,33 @@ def _doubted(text: str, find: tuple, start: int, end: int) -> bool:
         return False
     if _NOT_ASSERTED.search(part) or any(m.start() < at - low for m in _MAY.finditer(part)):
         return True
-    return kind in REGION_KINDS and _PAST.search(part) is not None
+    return past and (kind in REGION_KINDS or (kind == "date_obs" and "T" not in find[2]))
+
+
+# "Yesterday, AR 11158 was beta": a time alone before a comma rules what follows; from the change on it is now
+_TIME_ALONE = re.compile(r"(?:^|[,，])[^,，]{0,14}[,，]\s*$")
+_NOW = re.compile(
+    r"\b(?:now|today|currently|since|still)\b|今[天日]|现在?|目前|如今|至今|(?:发展|演变|增|减|升|降|扩|缩|转|改|变)[^，。；]{0,4}[到至为成]"
+    r"|变[为成]",
+    re.I,
+)
+
+
+def _past(text: str, low: int, at: int, start: int, high: int) -> bool:
+    """Whether what stands at `at` in its clause (low, high) was so once, and is not said to be so now."""
+    before = _TIME_ALONE.search(text[start:low])
+    opening = before is not None and _PAST.search(before.group()) and not re.search(r"\d{4}", before.group())
+    if opening and not _NOW.search(text, low, at):
+        return True
+    last = None
+    for last in _PAST.finditer(text, low, high):
+        pass
+    return last is not None and not (last.end() <= at and _NOW.search(text, last.end(), at))
 
 
 _LIFE = re.compile(
     r"\b(?:rotat\w+\s+(?:onto|into|over|off|out)|appeared|emerged|was\s+(?:first\s+)?numbered|crossed|launched"
-    r"|will\s+\w+|CMEs?|storm|aurora\w*|Kp)\b|转[出入到至过]|浮现"
+    r"|will\s+\w+|CMEs?|eclipse|storm|aurora\w*|Kp)\b|转[出入到至过]|浮现"
     r"|首次|发射(?!线)|升空|消失",
     re.I,
 )

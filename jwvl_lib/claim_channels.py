@@ -41,7 +41,7 @@ _SMALL = set("aia hmi eit mdi sdo soho bbso".split())
 _LAUNCH = (
     r"(?-i:[A-Z]{3,})(?:\s+(?:was|had\s+been|is|has\s+been|were))?(?:\s+(?:not|only|yet|even))*\s+(?:been\s+)?"
     r"(?:launched|in\s+orbit)"
-    r"|(?-i:[A-Z]{3,})\s*(?:卫星)?(?:还|尚)?(?:没有|未)?(?:在)?(?:\d{4}年)?(?:才)?(?:发射|升空|上天)|\blaunch"
+    r"|(?-i:[A-Z]{3,})\s*(?:卫星)?(?:还|尚)?(?:没有?|未)?(?:在)?(?:\d{4}年)?(?:才)?(?:发射|升空|上天)|\blaunch"
     r"\s+of\s+(?-i:[A-Z]{3,})"
 )
 
@@ -169,6 +169,7 @@ PICTURE: list[Pattern] = [
             r"\b(?:magnetograms|Dopplergrams)\b(?!\s+(?:taken|from|of\s+this))|磁图的(?:噪声|精度|灵敏度|分辨率"
             r"|零点|质量)", []),
     pattern("en", r"\bcoronal\s+(?:holes?|mass|loops?|rain|dimmings?|arcades?|streamers?|cavit)", []),
+    pattern("zh", r"(?:过渡区|色球|日冕|光球|冕)(?:与?日?冕?)(?:成像仪|探测器|望远镜|观测卫星|仪)", []),
     pattern("zh", r"日冕物质|日冕雨|冕洞|日冕环|日冕洞|冕环|日冕暗化", []),
     *(_worded("layer", language) for language in knowledge.LANGUAGES),
     *(_worded(kind, language) for kind in ("instrument", "observatory") for language in knowledge.LANGUAGES),

@@ -1,90 +1,9 @@
 """Claims of how many and whether at all: regions and spots. Reads and writes nothing."""
 
 import re
-from collections.abc import Callable
 
-from jwvl_lib import knowledge
-from jwvl_lib.claim_grammar import EN_NUMBER, UPPER, ZH_NUMBER, Found, Pattern, counted, number, pattern
-
-
-def count(kind: str) -> Callable[[re.Match], Found]:
-    """A count, unless the words between number and noun say that it is only of some ("two other regions")."""
-    return lambda m: [] if _PARTIAL.search(m.group()) or (kind == "n_regions" and _apposed(m)) else _counted(kind, m)
-
-
-def _counted(kind: str, match: re.Match) -> Found:
-    """No spots at all are an absence, not a count."""
-    claimed = counted(match)
-    return [("spots_visible", "no")] if (kind, claimed) == ("n_spots", 0) else [(kind, claimed)]
-
-
-def _apposed(match: re.Match) -> bool:
-    """ "12192、12193两个活动区" only sums up the names before it; "只有12192、12193两个" counts."""
-    before = match.string[: match.start()]
-    return re.search(r"\d\s*(?:这|等)?$", before) is not None and not re.search("[只仅共]", before + match.group())
-
-
-def _if_spots(match: re.Match) -> Found | None:
-    """A count whose noun was said before: "the real count for AR 12192 is 67"."""
-    return _counted("n_spots", match) if re.search(r"\bspots?\b|黑子", match.string[: match.start()], re.I) else None
-
-
-_FEATURES_COUNTED = {
-    "coronal_hole": "n_coronal_holes",
-    "filament": "n_filaments",
-    "active_region": "n_regions",
-    "sunspot_group": "n_regions",
-    "sunspot": "n_spots",
-}
-NOUNS = {
-    knowledge.term(f"feature.{name}", language): kind
-    for language in knowledge.LANGUAGES
-    for name, kind in _FEATURES_COUNTED.items()
-}
-
-
-def _noun_before(match: re.Match) -> Found | None:
-    """ "冕洞总面积约84000 MSH，共三个": a count of what was named last."""
-    nouns = re.findall("|".join(sorted(NOUNS, key=len, reverse=True)), match.string[: match.start()], re.I)
-    return _counted(NOUNS[nouns[-1].lower()], match) if nouns else None
-
-
-def _the_rest(match: re.Match) -> Found:
-    """ "No other region": as many as are named as exceptions before, else nothing is counted."""
-    named = re.search(
-        r"(?:\b(?:apart|aside)\s+from|\bother\s+than|\bbesides|\bexcept(?:\s+for)?|除了?)([^.。;；]*)$",
-        match.string[: match.start()],
-        re.I,
-    )
-    numbers = re.findall(r"(?<!\d)\d{4,5}(?!\d)", named[1]) if named else []
-    return [("n_regions", len(numbers))] if numbers else []
-
-
-def _visible(match: re.Match) -> Found:
-    denied = re.search(r"\bnot\b|n't\b|\bcannot\b|不|未|没", match.group())
-    return [("spots_visible", "no" if denied else "yes")]
-
-
-def _none_in_part(match: re.Match) -> Found:
-    """No region on the disk; but "none in the north" says nothing of the disk."""
-    before = re.split("[，。；]", match.string[: match.start()])[-1]
-    return [] if re.search("[南北东西]半球|象限|附近|边缘|东[南北]|西[南北]", before) else [("n_regions", 0)]
-
-
-def _listed(kind: str) -> Callable[[re.Match], Found]:
-    """ "55, 130 and 53 spots": each number at its own place."""
-    return lambda match: [
-        (kind, number(n.group()), (match.start() + n.start(), match.start() + n.end()))
-        for n in re.finditer(EN_NUMBER if match.group().isascii() else ZH_NUMBER, match.group(), re.I)
-    ]
-
-
-_PARTIAL = re.compile(
-    r"\b(?:other|further|additional|new|newly|remaining|smaller|larger|lesser|northern|southern|eastern|western"
-    r"|neighbou?ring|nearby|similar|extra|(?<!or\s)more\s+(?!than)|old|older|previous|former|unnumbered|dozen\s+of)\b"
-    r"|其[他它余]|新(?!月)|较小|更小|[南北]半球|另|未编号|相邻|邻近|再",
-    re.I,
-)
+from jwvl_lib.claim_grammar import EN_NUMBER, UPPER, ZH_NUMBER, Pattern, pattern
+from jwvl_lib.claim_tally import count, if_spots, listed, none_in_part, noun_before, the_rest, visible
 
 # --------------------------------------------------------------------------------------------------------------------
 # English: a number, any adjectives, a noun
@@ -121,7 +40,7 @@ RANGE = (
     r"|\s+or\s+more)?(?P<fewer>\s+or\s+fewer|\s+or\s+less)?"
 )
 NONE = (
-    r"(?:\b(?:no|zero|without(?:\s+(?:any|a(?:\s+single)?))?|(?:free|devoid|empty|clear|bare)\s+(?:of"
+    r"(?:\b(?:no|zero|(?:the\s+)?absence\s+of(?:\s+any)?|nobody\s+(?:saw|sees|found|could\s+(?:see|find))(?:\s+(?:any|an?))?|without(?:\s+(?:any|a(?:\s+single)?))?|(?:free|devoid|empty|clear|bare)\s+(?:of"
     r"|from)(?:\s+(?:any|all))?"
     r"|lack(?:s|ing)?(?:\s+any)?|not\s+(?:a|one)(?:\s+single)?|no\s+(?:sign|trace|hint)s?\s+of(?:\s+(?:any|an?))?"
     r"|(?:can(?:not|'t)|could\s*n[o']t|(?:is|are|was|were|do|does|did)(?:\s+not|n't))(?:\s+\w+){0,2}?\s+(?:any"
@@ -143,10 +62,10 @@ EN_COUNTS: list[Pattern] = [
     # stretches and days without spots are not this disk
     pattern("en", rf"\b(?:sunspot|wolf|relative)\s+(?:sunspot\s+)?number\b(?:{_IS})?\s*(?:{EN_NUMBER})?", []),
     pattern("en", r"\bspot(?:less|-free)\s+(?:days?|stretch\w*|runs?|periods?|spells?|weeks?|months?|streaks?)", []),
-    pattern("en", rf"{NONE}{ADJECTIVES}\s+(?:new|other|further|additional){_REGIONS}", _the_rest),
+    pattern("en", rf"{NONE}{ADJECTIVES}\s+(?:new|other|further|additional){_REGIONS}", the_rest),
     pattern("en", rf"{NONE}{_REGIONS}(?:\s+numbers?)?(?!\s+(?:numbered\s+"
         rf"|AR\s*)?\d){IN_PART}{DOES}(?:\s+with\s+(?:sun)?spots)?",
-            lambda m: _the_rest(m) if re.search(r"\b(?:other|new|further)\b", m.group()) else [("n_regions", 0)]),
+            lambda m: the_rest(m) if re.search(r"\b(?:other|new|further)\b", m.group()) else [("n_regions", 0)]),
     pattern("en",
             rf"{NONE}{_SPOTS}{IN_PART}{DOES}|\bspot(?:less|-free)\b|\bneither\s+(?:sun)?spots\b(?!\s+group)"
             r"|\b(?:sun|sun's\s+face|solar\s+face|disk|disc|photosphere)\s+(?:is|was|looks?|appears?|remains?)\s+"
@@ -161,7 +80,7 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", r"\b(?:active\s+)?regions\s+(?:is|are|were|was)\s+(?:entirely\s+|completely\s+)?(?:absent|missing"
             r"|lacking|nowhere)", [("n_regions", 0)]),
     pattern("en", rf"(?<!between\s){EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+(?:and|vs\.?"
-        rf"|versus)\s+{EN_NUMBER}{_SPOTS}", _listed("n_spots")),
+        rf"|versus)\s+{EN_NUMBER}{_SPOTS}", listed("n_spots")),
     pattern("en", rf"\b(?:of|all|our|these|those)\s+(?:the\s+|our\s+)?(?P<n>{EN_NUMBER})"
         rf"{_REGIONS}", count("n_regions"), over=True),
     pattern("en", rf"{RANGE}{_REGIONS}{IN_PART}", count("n_regions"), over=True),
@@ -184,20 +103,20 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"\b(?:an?|its|the)\s+(?:only|lone|solitary|single|isolated){ADJECTIVES}\s+{_SPOT}",
             [("n_spots", 1)], over=True),
     pattern("en", rf"(?P<n>{EN_NUMBER})\s+of\s+(?:them|these|those)\b(?!\s+(?:is|are|was|were|lies?|has|have|trans"
-        rf"|nearly|large))", _if_spots),
+        rf"|nearly|large))", if_spots),
     pattern("en", rf"(?P<n>{EN_NUMBER})\s+(?:were|was|are)\s+(?:reported|counted|recorded|noted|listed|drawn"
-        rf"|seen)\b", _if_spots),
+        rf"|seen)\b", if_spots),
     pattern("en", rf"\b(?:sun)?spots\s*\((?P<n>{EN_NUMBER})\)", count("n_spots")),
-    pattern("en", rf"(?P<n>{EN_NUMBER})\s+in\s+all\b", _noun_before),
+    pattern("en", rf"(?P<n>{EN_NUMBER})\s+in\s+all\b", noun_before),
     pattern("en", rf"(?P<n>{EN_NUMBER})-spot(?:ted)?\b", count("n_spots")),
     pattern("en", rf"\b(?:count|tally)(?=(?:\s+(?:for|in|of)\s+[^,.;:]{{1,20}}?)?{_IS}(?P<n>{EN_NUMBER})(?!\d)"
-        rf")", _if_spots),
+        rf")", if_spots),
     pattern("en", rf"\b(?:(?:sun)?spot[-\s]+(?:counts?|total|tally)|{_TALLY}\s+of{ADJECTIVES}\s+(?:sun)?spots)(?="
             rf"(?:\s+(?:of|in|for|at|there|here|within)\b[^,.;:=]{{0,30}}?"
             rf"|\s*)?{_IS}(?P<n>{EN_NUMBER})(?!\d))", count("n_spots")),
     pattern("en", rf"\b(?:sun)?spots?\s+(?:is|are|was|were|can|could|cannot|can't)(?:\s+(?:be|not|clearly|easily"
         rf"|readily"
-            rf"|plainly|hardly))*\s+{_SEEN}\b", _visible),
+            rf"|plainly|hardly))*\s+{_SEEN}\b", visible),
     pattern("en", r"\b(?:there\s+are|shows?|displays?|reveals?|features?|can\s+(?:see|make\s+out)|sees?|notices?"
         r"|contains?"
             r"|spots?|dotted\s+with|marked\s+by|peppered\s+with)\s+(?:clearly\s+)?(?:several|some|many|a\s+(?:few"
@@ -219,10 +138,10 @@ ZH_N = rf"(?P<n>{ZH_NUMBER}|[俩仨])(?:\s*(?:[-~]|到|至|或)\s*(?P<m>{UPPER})
 _MORE = r"(?:(?P<more>或更多|及以上|以上|或以上)的?)?"
 NO = (
     r"(?:没有|不存在|未见|未出现|看不到|看不见|看不出|无法看到|无法看出|无法辨认|找不到|未能看到|未能见到"
-    r"|不见|未发现|未观测到|未检测到|缺乏|没|无)(?:任何|一个|一颗|一群|一处|一丝|一点|到|有|出|看到|看见|见到|观测到"
-    r"|发现|检测到)*"
+    r"|不见|未找到|找不出|没能?(?:找到|看到|见到|发现)|见不到|未发现|未观测到|未检测到|缺乏|没|无)(?:任何|一个|一颗|一群|一处|一丝|一点|到|有|出|看到|看见|见到|观测到"
+    r"|发现|检测到|找到|半个)*"
 )
-END = r"(?=\s*(?:[，。,;；、)）!！]|\.(?!\d)|$|左右|上下|以上|之多))"
+END = r"(?=\s*(?:[，。,:;；、)）!！]|\.(?!\d)|$|左右|上下|以上|之多))"
 COUNTED = (
     r"(?:在|介于|共|总共|一共|总计|共计|合计|有|为|是|达|到|仅|只|:|约|大约|计|多达|高达|达到|等于|包含|包括|的|不足"
     r"|不到|不少于|至少|至多|最多|超过|恰|近|将近|几乎|恰好|恰为|分为"
@@ -237,7 +156,7 @@ ZH_COUNTS: list[Pattern] = [
         r"|$)", count("n_regions")),
     pattern("zh", rf"{NO}{ANY}{{0,6}}?{_KIND}(?:位于|在|处于|落在|分布在|爆发|产生)", []),
     pattern("zh", rf"{NO}{ANY}{{0,6}}?{_KIND}",
-            lambda m: _the_rest(m) if re.search("新|其[他它余]|别的|更多", m.group()) else _none_in_part(m)),
+            lambda m: the_rest(m) if re.search("新|其[他它余]|别的|更多", m.group()) else none_in_part(m)),
     pattern("zh", rf"(?:一{_MEASURE}|任何|连一{_MEASURE}){ANY}{{0,4}}?{_KIND}(?:也|都|均)(?:没有?|未|看不到|不见|无"
         rf"|不存在)", [("n_regions", 0)]),
     pattern("zh", rf"{_KIND}(?:数目?|情况)?\s*:\s*(?:无|没有)", [("n_regions", 0)]),
@@ -248,7 +167,7 @@ ZH_COUNTS: list[Pattern] = [
             rf"|[无没]有?(?:黑子|斑点)(?!天|日|期)|无斑",
             [("spots_visible", "no")]),
     pattern("zh",
-            rf"(?:一{_MEASURE}|任何|连一{_MEASURE})?(?:可见的?)?(?:太阳)?黑子(?:也|都|均)(?:没有?|未|看不到|不见"
+            rf"(?:一{_MEASURE}|任何|连一{_MEASURE})?(?:可见的?)?(?:太阳|小)?黑[子点](?:也|都|均)(?:没有?|未|看不到|找不到|找不着|不见"
             rf"|看不见|无)",
             [("spots_visible", "no")]),
     pattern("zh",
@@ -259,8 +178,8 @@ ZH_COUNTS: list[Pattern] = [
             r"|(?<!无)黑子(?:清[晰楚]|明显|依稀|隐约|十分|非常)*可[见辨]", [("spots_visible", "yes")]),
     pattern("zh", r"(?<![\d号第])(?P<n>[两三四五六])区(?![域间号])", count("n_regions")),
     pattern("zh", rf"(?<=[，。]){ZH_N}群(?=[，。])", count("n_regions")),
-    pattern("zh", rf"(?<=[，,])(?:有|达到?|多达|高达|共有|约为?){ZH_N}(?:个|颗){END}", _noun_before),
-    pattern("zh", rf"(?<=[，,])(?:总|一)?共(?:有|计)?{ZH_N}(?:个|条|处){END}", _noun_before),
+    pattern("zh", rf"(?<=[，,])(?:有|达到?|多达|高达|共有|约为?){ZH_N}(?:个|颗){END}", noun_before),
+    pattern("zh", rf"(?<=[，,])(?:总|一)?共(?:有|计)?{ZH_N}(?:个|条|处){END}", noun_before),
     pattern("zh", rf"{ZH_N}(?:{_MEASURE}\s*{_MORE}(?:个)?\s*{ANY}{{0,9}}?|(?:带黑子的?|编号|活动|太阳|主要|NOAA"
         rf"|大)*){_KIND}", count("n_regions")),
     pattern("zh", rf"{ZH_N}[群组]\s*{_MORE}{ANY}{{0,6}}?黑子", count("n_regions")),
@@ -271,9 +190,9 @@ ZH_COUNTS: list[Pattern] = [
         rf"|[号区个颗]|[个颗]?黑子){END}",
             lambda m: count("n_regions")(m) if len(m["n"]) < 4 else None),
     pattern("zh", rf"(?<=黑子)(?:的)?(?:数目?量?|个数)?(?:依次|分别|各)(?:为|是|有)\s*{ZH_NUMBER}[个颗]?(?:\s*"
-            rf"[、,，和与]\s*{ZH_NUMBER}[个颗]?)+", _listed("n_spots")),
+            rf"[、,，和与]\s*{ZH_NUMBER}[个颗]?)+", listed("n_spots")),
     pattern("zh", rf"{ZH_NUMBER}[个颗]?(?:\s*[、和与]\s*{ZH_NUMBER}[个颗]?)+(?:可见|大小)?(?:太阳)?黑子(?!群"
-        rf"|区)", _listed("n_spots")),
+        rf"|区)", listed("n_spots")),
     pattern("zh", rf"{ZH_N}{_MEASURE}\s*{_MORE}{ANY}{{0,7}}?黑子(?!群|区)", count("n_spots")),
     pattern("zh", rf"黑子(?!群|区|相对数){ANY}{{0,6}}?{COUNTED}*\s*{ZH_N}(?:个|颗"
         rf"|枚)?(?![号年月\d:：群组区埃])", count("n_spots")),

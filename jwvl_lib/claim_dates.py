@@ -127,9 +127,10 @@ def _in_utc(value: str, ahead: bool) -> str:
     if not ahead or "T" not in value:
         return value
     date, clock = value.split("T")
-    dated = len(date) == 10 and date[0] != "-"
-    shifted = datetime.fromisoformat(f"{date if dated else '2000-01-02'}T{clock}") - timedelta(hours=8)
-    return shifted.isoformat()[: len(value)] if dated else "T" + shifted.isoformat()[11 : 11 + len(clock)]
+    day = {"": "2000-01-02", "-": "2000" + date[1:]}.get(date[:1], date)
+    shifted = (datetime.fromisoformat(f"{day}T{clock}") - timedelta(hours=8)).isoformat()
+    until = len("2000-01-02T") + len(clock)
+    return "T" + shifted[11:until] if not date else ("-" + shifted[4:until] if date[0] == "-" else shifted[:until])
 
 
 def _slashed(match: re.Match) -> Found | None:
@@ -166,8 +167,8 @@ DATES: list[Pattern] = [
     pattern("", rf"(?<![\d/.-])(?P<first>\d{{1,2}})(?P<sep>[/.-])(?P<other>\d{{1,2}})(?P=sep)"
             rf"(?P<year>(?:19|20)\d\d)(?!\d)(?:{_TIME}|{_ZONE})?", _slashed),
     pattern("en", r"(?<![\d.])(?P<day>\d{1,2})\.\s?(?P<roman>[IVX]{1,4})\.\s?(?P<year>(?:19|20)\d\d)(?!\d)", _roman),
-    pattern("en", rf"(?<![\d:.]){_DAY_FIRST}(?:{_TIME}|{_ZONE})?", _value),
-    pattern("en", rf"\b{_MONTH_FIRST}(?:{_TIME}|{_ZONE})?", _value),
+    pattern("", rf"(?<![\d:.]){_DAY_FIRST}(?:{_TIME}|{_ZONE})?", _value),
+    pattern("", rf"\b{_MONTH_FIRST}(?:{_TIME}|{_ZONE})?", _value),
     pattern("en", rf"{_YEAR},?[\s-]+{_MONTH}[\s-]+{_DAY}(?![\w:])(?:{_TIME}|{_ZONE})?", _value),
     pattern("en", rf"{_LONG_AGO}\s+{_MONTH},?\s+{_YEAR}", []),
     pattern("en", rf"\b{_MONTH},?\s+(?:of\s+)?{_YEAR}", _value),
@@ -181,8 +182,9 @@ DATES: list[Pattern] = [
     pattern("zh", rf"{_AHEAD_FIRST}{_ZH_DATE}(?:{_TIME})", _value),
     pattern("zh", rf"{_AHEAD_FIRST}{_ZH_DATE}(?:{_ZH_TIME})?", _value),
     pattern("zh", rf"(?P<year>{_ZH_DIGIT}{{4}})\s*年\s*(?P<month>{_ZH_DIGIT}{{1,3}})\s*月(?:份)?", _value),
-    pattern("zh", rf"(?<!{_ZH_DIGIT}){_ZH_DAY}(?:{_TIME})", _value),
-    pattern("zh", rf"(?<!{_ZH_DIGIT}){_ZH_DAY}(?:{_ZH_TIME})?", _value),
+    pattern("zh", rf"{_AHEAD_FIRST}(?<!{_ZH_DIGIT}){_ZH_DAY}(?:{_TIME})", _value),
+    pattern("zh", rf"{_AHEAD_FIRST}(?<!{_ZH_DIGIT}){_ZH_DAY}(?:{_ZH_TIME})?", _value),
+    pattern("zh", r"(?:是|不是|并非|而非)(?P<year>(?:19|20)\d\d)年(?=的|拍|[，。；]|$)", _value),
     pattern("zh", r"(?:摄于|拍于|取自|拍摄于|获取于|观测于|年份[为是:]?)\s*(?P<year>(?:19|20)\d\d)\s*年?(?!\s*\d|间"
         r"|代|来)", _value),
     # the clock alone needs its zone, or two digits on either side: "1:15" may be a scale

@@ -16,6 +16,7 @@ _NEGATOR = (
     r"|而?并?不(?:再|可能|太可能|大可能|像|算)?(?:是|为|在|属于|属|位于|来自|显示|呈现?|具有|具备|对应|处于|含|由"
     r"|应(?:是|为)?"
     r"|能|会|可能|像|算)|并?非(?!常)|[并也]?(?:没有|没|未曾?|无(?!论|关))|绝非|而非|排除|与其说是?|毫不"
+    r"|[见看找]不[到见出]|[算称谈够]不上|达不到|不[具含带]有?"
 )
 # words that may stand between a denial and the instrument, channel, layer or date it denies
 _BETWEEN = (
@@ -25,7 +26,7 @@ _BETWEEN = (
     r"|produced?|seen"
     r"|image|picture|frame|map|data|its|with|further|image\s+of|product|observation|channel|wavelength|line|light"
     r"|filter"
-    r"|was|were|there|depict|represent|correspond|reach|belong|belongs"
+    r"|was|were|is|are|there|depict|represent|correspond|reach|belong|belongs"
     r"|是|为|在|于|属于|属|来自|出自|由|任何|一个|一幅|一张|的|单纯|简单|拍摄|取自|发现|显示|看到|见到|见|用|任|何|幅"
     r"|张|这|那|该"
     r"|所谓|有|处于|过|能|使用|采用|利用|曾|反映|对应|采用|通道|波段|波长|数据|观测)*"

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Sequence
 
-from jwvl_lib.claim_grammar import EN_NUMBER, ZH_NUMBER, counted, number
+from jwvl_lib.claim_changes import unclaimed
+from jwvl_lib.claim_grammar import EN_NUMBER, UPPER, ZH_NUMBER, counted, number
 
 _COUNTED = ("area_msh", "n_spots")
 # a number without a noun of its own: before a stop, or before words that lead on to the next region
 _BARE = re.compile(
-    rf"(?P<n>{EN_NUMBER}|{ZH_NUMBER})(?P<unit>\s*(?:of\s+(?:them|these|those)\b|[个颗粒]|单位|MSH\b|millionths\b)?)"
+    rf"(?P<n>{EN_NUMBER}|{ZH_NUMBER})(?:\s*(?:-|到|至|to|or)\s*(?P<m>{UPPER}))?(?P<over>[多余])?"
+    r"(?P<unit>\s*(?:of\s+(?:them|these|those)\b|个单位|[个颗粒]|单位|MSH\b|millionths\b)?)"
     r"(?=\s*(?:[,;:)，。；、）!！]|\.(?!\d)|$|(?:and|but|while|whereas|in|for|versus|vs|against|as|compared|on|at|to"
     r"|with"
     r"|of)\b|in\b"
@@ -36,9 +38,14 @@ def completed(text: str, found: Sequence[tuple], start: int, end: int) -> list[t
     it was said of the region already, the number is something else.
     """
     out = [f for f in found if start <= f[0][0] < end]
+    out += _corrected(text, out, start, end)
     for regex, kinds in ((_BARE, _COUNTED), (_SIGN, ("leading_polarity",))):
         said = [f for f in found if f[1] in kinds and f[0][0] < end]
+        said = sorted(said + (_nouns(text, out, start, end) if regex is _BARE else []), key=lambda f: f[0])
+        idle = unclaimed(text, start, end) if said and regex is _BARE else []
         for match in regex.finditer(text, start, end) if said else ():
+            if any(low <= match.start() < high for low, high in idle):
+                continue
             claim = _carried(text, match, out, said, start, end)
             out += [claim] if claim else []
     return sorted(out, key=lambda f: f[0])
@@ -56,6 +63,8 @@ def _carried(text: str, match: re.Match, found: list[tuple], said: list[tuple], 
     if not before or not _new_region(text, found, low, high, before[-1], start, end):
         return None
     kind, value = before[-1][1:]
+    if value is None and (_SOMETHING_ELSE.search(text[start:low]) or not _SAYS.search(text[start:low])):
+        return None
     if kind == "leading_polarity":
         trailing = match.group() not in _REVERSED and _TRAILING.search(text[before[-1][0][1] : low])
         return None if trailing else (match.span(), kind, _sign(match.group(), value))
@@ -69,12 +78,55 @@ def _new_region(text: str, found: list[tuple], low: int, high: int, last: tuple,
     """Whether the clause of a match names a region, or one was named since the last claim of the kind."""
     cuts = [start, *(m.start() for m in _CUT.finditer(text, start, end)), end]
     left, right = max(c for c in cuts if c <= low), min(c for c in cuts if c >= high)
+    if last[2] is None and not any(f[1] == last[1] and f[0][0] >= last[0][0] for f in found):
+        return True  # the noun alone was said: "the spot count of AR 12192 rose to 67"
     inside = [f for f in found if left <= f[0][0] < right]
     if any(f[1] == last[1] for f in inside):
         return False
     named = [f for f in found if f[1] == "noaa_ar"]
     other = _OTHER_OF_TWO.search(text, left, low) is not None
     return other or any(left <= f[0][0] < right for f in named) or any(last[0][1] <= f[0][0] < low for f in named)
+
+
+# nouns that a number may follow at a distance: "黑子数方面，11967有92个", "the area of 12195 is a mere 100"
+_NOUNS = {
+    "area_msh": r"(?<!总)面积(?!第|最|上)|(?<!total )(?<!combined )\bareas?\b",
+    "n_spots": r"(?<!最大)黑子数?(?![群区相])|\bspots?\b(?!\s*(?:groups?|regions?))|\bspot\s+counts?\b",
+}
+# the words between the noun and its number
+_SAYS = re.compile(
+    r"(?:有|为|是|达到?|仅|只|才|也|约|却|到|至|含|剩|数出|拥有|\b(?:is|has|have|are|was|counts?|with|just|only|mere|of|at|to"
+    r"|now|about|around|roughly|nearly|carries|shows|holds|still))\s*$|(?<!\d)\d{4,5}[^，。；\da-z]{0,2}\s*$",
+    re.I | re.A,
+)
+_SOMETHING_ELSE = re.compile(
+    r"(?:[级第]|耀斑|纬|经|度|时|倍|百分|概率|波长|日期|flare|class|latitude|longitude|degrees|chance|percent)[^，,]{0,14}$",
+    re.I,
+)
+
+
+def _nouns(text: str, found: list[tuple], start: int, end: int) -> list[tuple]:
+    """The counted nouns of a sentence that no claim has taken, as finds without a value."""
+    taken = [f[0] for f in found]
+    nouns = [(m.span(), kind) for kind, words in _NOUNS.items() for m in re.compile(words, re.I).finditer(text, start, end)]
+    return [(span, kind, None) for span, kind in nouns if not any(a < span[1] and span[0] < b for a, b in taken)]
+
+
+_NOT_BUT = re.compile(
+    rf"(?:不是|并非|而非|\bnot)\s*(?P<n>{EN_NUMBER}|{ZH_NUMBER})\s*[个条颗群处]?(?=\s*(?:[,，;；。.]|而?是|but\b|$))", re.I | re.A
+)
+
+
+def _corrected(text: str, found: list[tuple], start: int, end: int) -> list[tuple]:
+    """ "Not four but three regions", "three filaments, not four": the number that is put right is of the same noun."""
+    counts = [f for f in found if f[1].startswith("n_")]
+    out = []
+    for match in _NOT_BUT.finditer(text, start, end) if counts else ():
+        near = min(counts, key=lambda f: min(abs(f[0][0] - match.end()), abs(match.start() - f[0][1])))
+        free = not any(match.start("n") < b and a < match.end() for (a, b), _, _ in found)
+        if free and number(match["n"]) < 30 and max(near[0][0] - match.end(), match.start() - near[0][1]) < 30:
+            out.append((match.span("n"), near[1], number(match["n"])))
+    return out
 
 
 def _sign(word: str, before: str) -> str:

@@ -2,8 +2,9 @@
 
 import re
 
-from jwvl_lib.claim_counts import ADJECTIVES, ANY, COUNTED, DOES, END, IN_PART, NO, NONE, RANGE, ZH_N, count
+from jwvl_lib.claim_counts import ADJECTIVES, ANY, COUNTED, DOES, END, IN_PART, NO, NONE, RANGE, ZH_N
 from jwvl_lib.claim_grammar import Found, Pattern, pattern
+from jwvl_lib.claim_tally import count
 
 
 def _features(kind: str, en: str, zh: str) -> list[Pattern]:

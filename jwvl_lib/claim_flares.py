@@ -60,7 +60,7 @@ FLARES: list[Pattern] = [
     pattern("", rf"{_GOES}(\d{{1,2}})(?![\d.])(?={_CLASS}?(?:的|的太阳|[-\s]*){_EVENT}|级?的?{_ZH_EVENT}|级)", _flare),
     pattern("", r"(?<![A-Za-z\d])(?-i:([CMX]))(\d{1,2})(?![\d.A-Za-z]\w|\.\d|:)(?!\d)", _if_flares),
     pattern("", rf"{_GOES}{_CLASS}(?:及?以上|或更[强大高]|及?以下)?(?:的)?\s*(?:{_EVENT}|{_ZH_EVENT})", _letter),
-    pattern("", rf"{_GOES}(?:-\s?(?:class|level)\b|\s*[级类])", _letter_if_flares),
+    pattern("", rf"{_GOES}(?:[-\s]\s?(?:class|level)\b|\s*[级类])", _letter_if_flares),
     pattern("", rf"{_GOES}{_SHARED}(?:{_CLASS}|\s+flares?\b))", _if_flares),
     pattern("en", rf"\b(?:class|level)\s+{_GOES}(?![\w.])", _if_flares),
     pattern("en", rf"{_GOES}[-\s]flares?\b", _letter),

@@ -69,20 +69,29 @@ EN_WORDS = rf"(?:(?:(?:{_ONE}|a)\s+thousand(?:,?\s+(?:and\s+)?)?)?(?:{_ONE}|a)\s
 EN_WORDS += rf"|{_EN_SMALL}|(?:(?:half\s+)?a\s+)?dozen|a\s+(?:couple|pair|trio|quartet|quintet)\s+of)(?![a-z])"
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?!\d)"
 EN_NUMBER = rf"(?:(?<![\d.,/+-])(?<!\d:)(?:{DIGITS})|\b{EN_WORDS})"
-ZH_WORDS = r"[零〇一二两三四五六七八九十百千]+"
-ZH_NEIGHBOURS = "一[二两]|[二两]三|三四|四五|五六|六七|七八|八九"  # "四五个" is four or five
-ZH_NUMBER = rf"(?:(?<![\d.,/+-])(?<!\d:){DIGITS}|{ZH_WORDS})"
+ZH_WORDS = (
+    r"(?<![几好第])(?<![^子群区总个]数)[零〇一二两三四五六七八九十百千]+(?:万[零〇一二两三四五六七八九十百千]*)?(?!几)"
+)
+# "四五个" is four or five, "二十三四" 23 or 24, "五六十" 50 to 60
+ZH_NEIGHBOURS = (
+    "(?P<tens>[一二三四五六七八九]?十|)(?P<a>[一二两三四五六七八])(?P<b>[二两三四五六七八九])(?P<unit>[十百千]?)"
+)
+ZH_NUMBER = rf"(?:(?<![\d.,/+-])(?<!\d:){DIGITS}(?:万(?!分))?|{ZH_WORDS})"
 UPPER = rf"(?:{DIGITS}|\b{EN_WORDS}|{ZH_WORDS})"  # the second number of a range, which follows a dash
 
 _ZH_VALUE = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "俩": 2, "仨": 3}
 _ZH_UNIT = {"十": 10, "百": 100, "千": 1000}
+_MYRIAD = 10_000
 
 
 def number(text: str) -> int:
     """A number in digits ("2,740"), English words ("sixty-four") or Chinese ("六十四", "一七一")."""
     digits = text.replace(",", "")
-    if digits.isdigit():
+    if digits.isascii() and digits.isdigit():
         return int(digits)
+    if "万" in text:
+        high, _, low = digits.partition("万")
+        return _MYRIAD * (number(high) if high else 1) + (number(low) if low else 0)
     return _zh_number(text) if re.fullmatch(f"{ZH_WORDS}|[俩仨]", text) else _en_number(text)
 
 
@@ -106,12 +115,23 @@ def _zh_number(text: str) -> int:
     if not set(text) & set(_ZH_UNIT):
         return int("".join(str(_ZH_VALUE[c]) for c in text))
     total = digit = 0
+    unit = 1
     for c in text:
         if c in _ZH_UNIT:
-            total, digit = total + (digit or 1) * _ZH_UNIT[c], 0
+            total, digit, unit = total + (digit or 1) * _ZH_UNIT[c], 0, _ZH_UNIT[c]
         else:
-            digit = _ZH_VALUE[c]
-    return total + digit
+            digit, unit = _ZH_VALUE[c], unit if _ZH_VALUE[c] else 10
+    return total + digit * (unit // 10 or 1)  # "九百八" is 980, "九百零八" 908
+
+
+def _neighbours(text: str) -> tuple[int, int] | None:
+    """The two numbers that "二十三四", "五六十" or "三五" leave open; None for one number."""
+    match = re.fullmatch(ZH_NEIGHBOURS, text)
+    if match is None:
+        return None
+    low, high = (number(match["tens"] + match[end] + match["unit"]) for end in "ab")
+    step = (high - low) // (_ZH_UNIT[match["unit"]] if match["unit"] else 1)
+    return (low, high) if step == 1 or text == "三五" else None
 
 
 # comparisons: which end of the claimed interval a number is; nobody quarrels about the sixtieth of "more than 60"
@@ -128,7 +148,7 @@ _AFTER = (
 )
 _MORE_THAN = (
     rf"(?<!no\s)(?<!not\s)(?:more|greater|larger)\s+than|{_AFTER}(?:over|above)|exceed(?:s|ed|ing)?|upwards\s+of"
-    rf"|>|超过|多于|大于|高于|逾|超"
+    rf"|>|超过|多于|大于|高于|不止|不只|逾|超"
 )
 _AT_MOST = r"at\s+most|(?:no|not)\s+more\s+than|up\s+to|a\s+maximum\s+of|<=|≤|至多有?|最多有?|不超过|不多于|不大于"
 _LESS_THAN = rf"(?<!no\s)(?<!not\s)(?:fewer|less|smaller)\s+than|{_AFTER}(?:under|below)|<|少于|不足|不到|小于|低于"
@@ -145,8 +165,8 @@ def counted(match: re.Match) -> int | str:
     """The count a match claims: 3, "1-2", "3+" from groups n, m (upper end), more ("or more") and the words before."""
     compared = _COMPARED.search(match.string, max(0, match.start("n") - 40), match.start("n"))
     found = match.groupdict() | (compared.groupdict() if compared else {})
-    if re.fullmatch(ZH_NEIGHBOURS, found["n"]):
-        return interval(*(number(c) for c in found["n"]))
+    if between := _neighbours(found["n"]):
+        return interval(*between)
     low = number(found["n"])
     high = number(found["m"]) if found.get("m") else low
     if found.get("least") or found.get("more"):

@@ -47,8 +47,7 @@ _REMEMBERED = re.compile(
 )  # fmt: skip
 
 _FORMER = re.compile(
-    r"(?:(?:19|20)\d\d年(?:\d{1,2}月)?的|\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周(?:之?前)?的|原(?:为|来的?"
-    r"|编号为?)?|前身(?:为"
+    r"(?:(?:19|20)\d\d年(?:\d{1,2}月)?的|\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周(?:之?前)?的|原(?:为|来的?|编号为?)?|(?:曾|早先|以前|先前|当时|上一?周|那时)(?:编号)?(?:为|是)|前身(?:为"
     r"|是)?|曾(?:经)?(?:为|是"
     r"|编号为?))\s*(?:known\s+as\s+|numbered\s+)?$",
     re.I,
@@ -74,7 +73,7 @@ def _spelt(match: re.Match) -> Found | None:
     return [("noaa_ar", number(digits))] if digits else None
 
 
-_AREA_BEFORE = re.compile(r"(?:面积|MSH|\bareas?\b|\bmillionths\b)[^.;。；]{0,24}$", re.I)
+_AREA_BEFORE = re.compile(r"(?:面积|MSH|\bareas?\b|\bmillionths\b)[^.:;。；]{0,24}$", re.I)
 
 
 def _if_no_area(match: re.Match) -> Found | None:
@@ -98,6 +97,7 @@ NUMBERS: list[Pattern] = [
     pattern("", r"(?<![\d.,:/+-])(?:\d{5}\s*[、,和与及]\s*)*\d{4,5}\s*(?:号|活动区|黑子群|区(?!间))", _numbers),
     pattern("zh", r"(?<![\d.,/+-])(?<!\d:)\d{3}(?:[、和与及]\d{3})*(?=区(?!间)|号(?:活动)?区)"
         r"|(?<=[群区]，)\d{3,4}(?=，)", _numbers),
+    pattern("zh", r"[一二三四五六七八九〇零]{3,4}(?=号?区(?![域间]))", _spelt),
     # four digits at the head of a sentence, or in a list of such
     pattern("en",
             r"(?:^|(?<=[.;]\s))\d{4}(?:,\s*\d{4,5})*(?:,?\s+(?:and|or)\s+\d{4,5})?(?=\s+(?:is|was|are|were|lies?"

@@ -9,8 +9,9 @@ the picture is comes last. The patterns stand by sense in `claim_dates`, `claim_
 import re
 
 from jwvl_lib import knowledge
+from jwvl_lib.claim_changes import CHANGES
 from jwvl_lib.claim_channels import CHANNELS, PICTURE
-from jwvl_lib.claim_counts import COUNTS, NOUNS
+from jwvl_lib.claim_counts import COUNTS
 from jwvl_lib.claim_dates import DATES
 from jwvl_lib.claim_features import FEATURES
 from jwvl_lib.claim_flares import FLARES
@@ -19,6 +20,7 @@ from jwvl_lib.claim_numbers import BARE_NUMBERS, NUMBERS
 from jwvl_lib.claim_places import PLACES, POLARITY
 from jwvl_lib.claim_regions import CLASSES, GREEK
 from jwvl_lib.claim_scope import SENTENCE_END
+from jwvl_lib.claim_tally import NOUNS
 
 _LETTERS = knowledge.goes_letters()
 _DETECTED = [knowledge.term(f"feature.{name}", "zh") for name in ("filament", "coronal_hole", "plage")]
@@ -30,7 +32,8 @@ __all__ = ["BARE", "GROUPS", "PATTERNS", "SENTENCE_END"]
 GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
     (re.compile(r"\d|[年月时点]"), DATES),
     (re.compile(r"\d|[A-Z]{2}|alpha|α|阿尔法|angstrom|埃", re.I), CHANNELS),
-    (re.compile(r"\d{3}"), NUMBERS),
+    (re.compile(r"\d{3}|[一二三四五六七八九〇零]{3}"), NUMBERS),
+    (re.compile(r"[增减比差倍出]|分之|[大小多少]了|[从由自]|\b(?:from|by|than|times)\b", re.I), CHANGES),
     (
         re.compile(
             rf"millionth|MSH|hem|ppm|area|size|面积|大小|半球|百万|{GREEK}|unipolar|单极"

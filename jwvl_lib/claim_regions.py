@@ -49,11 +49,12 @@ def _areas(match: re.Match) -> Found:
 
 
 def _fraction(match: re.Match, per_unit: float) -> Found:
-    return [("area_msh", round(float(match["f"]) * per_unit))]
+    holes = re.search(r"冕洞[^。；\d]{0,16}$", match.string[: match.start()])
+    return [("coronal_hole_area_msh" if holes else "area_msh", round(float(match["f"]) * per_unit))]
 
 
 def _zh_fraction(match: re.Match) -> Found:
-    return [("area_msh", number(match["n"]) * {"千": 1000, "万": 100}[match["per"]])]
+    return [("area_msh", number(match["n"]) * {"千": 1000, "万": 100, "十万": 10}[match["per"]])]
 
 
 def _if_listed(match: re.Match) -> Found | None:
@@ -65,8 +66,8 @@ def _if_listed(match: re.Match) -> Found | None:
         text,
         re.I,
     )
-    row = text[: match.start()].count("；") + text[: match.start()].count(";")
-    same = (m for m in match.re.finditer(text) if text[: m.start()].count("；") + text[: m.start()].count(";") == row)
+    row = len(re.findall("[；;(]", text[: match.start()]))
+    same = (m for m in match.re.finditer(text) if len(re.findall("[；;(]", text[: m.start()])) == row)
     others = [int(m["n"]) for m in same if m.start() != match.start()]
     spots = others and int(match["n"]) < max(others)
     return ([("n_spots", int(match["n"]))] if spots else _area(match)) if coded else None
@@ -158,7 +159,7 @@ CLASSES: list[Pattern] = [
     pattern("zh", r"半球(?:总?面积)?的?(?:约)?百分之(?P<f>\d*\.?\d+)(?!\d)", lambda m: _fraction(m, 1e4)),
     pattern("zh", r"半球(?:总?面积)?的?(?:约)?千分之(?P<f>\d*\.?\d+)(?!\d)", lambda m: _fraction(m, 1e3)),
     pattern("zh", r"半球(?:总?面积)?的?(?:约)?万分之(?P<f>\d*\.?\d+)(?!\d)", lambda m: _fraction(m, 1e2)),
-    pattern("zh", rf"半球(?:总?面积)?的?(?:约)?(?P<per>[千万])分之(?P<n>{ZH_NUMBER})(?![.\d])", _zh_fraction),
+    pattern("zh", rf"半球(?:总?面积)?的?(?:约)?(?P<per>千|十?万)分之(?P<n>{ZH_NUMBER})(?![.\d])", _zh_fraction),
     pattern("zh", rf"(?:太阳|日面|可见)*半球(?:面积)?的?百万分之\s*(?P<n>{ZH_NUMBER})", _area),
     pattern("zh",
             r"百万分之\s*(?P<n>\d{2,4}|[一二两三四五六七八九十百千]{2,})\s*(?:个)?(?:太阳|日面|可见)*半球", _area),
@@ -203,6 +204,8 @@ CLASSES: list[Pattern] = [
     pattern("",
             r"(?<![A-Za-zα-ω体])(?:[αβ]|γ(?=\s*[-/]?\s*δ|\s*(?:型|类|构型|位形|class|config|type|group|region)))"
             r"(?:\s*[-/]?\s*[γδ]){0,2}(?![A-Za-zα-ω])", _hale),
+    pattern("", r"(?<![A-Za-z])(?-i:B(?:GD|G|D))(?![A-Za-z])",
+            lambda m: [("hale_class", "-".join({"B": "Beta", "G": "Gamma", "D": "Delta"}[c] for c in m.group()))]),
     pattern("", r"\bunipolar\b|单极(?=群|黑子|型|区|的|性|，|。|$)", [("hale_class", "Alpha")]),
     pattern("zh", r"(?:阿尔法|贝塔|贝它|伽[马玛](?=\s*-?\s*德))(?:\s*[-/]?\s*(?:伽[马玛]|德[尔耳]塔)){0,2}", _hale),
 ]  # fmt: skip

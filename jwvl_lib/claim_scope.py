@@ -31,12 +31,12 @@ SUBJECT = re.compile(
 )
 # a region named only to compare with it is not spoken about
 _COMPARED = re.compile(
-    r"(?:\bthan(?:\s+(?:that|those)\s+of)?|\bwhat|\bunlike|\blike|\bdwarfs|\bto|\bwith|\bbeyond|比|与|和|如"
-    r"|像)\s*(?:the\s+)?"
+    r"(?:\bthan(?:\s+(?:that|those)\s+of)?|\bwhat|\bunlike|\blike|\bdwarfs|\bto|\bwith|\bbeyond|比|与|和|如|[仅略]?次于|不及|大于|小于|超过|高于|低于|优于"
+    r"|等同|相当于|像)\s*(?:the\s+)?"
     r"(?:(?:NOAA|AR|region|neighbou?r|活动区|黑子群|号)\s*)*$",
     re.I,
 )
-_COMPARING = re.compile(r"\b(?:than|unlike|compared|dwarfs|similar|what|beyond|next)\b|比|相比|类似", re.I)
+_COMPARING = re.compile(r"\b(?:than|unlike|compared|dwarfs|similar|what|beyond|next)\b|比|类似|次于|不及|不如|大于|小于|超过|高于|低于|优于|等同|相当于", re.I)
 _ANOTHER = re.compile(
     r"\s*(?:another|a\s+second|other|the\s+(?:second|other|rest|remaining)|(?:two|three)\s+(?:\w+\s+)?(?:regions"
     r"|groups)|no\s+[A-Z]-class"
@@ -180,6 +180,8 @@ def _subject(
         and text[ahead[0][1] : ahead[0][1] + 1] in (*",，)）.。", "")
     ):
         return [(ahead[2], False)]
+    if ahead and not before and _CLEFT.fullmatch(text, span[1], ahead[0][0]):
+        return next((who for _, who in marks if (ahead[2], False) in who), [(ahead[2], False)])
     if _OTHERS.match(text, low, high):
         return [(None, False)]
     if inside:
@@ -196,6 +198,12 @@ def _subject(
 _ATTRIBUTE = re.compile(
     r"(?:象限|方向?|侧|部|边)?的(?:NOAA|AR|活动区|\s)*|(?:ern)?\s+(?:(?:NOAA|ARs?|active"
     r"|region)\s*)*",
+    re.I,
+)
+# "positive leaders have 11967 and 11969", "正极性领头的是11967和11969"
+_CLEFT = re.compile(
+    r"(?:[型级类群]|极性?|领头|前导|在前|象限|结构|构型|磁场|的?黑子|耀斑){0,3}的?(?:那?个?(?:活动区|黑子群|群|区))?"
+    r"(?:就|只|仅|都|则|也)*(?:是|有|为|属)(?:编号|NOAA|AR|活动区|\s)*",
     re.I,
 )
 _OTHERS = re.compile(r"\s*(?:其他|其它|另外?有|另外还有|elsewhere\b|others?\b)", re.I)

@@ -1,0 +1,106 @@
+"""What a match of a count claims: how many, of what, and whether of the whole disk. Reads and writes nothing."""
+
+import re
+from collections.abc import Callable
+
+from jwvl_lib import knowledge
+from jwvl_lib.claim_grammar import EN_NUMBER, ZH_NUMBER, Found, counted, number
+
+
+def count(kind: str) -> Callable[[re.Match], Found]:
+    """A count, unless the words between number and noun say that it is only of some ("two other regions")."""
+    return lambda m: [] if _PARTIAL.search(m.group()) or (kind == "n_regions" and _of_some(m)) else _counted(kind, m)
+
+
+def _counted(kind: str, match: re.Match) -> Found:
+    """No spots at all are an absence, not a count."""
+    claimed = counted(match)
+    return [("spots_visible", "no")] if (kind, claimed) == ("n_spots", 0) else [(kind, claimed)]
+
+
+def _of_some(match: re.Match) -> bool:
+    """Whether regions are counted of a part of the disk or of those named before, not of the whole disk."""
+    return _apposed(match) or _REST.search(match.string[: match.start()]) is not None or in_part(match)
+
+
+_REST = re.compile(r"(?:另外?|其余的?|其[他它]的?|剩下的?|剩余的?|余下的?|还有|前|后)\s*$", re.I)
+_SIDE = r"(?:north|south|east|west|northeast|northwest|southeast|southwest)(?:ern)?"
+_PART = re.compile(
+    r"[东西南北]半球|象限|附近|边缘|东[南北]|西[南北]|赤道以[南北]|子午线以[东西]|[东西南北][侧边部面](?!缘)|[左右][侧边上下]"
+    r"|[上下]方"
+    rf"|\b(?:in|on|near|along|at)\s+the\s+(?:far\s+)?(?:{_SIDE}|left|right|(?:upper|lower)\s+(?:left|right))\b",
+    re.I,
+)
+
+
+def in_part(match: re.Match) -> bool:
+    """Whether the words of the clause before a match name a part of the disk: "in the southwest there is one"."""
+    return _PART.search(re.split("[，。；,;:、]", match.string[: match.start()])[-1]) is not None
+
+
+def _apposed(match: re.Match) -> bool:
+    """ "12192、12193两个活动区" only sums up the names before it; "只有12192、12193两个" counts."""
+    before = match.string[: match.start()]
+    return re.search(r"\d\s*(?:这|等)?$", before) is not None and not re.search("[只仅共]", before + match.group())
+
+
+def if_spots(match: re.Match) -> Found | None:
+    """A count whose noun was said before: "the real count for AR 12192 is 67"."""
+    return _counted("n_spots", match) if re.search(r"\bspots?\b|黑子", match.string[: match.start()], re.I) else None
+
+
+_FEATURES_COUNTED = {
+    "coronal_hole": "n_coronal_holes",
+    "filament": "n_filaments",
+    "active_region": "n_regions",
+    "sunspot_group": "n_regions",
+    "sunspot": "n_spots",
+}
+NOUNS = {
+    knowledge.term(f"feature.{name}", language): kind
+    for language in knowledge.LANGUAGES
+    for name, kind in _FEATURES_COUNTED.items()
+}
+
+
+def noun_before(match: re.Match) -> Found | None:
+    """ "冕洞总面积约84000 MSH，共三个": a count of what was named last."""
+    nouns = re.findall("|".join(sorted(NOUNS, key=len, reverse=True)), match.string[: match.start()], re.I)
+    return _counted(NOUNS[nouns[-1].lower()], match) if nouns else None
+
+
+def the_rest(match: re.Match) -> Found:
+    """ "No other region": as many as are named as exceptions before, else nothing is counted."""
+    named = re.search(
+        r"(?:\b(?:apart|aside)\s+from|\bother\s+than|\bbesides|\bexcept(?:\s+for)?|除了?)([^.。;；]*)$",
+        match.string[: match.start()],
+        re.I,
+    )
+    numbers = re.findall(r"(?<!\d)\d{4,5}(?!\d)", named[1]) if named else []
+    return [("n_regions", len(numbers))] if numbers else []
+
+
+def visible(match: re.Match) -> Found:
+    denied = re.search(r"\bnot\b|n't\b|\bcannot\b|不|未|没", match.group())
+    return [("spots_visible", "no" if denied else "yes")]
+
+
+def none_in_part(match: re.Match) -> Found:
+    """No region on the disk; but "none in the north" says nothing of the disk."""
+    return [] if in_part(match) else [("n_regions", 0)]
+
+
+def listed(kind: str) -> Callable[[re.Match], Found]:
+    """ "55, 130 and 53 spots": each number at its own place."""
+    return lambda match: [
+        (kind, number(n.group()), (match.start() + n.start(), match.start() + n.end()))
+        for n in re.finditer(EN_NUMBER if match.group().isascii() else ZH_NUMBER, match.group(), re.I)
+    ]
+
+
+_PARTIAL = re.compile(
+    r"\b(?:other|further|additional|new|newly|remaining|smaller|larger|lesser|northern|southern|eastern|western"
+    r"|neighbou?ring|nearby|similar|extra|(?<!or\s)more\s+(?!than)|old|older|previous|former|unnumbered|dozen\s+of)\b"
+    r"|其[他它余]|新(?!月)|较小|更小|[南北]半球|另|未编号|相邻|邻近|再",
+    re.I,
+)
