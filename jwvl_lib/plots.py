@@ -112,6 +112,9 @@ def _n(pair: Mapping[str, Mapping]) -> int:
     return max((r["n"] for r in pair.values() if r), default=0)
 
 
+LINE_POINTS = 9.2  # height of a line of 7 points
+
+
 def plot_judged_answer(ax: Axes, image: Image.Image, title: str, text: str, claims: Sequence[Mapping]) -> Axes:
     """A picture, what a model wrote about it, and each claim with its verdict (`claims.check`), marked and coloured.
 
@@ -120,12 +123,13 @@ def plot_judged_answer(ax: Axes, image: Image.Image, title: str, text: str, clai
     ax.imshow(image)
     ax.set_axis_off()
     ax.set_title(title, fontsize=8)
+    below = dict(xycoords="axes fraction", textcoords="offset points", va="top", fontsize=7)
     lines = textwrap.wrap(text or "(no answer)", 46)
-    ax.text(0, -0.03, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=7)
+    ax.annotate("\n".join(lines), (0, 0), (0, -LINE_POINTS / 2), **below)
     for k, claim in enumerate(claims):
         mark = f"{VERDICT_MARKS[claim['verdict']]} {claim['kind']}: {claim['value']}"
-        place, colour = -0.06 - 0.055 * (len(lines) + k), VERDICT_COLOURS[claim["verdict"]]
-        ax.text(0, place, mark, transform=ax.transAxes, va="top", fontsize=7, color=colour)
+        place = (0, -LINE_POINTS * (len(lines) + k + 1))
+        ax.annotate(mark, (0, 0), place, color=VERDICT_COLOURS[claim["verdict"]], **below)
     return ax
 
 
