@@ -4,6 +4,7 @@ Takes a processor of any `AutoModelForImageTextToText` whose chat template puts 
 and writes nothing.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,6 +82,7 @@ def encode_branch(processor, question: str, answer: str, earlier: Sequence[tuple
     return Branch(torch.cat(pieces), n_question, tuple(later))
 
 
+@functools.lru_cache(maxsize=8)  # rendering the template costs more than the tokens of a branch
 def turn_end(processor) -> str:
     """The token that ends an answer: what the chat template puts there, else the tokenizer's end of text."""
     answered = [*vlm.chat_messages(_MARKS[0]), _said("assistant", _MARKS[1])]
@@ -94,6 +96,7 @@ def _said(role: str, text: str) -> dict:
     return {"role": role, "content": [{"type": "text", "text": text}]}
 
 
+@functools.lru_cache(maxsize=64)
 def _chat_parts(processor, n_turns: int = 1, n_images: int = 1) -> list[str]:
     """The rendered chat: up to the end of the last image, from there to the question, after the question; where there
     are more turns, from an answer to the next question and from there to the next answer.

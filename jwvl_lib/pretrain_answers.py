@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel, ProcessorMixin
 
-from jwvl_lib import general_pictures, general_task, optimise, shared_image
+from jwvl_lib import branch_attention, general_pictures, general_task, optimise, shared_image
 from jwvl_lib.general_pictures import Scene
 from jwvl_lib.pretrain_vision import IMAGE_PX, MERGE, N_TOKENS_A_SIDE, TOKEN_PX, patches, tower
 from jwvl_lib.shared_image import SharedSequence
@@ -103,7 +103,7 @@ def answer_losses(
         logits = model(**batch, use_cache=False).logits
     losses = F.cross_entropy(logits.float(), labels[labels != shared_image.IGNORE], reduction="none")
     lengths = [_answer_lengths(sequence) for sequence, _ in samples]
-    packed = [k for row in shared_image.pack([len(s.branch) for s, _ in samples]) for k in row]
+    packed = [k for row in branch_attention.pack([len(s.branch) for s, _ in samples]) for k in row]
     by_sequence = dict(zip(packed, losses.split([sum(lengths[k]) for k in packed]), strict=True))
     return [part for k, answers in enumerate(lengths) for part in by_sequence[k].split(answers)]
 

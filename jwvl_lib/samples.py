@@ -87,7 +87,8 @@ class RowDataset(Dataset):
         if not self.shared:
             token_id = self.processor.image_token_id
             return shared_image.collate_separate(pairs, self.pad_token_id, token_id, self.cached)
-        return shared_image.collate(pairs, self.pad_token_id, model.config._attn_implementation, self.cached)
+        attention = model.config.get_text_config()._attn_implementation
+        return shared_image.collate(pairs, self.pad_token_id, attention, self.cached)
 
     def _sequence(self, sample: Sample, branches: Sequence[int]) -> tuple[SharedSequence, Tensor | Mapping]:
         chosen, grids = [sample.branches[b] for b in branches], sample.image_grid_thw

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from jwvl_lib import branch_attention
 from jwvl_lib.chat_tokens import IGNORE, Branch, encode_branch, encode_prefix
 
 PADDING = -1  # owner of a padding token in `collate`
@@ -127,19 +128,6 @@ def block_mask(owner: Tensor, branch: Tensor) -> Tensor:
     return (causal & same_sequence & visible)[:, None]
 
 
-def pack(lengths: Sequence[int]) -> list[list[int]]:
-    """Which sequences share a row: first fit, longest first, no row longer than the longest sequence."""
-    rows, space = [], []
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        row = next((k for k, left in enumerate(space) if left >= lengths[i]), len(rows))
-        if row == len(rows):
-            rows.append([])
-            space.append(max(lengths))
-        rows[row].append(i)
-        space[row] -= lengths[i]
-    return rows
-
-
 def collate(
     pairs: Sequence[tuple[SharedSequence, Tensor | Mapping[str, Tensor]]],
     pad_token_id: int,
@@ -150,11 +138,15 @@ def collate(
 
     `vision` is the images' features (n_visual, hidden) where `cached`, else their patches (n_patches, patch_dim); of a
     base outside the Qwen family the mapping of `chat_tokens.encode_images`.
-    `attention` is the model's implementation: eager attention needs another form of mask.
+    `attention` is the decoder's implementation: eager attention needs another form of mask, `branch_attention` none
+    but a `branch_layout`; its sequences stand in one row behind one another, without padding.
     Keys: `input_ids` and `labels` (B, L), `position_ids` (3, B, L) or (B, L), `attention_mask` (B, 1, L, L),
     `logits_to_keep` (B, L) bool, and either `mm_encoder_outputs` or `pixel_values` with what belongs to them.
     """
-    rows = [[pairs[i] for i in row] for row in pack([len(sequence.branch) for sequence, _ in pairs])]
+    if attention == branch_attention.NAME:
+        return _collate_in_a_row(pairs) | _vision(pairs, cached)
+    lengths = [len(sequence.branch) for sequence, _ in pairs]
+    rows = [[pairs[i] for i in row] for row in branch_attention.pack(lengths)]
     sequences = [[sequence for sequence, _ in row] for row in rows]
     labels = _padded(sequences, "labels", IGNORE)
     owner = _pad([torch.cat([torch.full_like(s.branch, k) for k, s in enumerate(row)]) for row in sequences], PADDING)
@@ -168,6 +160,21 @@ def collate(
         "labels": labels,
     }
     return batch | _vision([pair for row in rows for pair in row], cached)
+
+
+def _collate_in_a_row(pairs: Sequence[tuple[SharedSequence, Tensor | Mapping[str, Tensor]]]) -> dict:
+    """The text of `collate` as a batch of one row; the mask is a placeholder that keeps the model from making one."""
+    sequences = [sequence for sequence, _ in pairs]
+    labels = torch.cat([s.labels for s in sequences])[None]
+    positions = torch.cat([s.position_ids for s in sequences], dim=2)
+    return {
+        "input_ids": torch.cat([s.input_ids for s in sequences])[None],
+        "position_ids": positions if len(positions) > 1 else positions[0],
+        "attention_mask": torch.zeros(1, 1, 1, 1),
+        "branch_layout": branch_attention.layout([s.branch for s in sequences]),
+        "logits_to_keep": torch.roll(labels != IGNORE, -1, dims=1),
+        "labels": labels,
+    }
 
 
 def _vision(pairs: Sequence[tuple[SharedSequence, Tensor | Mapping[str, Tensor]]], cached: bool) -> dict:

@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
-from jwvl_lib import vlm
+from jwvl_lib import branch_attention, vlm
 
 STAGES = ("sft", "align,sft")  # supervised tuning; the projector on descriptions first
 METHODS = ("lora", "dora", "qlora", "full")
@@ -50,6 +50,8 @@ def prepare(
     model = vlm.load_model(base_model, dtype=dtype, quantization_config=nf4(dtype) if method == "qlora" else None)
     if method == "qlora":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    if model.device.type == "cpu":
+        branch_attention.use(model)
     tuned = adapt(model, method, lora_r, lora_alpha, lora_dropout, train_projector, train_tower)
     if method != "full":  # the base as given, so that the adapter is portable
         name, _, revision = base_model.partition("@")

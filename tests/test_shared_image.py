@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from jwvl_lib import shared_image
+from jwvl_lib import branch_attention, shared_image
 
 VISION_START, VISION_END, IMAGE, VOCABULARY = 3, 4, 5, 64
 
@@ -14,7 +14,7 @@ VISION_START, VISION_END, IMAGE, VOCABULARY = 3, 4, 5, 64
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module", params=["eager", "sdpa"])
+@pytest.fixture(scope="module", params=["eager", "sdpa", branch_attention.NAME])
 def model(request):
     torch.manual_seed(0)
     config = Qwen2_5_VLConfig(
@@ -40,8 +40,11 @@ def model(request):
         vision_start_token_id=VISION_START,
         vision_end_token_id=VISION_END,
     )
-    config._attn_implementation = request.param
     model = Qwen2_5_VLForConditionalGeneration(config).eval()
+    if request.param == branch_attention.NAME:
+        branch_attention.use(model)
+    else:
+        model.set_attn_implementation(request.param)
     torch.nn.init.normal_(model.lm_head.weight, std=0.3)
     return model
 
@@ -80,7 +83,7 @@ def separate_loss(model, prefix, branches, grid, patches):
 
 
 def shared_loss(model, pairs, cached=False):
-    batch = shared_image.collate(pairs, 0, model.config._attn_implementation, cached)
+    batch = shared_image.collate(pairs, 0, model.config.text_config._attn_implementation, cached)
     labels = batch.pop("labels")
     return shared_image.labelled_loss(model(**batch, use_cache=False), labels)
 
@@ -115,7 +118,7 @@ def test_rows_of_several_images_are_padded_without_leaking(model):
     model.model.visual.requires_grad_(True)
     parts = [made_sequence(n, rows=r, columns=c, seed=n) for n, r, c in ((6, 2, 3), (1, 2, 2), (2, 3, 2), (1, 1, 1))]
     pairs = [(sequence, patches) for sequence, _, _, patches in parts]
-    assert sorted(map(len, shared_image.pack([len(s.branch) for s, _ in pairs]))) == [1, 3]
+    assert sorted(map(len, branch_attention.pack([len(s.branch) for s, _ in pairs]))) == [1, 3]
     packed = shared_loss(model, pairs)
     n_labels = [len(sequence.logits_to_keep) for sequence, _ in pairs]
     alone = [shared_loss(model, [pair]) for pair in pairs]
@@ -127,9 +130,8 @@ def test_a_branch_does_not_see_its_neighbours(model):
     sequence, branches, prefix, patches = made_sequence(2)
     other = shared_image.Branch((branches[0].input_ids + 7) % 50 + 10, branches[0].n_question)
     changed = shared_image.assemble(prefix, [other, branches[1]], sequence.image_grid_thw, IMAGE)
-    second = [
-        shared_image.collate([(s, patches)], 0, model.config._attn_implementation, False) for s in (sequence, changed)
-    ]
+    attention = model.config.text_config._attn_implementation
+    second = [shared_image.collate([(s, patches)], 0, attention, False) for s in (sequence, changed)]
     with torch.no_grad():
         logits = [model(**{k: v for k, v in b.items() if k not in ("labels", "logits_to_keep")}).logits for b in second]
     n = len(branches[1].input_ids)
@@ -155,9 +157,30 @@ def test_mask_positions_and_labels_hold_for_any_shape(n_branches, rows, columns,
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=12))
 def test_packing_keeps_every_sequence_and_no_row_outgrows_the_longest(lengths):
-    rows = shared_image.pack(lengths)
+    rows = branch_attention.pack(lengths)
     assert sorted(i for row in rows for i in row) == list(range(len(lengths)))
     assert max(sum(lengths[i] for i in row) for row in rows) == max(lengths)
+
+
+@given(st.lists(st.lists(st.integers(1, 90), min_size=2, max_size=6), min_size=1, max_size=4))
+def test_layout_shows_every_token_what_the_dense_mask_shows(lengths):
+    sequences = [torch.arange(len(n)).repeat_interleave(torch.tensor(n)) for n in lengths]  # n[0]: the prefix
+    at = branch_attention.layout(sequences)
+    owner = torch.cat([torch.full_like(branch, k) for k, branch in enumerate(sequences)])
+    dense = shared_image.block_mask(owner[None], torch.cat(sequences)[None])[0, 0]
+    found = torch.zeros_like(dense)
+    keys = torch.cat([at["context"], at["branches"]], dim=1)
+    for asked, read, mask in (
+        (at["prefix"], at["prefix"], at["prefix_mask"]),
+        (at["branches"], keys, at["branch_mask"]),
+    ):
+        visible = (mask == 0)[:, 0].expand(len(asked), -1, -1)
+        row, query, key = visible.nonzero(as_tuple=True)
+        found[asked[row, query], read[row, key]] = True
+    laid = torch.cat([at["prefix"].flatten(), at["branches"].flatten()])
+    assert torch.equal(laid[at["place"]], torch.arange(len(owner)))
+    assert not (dense & ~found).any()
+    assert not (found & ~dense)[1:].any()  # padding asks as token 0 and is thrown away
 
 
 def test_positions_are_those_of_transformers(model):

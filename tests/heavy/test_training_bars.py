@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from jwvl_lib import artifacts, chat_tokens, shared_image, tiny_base, vlm
+from jwvl_lib import artifacts, branch_attention, chat_tokens, shared_image, tiny_base, vlm
 
 pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("one_thread")]
 N_STEPS = 24
+ATTENTIONS = ("eager", "sdpa", branch_attention.NAME)
 
 
 def weights(folder):
@@ -35,7 +36,7 @@ def compared(model, processor_like, prefix, branches, grids, patches):
     for way in ("shared", "separate"):
         pairs = [(sequence, patches)]
         if way == "shared":
-            batch = shared_image.collate(pairs, 0, model.config._attn_implementation, False)
+            batch = shared_image.collate(pairs, 0, model.config.text_config._attn_implementation, False)
             labels = batch.pop("labels")
             loss = shared_image.labelled_loss(model(**batch, use_cache=False), labels)
         else:
@@ -67,7 +68,10 @@ def plain_loss(model, prefix, branches, grids, patches, image_token_id):
     return total / n_labels
 
 
-@pytest.fixture(scope="module", params=["random eager", "random sdpa", "tiny base eager", "tiny base sdpa"])
+@pytest.fixture(
+    scope="module",
+    params=[f"{kind} {attention}" for kind in ("random", "tiny base") for attention in ("eager", "sdpa", "branches")],
+)
 def model(request):
     kind, _, attention = request.param.rpartition(" ")
     torch.manual_seed(0)
@@ -76,8 +80,10 @@ def model(request):
     if kind == "random":
         made = tiny_base.build_model(processor.tokenizer).eval()
         torch.nn.init.normal_(made.lm_head.weight, std=0.3)
-    made.config._attn_implementation = attention
-    made.set_attn_implementation(attention)
+    if attention == branch_attention.NAME:
+        branch_attention.use(made)
+    else:
+        made.set_attn_implementation(attention)
     return request.param, made.float(), processor
 
 
