@@ -37,7 +37,7 @@ LOGGER = logging.getLogger(__name__)
 LIBRARY = Path(__file__).parent
 WORKED_BY = (
     "corpus facts geometry heliographic image_facts image_files image_rows instruments knowledge light_curves "
-    "measured_facts observations quality render scene scene_views simulate sources swpc"
+    "measured_facts observations quality render scene scene_views simulate sources swpc view_variety"
 ).split()
 
 
@@ -50,6 +50,7 @@ def build_corpus(
     tstart: str = "2013-01-01",
     tend: str = "2014-12-31",
     rare_views: bool = False,
+    bare_share: float = 0.0,
     image_px: int = 168,
     real_split: str = "test",
     region_crops: bool = False,
@@ -67,8 +68,9 @@ def build_corpus(
     `sources` names sunpy, simulated and those of `online_sources`, separated by commas: online, `channels` every
     `cadence_hours` from `tstart` to `tend`, at most `max_fetched` images a source. `local_dir` adds a folder of image
     files, `swpc_dir` the Solar Region Summaries of their days; `region_crops` adds a picture of each region;
-    `rare_views` lets the simulator draw every instrument of its table. Real images go to `real_split` ("" splits them
-    by day like the others).
+    `rare_views` lets the simulator draw every instrument of its table, each picture in a manner of its own;
+    `bare_share` of the simulated pictures have no banner, so that the Sun itself has to be looked at. Real images go to
+    `real_split` ("" splits them by day like the others).
     May be killed at any time: run again, it goes on and ends with the same bytes, whatever `workers` (processes here)
     and `dask_address` (a cluster that sees the same folders) are. Raises ValueError for an unknown source or a folder
     without images, FileNotFoundError for a missing folder.
@@ -76,6 +78,8 @@ def build_corpus(
     folder = Path(folder).absolute()  # the workers of a cluster stand elsewhere
     if real_split not in ("", "train", "val", "test"):
         raise ValueError(f"real_split={real_split!r} is no split; one of train, val, test, or '' to split by day")
+    if not 0 <= bare_share <= 1:
+        raise ValueError(f"bare_share={bare_share} is no share; give 0 (every picture has a banner) to 1 (none has)")
     online = set(online_sources.SOURCES) & named(sources)
     span = (channels, tstart, tend, cadence_hours, max_fetched, jsoc_email)
     fetched = online_sources.acquire(folder / "fetched", online, *span) if online else []
@@ -83,7 +87,8 @@ def build_corpus(
     summaries_by_day(str(swpc_dir))
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "work").mkdir(exist_ok=True)
-    work = _Worker(folder, image_px, str(swpc_dir), region_crops, str(folder / "fetched" / "swpc"), _code_key())
+    shown = (image_px, region_crops, bare_share)
+    work = _Worker(folder, shown, str(swpc_dir), str(folder / "fetched" / "swpc"), _code_key())
     done = tqdm(each(work, jobs, workers, dask_address), total=len(jobs), disable=not progress, unit="job")
     found, rejects, used = _collect(done)
     rejects = [{"path": f.name, "reason": f.error} for f in fetched if f.error] + rejects
@@ -112,15 +117,14 @@ class _Worker:
     """Does one job, or finds it done in `work/<key>.json`; the key covers the code, the parameters and the file."""
 
     folder: Path
-    image_px: int
+    shown: tuple[int, bool, float]  # image_px, region_crops, bare_share
     swpc_dir: str
-    region_crops: bool
     fetched_dir: str
     code: str
 
     def __call__(self, job: Job) -> tuple[str, dict]:
         content = "" if job.day else artifacts.sha256(job.path)
-        key = [self.code, self.image_px, self.region_crops, job.source, repr(job.day), content]
+        key = [self.code, *self.shown, job.source, repr(job.day), content]
         name = f"{_digest(key)[:24]}.json"
         outcome = self._finished(name)
         if outcome is None:
@@ -160,8 +164,7 @@ class _Worker:
             if reason := quality.defect(obs):
                 raise observations.UnreadableImage(path, reason)
             summary = srs or self._srs(obs.date_obs[:10])
-            shown = (self.folder, self.image_px, self.region_crops)
-            rows, rejects = image_rows.image_rows(obs, source, summary, *shown)
+            rows, rejects = image_rows.image_rows(obs, source, summary, self.folder, *self.shown)
             seen = [(obs.date_obs[:10], _srs_digest(summary))]
         except (observations.UnreadableImage, OSError) as error:
             reason = getattr(error, "reason", None) or f"{type(error).__name__}: {error.strerror or error}"
@@ -169,7 +172,7 @@ class _Worker:
         return {"rows": rows, "rejects": rejects, "files": [(r["path"], r["sha256"]) for r in rows], "srs": seen}
 
     def _curve(self, source: str, path: Path) -> dict:
-        row = light_curves.light_curve_row(path, source, self.folder, self.image_px)
+        row = light_curves.light_curve_row(path, source, self.folder, self.shown[0])
         return {"rows": [row], "rejects": [], "files": [(row["path"], row["sha256"])], "srs": []}
 
 

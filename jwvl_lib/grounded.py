@@ -7,6 +7,7 @@ from the facts of its image (`recompute`).
 
 import itertools
 import json
+import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -18,6 +19,7 @@ from jwvl_lib.instruments import display_name
 from jwvl_lib.prompts import STEPS, Prompt, closed_question
 
 COUNT_CLASSES = ((0, "0"), (2, "1-2"))  # upper ends; above them "3+"
+OF_THE_BANNER = "[Bb]anner|横幅"
 UNTOLD = "untold"  # the right choice where the picture does not show what is asked
 
 
@@ -115,7 +117,10 @@ def reply(
     elif not answer:
         answer = called(prompt, prompt.about.rpartition(":")[2], truth(prompt, facts), language)
     slots["answer"] = answer
-    return {**{name: str(rng.choice(_filled(templates[name], slots))) for name in STEPS}, "answer": answer}
+    steps = {name: str(rng.choice(_filled(templates[name], slots))) for name in STEPS}
+    if "banner" not in slots:  # nothing is said of a banner that is not there
+        steps = {name: "" if re.search(OF_THE_BANNER, text) else text for name, text in steps.items()}
+    return {**steps, "answer": answer}
 
 
 def _slots(prompt: Prompt, language: str, facts: Sequence[Fact]) -> dict[str, str]:

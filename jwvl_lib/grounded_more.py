@@ -105,8 +105,8 @@ def compared(prompt: Prompt, views: Sequence[View]) -> str | None:
         return None
     kind = prompt.about.partition(":")[2]
     found = [find(v.facts, kind) for v in views]
-    if None in found:
-        return None
+    if None in found or (kind == "date_obs" and not all(find(v.facts, "banner_text") for v in views)):
+        return None  # a date is read off the banner, or not at all
     first, second = (f.value for f in found)
     if kind == "date_obs":
         return "yes" if str(first)[:10] == str(second)[:10] else "no"

@@ -25,17 +25,30 @@ PLACE_CARDS = (("CRPIX1", 0), ("CRPIX2", 1), ("FNDLMBXC", 0), ("FNDLMBYC", 1))  
 
 
 def image_rows(
-    obs: Observation, source: str, summary: tuple[str, bytes], folder: Path, image_px: int, region_crops: bool = False
+    obs: Observation,
+    source: str,
+    summary: tuple[str, bytes],
+    folder: Path,
+    image_px: int,
+    region_crops: bool = False,
+    bare_share: float = 0.0,
 ) -> tuple[list[dict], list[dict]]:
     """The row of an image and, where asked for, one of each region on its disk; second: rejects (a bad summary).
 
-    `summary` is source and bytes of the day's Solar Region Summary, ("", b"") for none.
+    `summary` is source and bytes of the day's Solar Region Summary, ("", b"") for none. `bare_share` of the simulated
+    images, by the hash of the source, have no banner, and no fact of one.
     """
-    row, picture, rejects = _image_row(obs, source, summary, folder, image_px)
+    bare = bool(obs.header.get("SIMULATED")) and is_bare(source, bare_share)
+    row, picture, rejects = _image_row(obs, source, summary, folder, image_px, bare=bare)
     rows = [row]
     for number, part in crops(obs, picture, json.loads(row["boxes"])) if region_crops and picture.full_disk else ():
-        rows.append(_image_row(part, f"{source}#AR{number}", summary, folder, image_px, measured=False)[0])
+        rows.append(_image_row(part, f"{source}#AR{number}", summary, folder, image_px, measured=False, bare=bare)[0])
     return rows, rejects
+
+
+def is_bare(source: str, share: float) -> bool:
+    """Whether an image is among the share (0 to 1) that is shown without a banner: the same ones on every run."""
+    return int.from_bytes(hashlib.sha256(f"bare|{source}".encode()).digest()[:6], "big") < share * 2**48
 
 
 def crops(obs: Observation, picture: render.Rendered, boxes: list[dict]) -> list[tuple[int, Observation]]:
@@ -61,12 +74,18 @@ def crops(obs: Observation, picture: render.Rendered, boxes: list[dict]) -> list
 
 
 def _image_row(
-    obs, source: str, summary: tuple[str, bytes], folder: Path, image_px: int, measured: bool = True
+    obs,
+    source: str,
+    summary: tuple[str, bytes],
+    folder: Path,
+    image_px: int,
+    measured: bool = True,
+    bare: bool = False,
 ) -> tuple[dict, render.Rendered, list[dict]]:
     """Render, gather facts and boxes, write the picture; the row lacks its split. Third: rejects (a bad SRS)."""
     name = instruments.display_name(obs.observatory, obs.instrument, obs.measurement)
     short = instruments.banner_name(obs.observatory, obs.instrument, obs.measurement)
-    banner = [short, f"{obs.date_obs[:16].replace('T', ' ')} UT"]
+    banner = [] if bare else [short, f"{obs.date_obs[:16].replace('T', ' ')} UT"]
     picture = render.render(obs, image_px, banner, x_offset=_x_offset(source))
     pixels = hashlib.sha256(repr(obs.data.shape).encode() + obs.data.tobytes()).hexdigest()
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
@@ -74,7 +93,8 @@ def _image_row(
     png = render.png_bytes(picture.image)
     (folder / "images" / f"{image_id}.png").write_bytes(png)
     found = [*image_facts.header_facts(obs, source)]
-    found.append(Fact("banner_text", "\n".join(banner), origin="render", source=source))
+    if banner:
+        found.append(Fact("banner_text", "\n".join(banner), origin="render", source=source))
     if measured and not obs.header.get("SIMULATED"):  # the simulator's own truth is better than any detector
         found += measured_facts.measured_facts(measured_facts.measure(obs), source)
     about_regions, boxes, rejects = _region_facts(obs, source, summary, picture)

@@ -15,7 +15,7 @@ from jwvl_lib.scene import TEXTURE_PX, Scene
 
 TEXTURE_STEP_DEG = 0.25
 CLOSE_UP_RSUN_PX = 400
-PYLON_RAD = np.radians(55)  # where the occulter's arm stands
+PYLON_RAD = np.radians(55)  # where the occulter's arm stands, or opposite where the spacecraft has rolled
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,11 @@ def _texture(name: str, disk: Disk) -> np.ndarray:
 def magnetogram(scene: Scene, disk: Disk, rng: np.random.Generator, noise: float = 6, gain: float = 1) -> np.ndarray:
     """Line-of-sight field in gauss: region patches, network of both signs, noise; nan off the disk."""
     patches = _patches(disk, scene.field)
+    network = _texture("signed", disk)
     if disk.rsun_px > CLOSE_UP_RSUN_PX:  # seen closely, the field breaks up into tubes
         patches = 2.5 * patches * np.clip(0.5 + 0.9 * _texture("fine", disk), 0, None)
-    image = gain * (patches + 28 * _texture("signed", disk)) * disk.mu
+        network = 2 * network * np.abs(network)
+    image = gain * (patches + 28 * network) * disk.mu
     return np.where(disk.r < 0.998, image + noise * rng.standard_normal(disk.x.shape, np.float32), np.nan)
 
 
@@ -207,8 +209,8 @@ def corona(
 def coronagraph(scene: Scene, disk: Disk, rng, *, inner_rsun: float, outer_rsun: float, pylon: float) -> np.ndarray:
     """White light beyond an occulter: streamers on a falling background, stars; nan where nothing is seen."""
     angle = np.arctan2(disk.y, disk.x)
-    falling = (disk.r / inner_rsun).clip(1) ** -rng.uniform(1.2, 4.5)  # with and without stray light taken off
-    sky = rng.uniform(0, 1.2)
+    falling = (disk.r / inner_rsun).clip(1) ** -rng.uniform(0.3, 4.5)  # with and without stray light taken off
+    sky = rng.uniform(0, 2.5)
     rays = np.ones_like(disk.x)
     for _ in range(rng.integers(5, 12)):
         side, width = rng.choice([0, np.pi]) + rng.normal(0, 0.7), rng.uniform(0.03, 0.2)
@@ -217,8 +219,9 @@ def coronagraph(scene: Scene, disk: Disk, rng, *, inner_rsun: float, outer_rsun:
     image = 4000 * (falling * rays + sky)
     stars = rng.integers(0, disk.x.shape[0], (2, 40))
     image[stars[0], stars[1]] += rng.uniform(300, 3000, 40)
-    arm = pylon * _edge(0.35 * inner_rsun - np.abs(disk.x * np.sin(PYLON_RAD) - disk.y * np.cos(PYLON_RAD)), 0.1)
-    image *= 1 - 0.95 * arm * (disk.x * np.cos(PYLON_RAD) + disk.y * np.sin(PYLON_RAD) > 0)
+    cosine, sine = np.cos(PYLON_RAD), np.sin(PYLON_RAD)
+    outwards = (disk.x * cosine + disk.y * sine) * rng.choice([-1, 1]) > 0
+    image *= 1 - 0.95 * pylon * _edge(0.35 * inner_rsun - np.abs(disk.x * sine - disk.y * cosine), 0.1) * outwards
     seen = (disk.r > inner_rsun) & (disk.r < outer_rsun)
     return np.where(seen, image + 15 * rng.standard_normal(image.shape, np.float32), np.nan)
 

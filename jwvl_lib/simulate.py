@@ -22,7 +22,7 @@ from astropy.io import fits
 from astropy.time import Time
 from sunpy.coordinates import sun
 
-from jwvl_lib import swpc
+from jwvl_lib import swpc, view_variety
 from jwvl_lib.heliographic import rotation_deg, unit_vectors
 from jwvl_lib.scene import SPOT_ENLARGEMENT, Scene, SceneRegion, draw_scene
 from jwvl_lib.scene_views import PICTURES, Disk, disk_grid
@@ -296,12 +296,11 @@ def simulate_day(day: SimulatedDay, folder: str | Path) -> list[Path]:
     srs = folder / f"{issued:%Y%m%d}SRS.txt"
     srs.write_text(swpc.write_srs(srs_frame(regions, day), issued), encoding="utf-8")
     hours_left = 24 - day.observed.hour - day.observed.minute / 60
-    seen = [_seen(region, hours_left) for region in regions]
+    seen = [as_seen(region, hours_left) for region in regions]
     scene = draw_scene(seen, day.b0_deg, rng)
-    return [
-        srs,
-        *(_write_view(view, scene, seen, regions, day, folder, rng) for view in draw_views(rng, day.rare_views)),
-    ]
+    variety = np.random.default_rng([day.seed, 3, day.index]) if day.rare_views else None
+    views = draw_views(rng, day.rare_views)
+    return [srs, *(write_view(view, scene, seen, regions, day, folder, rng, variety) for view in views)]
 
 
 def draw_views(rng: np.random.Generator, rare: bool = False) -> list[View]:
@@ -313,7 +312,8 @@ def draw_views(rng: np.random.Generator, rare: bool = False) -> list[View]:
     return drawn
 
 
-def _seen(region: Region, hours_left: float) -> SceneRegion:
+def as_seen(region: Region, hours_left: float) -> SceneRegion:
+    """A region as the scene draws it, `hours_left` before the 2400 UT for which it was drawn."""
     lon = region.lon_deg - rotation_deg(region.lat_deg, hours_left)
     return SceneRegion(
         region.lat_deg,
@@ -327,16 +327,27 @@ def _seen(region: Region, hours_left: float) -> SceneRegion:
     )
 
 
-def _write_view(view: View, scene: Scene, seen: list, regions: list, day: SimulatedDay, folder: Path, rng) -> Path:
+def write_view(
+    view: View, scene: Scene, seen: list, regions: list, day: SimulatedDay, folder: Path, rng, variety=None, change=None
+) -> Path:
+    """Draw one view of a scene and write its FITS file; `change` (image, disk -> image) alters what the camera saw."""
+    view = view_variety.vary(view, variety) if variety else view
     disk = disk_grid(SIZE_PX, view.pixel_arcsec, day.rsun_arcsec, scene, _middle(view, seen, day))
     image = view.gain * PICTURES[view.picture](scene, disk, rng, **view.look)
+    if variety and view.picture in view_variety.EMISSION:
+        image = view_variety.compressed(image, variety)
+    if change is not None:
+        image = change(image, disk)
     if view.rotated:
         image = image[::-1, ::-1]
     seconds = float(np.round(rng.uniform(0, 59), 2))
     time = day.observed + timedelta(seconds=seconds)
+    header = _header(view, disk, regions, day, time)
+    if variety:
+        image = view_variety.taken(image, header, view.field, variety)
     blank = -32768
     counts = np.where(np.isnan(image), blank, np.clip(np.rint(image / view.step), -32767, 32767)).astype(">i2")
-    hdu = fits.PrimaryHDU(counts, _header(view, disk, regions, day, time))
+    hdu = fits.PrimaryHDU(counts, header)
     hdu.header["BLANK"] = blank
     hdu.header["BSCALE"], hdu.header["BZERO"] = view.step, 0.0
     path = folder / f"{view.stem}_{time:%Y%m%dT%H%M%S}.fits"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jwvl_lib import artifacts, corpus, facts, observations, splits, swpc
+from jwvl_lib import artifacts, corpus, facts, grounded, observations, splits, swpc, teacher_plan
 from jwvl_lib.geometry import disk_geometry
+from jwvl_lib.prompts import load_prompts
 from jwvl_lib.render import render
 
 COLUMNS = (
@@ -266,6 +268,27 @@ def test_nothing_readable_is_one_clear_line(tmp_path):
     (tmp_path / "in" / "a.fits").write_text("no")
     with pytest.raises(ValueError, match=r"none of 1 files could be read as an image; the first: local/a\.fits"):
         corpus.build_corpus(tmp_path / "out", "", local_dir=tmp_path / "in", workers=1)
+
+
+def test_a_picture_without_banner_has_no_fact_of_one(tmp_path):
+    """The share is of the simulated pictures; nothing asked or said about a bare one speaks of a banner."""
+    table, _ = corpus.build_corpus(tmp_path, "simulated", n_simulated_days=2, workers=1, bare_share=0.5)
+    bare = table[table["banner_text"] == ""]
+    assert 2 <= len(bare) <= len(table) - 2
+    for row in table.itertuples():
+        band = np.asarray(Image.open(tmp_path / row.path))[-26:]
+        kinds = {fact.kind for fact in facts.from_json(row.facts)}
+        assert (band.max() == 0) == (row.banner_text == "") == ("banner_text" not in kinds)
+        assert {"instrument", "measurement", "layer", "date_obs"} <= kinds
+    prompts = load_prompts(artifacts.REPO / "params" / "prompts")
+    asked = [q for q in teacher_plan.plan(table, prompts, qa_per_image=9) if q.image_id in set(bare["image_id"])]
+    assert {q.prompt.task for q in asked} == {"description", "qa"}
+    views, rng = teacher_plan.views_of(table), np.random.default_rng(0)
+    for q in asked:
+        said = " ".join(grounded.reply(q.prompt, q.language, views[q.image_id].facts, rng).values())
+        assert not re.search("banner|横幅|UT", said, re.I)
+    with pytest.raises(ValueError, match="bare_share=2"):
+        corpus.build_corpus(tmp_path, bare_share=2)
 
 
 # --------------------------------------------------------------------------------------------------------------------
