@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jwvl_lib import vlm
-
 IGNORE = -100  # label of an unsupervised token, as in torch's cross_entropy
 _MARKS = [chr(0xE000 + k) for k in range(64)]  # private-use characters that stand for texts while a chat is taken apart
 _AFTER_IMAGE = "<|vision_end|>"  # of the Qwen family: belongs to the image, not to the question
@@ -37,6 +35,12 @@ class Branch:
         for start, stop in ((0, self.n_question), *self.later_prompts):
             labels[start:stop] = IGNORE
         return labels
+
+
+def chat_messages(question: str, n_images: int = 1) -> list[dict]:
+    """One user turn in the content-part form of Hugging Face and OpenAI: the images, then the question."""
+    images = [{"type": "image"} for _ in range(n_images)]
+    return [{"role": "user", "content": [*images, {"type": "text", "text": question}]}]
 
 
 def encode_prefix(processor, image_grid_thw: Tensor) -> Tensor:
@@ -85,7 +89,7 @@ def encode_branch(processor, question: str, answer: str, earlier: Sequence[tuple
 @functools.lru_cache(maxsize=8)  # rendering the template costs more than the tokens of a branch
 def turn_end(processor) -> str:
     """The token that ends an answer: what the chat template puts there, else the tokenizer's end of text."""
-    answered = [*vlm.chat_messages(_MARKS[0]), _said("assistant", _MARKS[1])]
+    answered = [*chat_messages(_MARKS[0]), _said("assistant", _MARKS[1])]
     tail = processor.apply_chat_template(answered, tokenize=False).partition(_MARKS[1])[2].lstrip()
     special = [str(token) for token in processor.tokenizer.added_tokens_decoder.values()]
     ends = [token for token in special if tail.startswith(token)]
@@ -102,7 +106,7 @@ def _chat_parts(processor, n_turns: int = 1, n_images: int = 1) -> list[str]:
     are more turns, from an answer to the next question and from there to the next answer.
     """
     marks = _MARKS[: 2 * n_turns - 1]
-    messages = vlm.chat_messages(marks[0], n_images)
+    messages = chat_messages(marks[0], n_images)
     for asked, answered in zip(marks[2::2], marks[1::2], strict=True):
         messages += [_said("assistant", answered), _said("user", asked)]
     chat = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)

@@ -1,11 +1,11 @@
 """One way to load, ask and score every model tier, from the embedded tiny base to a 32-billion-parameter Qwen2.5-VL.
 
-Reads a model folder or hub id and, where given, the folder of an adapter or of a tuned model; writes nothing. The
-vision tower runs once per image however many questions are asked about it.
+Reads a model folder or hub id and, where given, the folder of an adapter or of a tuned model; writes nothing. How many
+questions about one image pay for it once stands in `answering`.
 """
 
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,28 @@ from transformers import (
     ProcessorMixin,
     Qwen2_5_VLProcessor,
 )
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import logging as transformers_logging
 
 from jwvl_lib import artifacts
+from jwvl_lib.answering import Seen, answer, answer_log_likelihood, see
+from jwvl_lib.chat_tokens import chat_messages
+
+__all__ = [
+    "ImageTextProcessor",
+    "answer",
+    "answer_log_likelihood",
+    "chat_messages",
+    "choose",
+    "choose_weighed",
+    "image_features",
+    "load_model",
+    "load_processor",
+    "located",
+    "model_location",
+    "prompt_ids",
+    "prompt_text",
+    "see",
+]
 
 transformers_logging.disable_progress_bar()  # of loading weights: it would stand in every notebook
 
@@ -121,12 +139,6 @@ def load_model(
     return model.eval()
 
 
-def chat_messages(question: str, n_images: int = 1) -> list[dict]:
-    """One user turn in the content-part form of Hugging Face and OpenAI: the images, then the question."""
-    images = [{"type": "image"} for _ in range(n_images)]
-    return [{"role": "user", "content": [*images, {"type": "text", "text": question}]}]
-
-
 def prompt_text(processor: ProcessorMixin, question: str) -> str:
     """The prompt of one question about one image, as text, ending where the answer begins."""
     return processor.apply_chat_template(chat_messages(question), tokenize=False, add_generation_prompt=True)
@@ -142,53 +154,17 @@ def image_features(
     model: PreTrainedModel | PeftModel, processor: ProcessorMixin, images: Sequence[Image.Image], batch_size: int = 32
 ) -> list[torch.Tensor]:
     """Vision features of each image, (n_tokens, hidden): what the decoder sees in place of the image tokens."""
-    return _features_and_grids(model, processor, images, batch_size)[0]
-
-
-@torch.inference_mode()
-def answer(
-    model: PreTrainedModel | PeftModel,
-    processor: ProcessorMixin,
-    images: Sequence[Image.Image],
-    questions: Sequence[str],
-    image_index: Sequence[int],
-    max_new_tokens: int = 64,
-    batch_size: int = 32,
-) -> list[str]:
-    """Greedy answers; question i is about `images[image_index[i]]`.
-
-    Gives the text that plain `model.generate` gives, question by question; faster because an image is encoded once
-    and questions of like length share a batch. Returns the answers in the order of the questions, special tokens and
-    outer white space removed.
-    """
-    features, grids = _features_and_grids(model, processor, images)
-    rows = [prompt_ids(processor, q, len(features[i])) for q, i in zip(questions, image_index, strict=True)]
-    answers = [""] * len(rows)
-    for batch in _batches_of_like_length(rows, batch_size):
-        picked = [image_index[k] for k in batch]
-        inputs = _left_padded(processor, [rows[k] for k in batch], model.device)
-        _bare(model).model.rope_deltas = None  # state of the call before would be taken for this one's
-        generated = model.generate(
-            **inputs,
-            image_grid_thw=grids[picked],
-            mm_encoder_outputs={"image": _as_encoder_output([features[i] for i in picked])},
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-        )
-        texts = processor.tokenizer.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        for k, text in zip(batch, texts, strict=True):
-            answers[k] = text.strip()
-    return answers
+    return [seen.vision for seen in see(model, processor, images, batch_size)]
 
 
 def choose(
     model: PreTrainedModel | PeftModel,
     processor: ProcessorMixin,
-    images: Sequence[Image.Image],
+    images: Sequence[Image.Image | Seen],
     questions: Sequence[str],
     image_index: Sequence[int],
     choices: Sequence[Sequence[str]],
-    batch_size: int = 32,
+    batch_size: int = 256,
 ) -> list[str]:
     """For each question the choice of highest mean token log-likelihood, end-of-turn token included.
 
@@ -201,11 +177,11 @@ def choose(
 def choose_weighed(
     model: PreTrainedModel | PeftModel,
     processor: ProcessorMixin,
-    images: Sequence[Image.Image],
+    images: Sequence[Image.Image | Seen],
     questions: Sequence[str],
     image_index: Sequence[int],
     choices: Sequence[Sequence[str]],
-    batch_size: int = 32,
+    batch_size: int = 256,
 ) -> list[tuple[str, float]]:
     """The choices of `choose`, each with its probability: how sure is the model, were it to say one of the choices?
 
@@ -238,78 +214,3 @@ def _likeliest(processor: ProcessorMixin, choices: Sequence[str], means: np.ndar
     shares = np.exp(totals - totals.max())
     best = int(means.argmax())
     return choices[best], float(shares[best] / shares.sum())
-
-
-@torch.inference_mode()
-def answer_log_likelihood(
-    model: PreTrainedModel | PeftModel,
-    processor: ProcessorMixin,
-    images: Sequence[Image.Image],
-    questions: Sequence[str],
-    image_index: Sequence[int],
-    answers: Sequence[str],
-    batch_size: int = 32,
-) -> list[float]:
-    """Mean log-likelihood (natural log, per token, end-of-turn token included) of each answer to its question."""
-    features, grids = _features_and_grids(model, processor, images)
-    end = processor.tokenizer.convert_tokens_to_ids("<|im_end|>")
-    heads = [prompt_ids(processor, q, len(features[i])) for q, i in zip(questions, image_index, strict=True)]
-    tails = [[*processor.tokenizer(a, add_special_tokens=False).input_ids, end] for a in answers]
-    rows = [head + tail for head, tail in zip(heads, tails, strict=True)]
-    scores = [0.0] * len(rows)
-    for batch in _batches_of_like_length(rows, batch_size):
-        picked = [image_index[k] for k in batch]
-        inputs = _left_padded(processor, [rows[k] for k in batch], model.device)
-        _bare(model).model.rope_deltas = None
-        longest = max(len(tails[k]) for k in batch)
-        logits = model(
-            **inputs,
-            image_grid_thw=grids[picked],
-            mm_encoder_outputs={"image": _as_encoder_output([features[i] for i in picked])},
-            logits_to_keep=longest + 1,
-        ).logits[:, :-1]
-        targets = inputs["input_ids"][:, -longest:, None]
-        token_scores = logits.float().log_softmax(-1).gather(-1, targets)[..., 0]
-        for row, k in enumerate(batch):
-            scores[k] = token_scores[row, -len(tails[k]) :].mean().item()
-    return scores
-
-
-def _bare(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
-    """The transformers model under a PEFT wrapper, or the model itself."""
-    return model.get_base_model() if isinstance(model, PeftModel) else model
-
-
-@torch.no_grad()  # not inference_mode: features may go into a training step
-def _features_and_grids(
-    model: PreTrainedModel | PeftModel, processor: ProcessorMixin, images: Sequence[Image.Image], batch_size: int = 32
-) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Features of each image, and the grids (n_images, 3) in patches: time, height, width."""
-    features, grids = [], []
-    for start in range(0, len(images), batch_size):
-        batch = processor.image_processor(images=list(images[start : start + batch_size]), return_tensors="pt")
-        pixels, grid = batch["pixel_values"].to(model.device), batch["image_grid_thw"].to(model.device)
-        features += _bare(model).get_image_features(pixels, grid).pooler_output
-        grids.append(grid)
-    return features, torch.cat(grids)
-
-
-def _as_encoder_output(features: list[torch.Tensor]) -> BaseModelOutputWithPooling:
-    return BaseModelOutputWithPooling(pooler_output=tuple(features))
-
-
-def _batches_of_like_length(rows: Sequence[Sequence[int]], batch_size: int) -> Iterable[list[int]]:
-    """Row numbers in batches, sorted so that little padding is needed and like questions end together."""
-    order = sorted(range(len(rows)), key=lambda k: (len(rows[k]), rows[k][-12:]))
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
-
-
-def _left_padded(processor: ProcessorMixin, rows: list[list[int]], device: torch.device) -> dict[str, torch.Tensor]:
-    """input_ids, attention_mask and mm_token_type_ids (1 = image; without it M-RoPE silently becomes 1-D)."""
-    width = max(map(len, rows))
-    pad = processor.tokenizer.pad_token_id
-    ids = torch.tensor([[pad] * (width - len(row)) + list(row) for row in rows], device=device)
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
-    image = processor.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
-    return {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": (ids == image).int()}

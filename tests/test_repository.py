@@ -21,8 +21,8 @@ CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 HEAVY = {
     "torch": set(
         (
-            "branch_attention chat_local chat_tokens checkpoints gpu_check merge optimise preflight pretrain_answers "
-            "pretrain_vision recovery samples serve shared_image tiny_base train tuning vlm"
+            "answering branch_attention chat_local chat_tokens checkpoints gpu_check greedy merge optimise preflight "
+            "pretrain_answers pretrain_vision recovery samples serve shared_image tiny_base train tuning vlm"
         ).split()
     ),
     "ipywidgets": {"panel"},
