@@ -6,7 +6,7 @@ Reads rows of `corpus.parquet` and `accepted.parquet` and the images they name; 
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from PIL import Image
 
 from jwvl_lib import metrics
 from jwvl_lib.general_task import GeneralItem
+from jwvl_lib.grounded import called
+from jwvl_lib.prompts import Prompt, closed_question
 
 Answer = Callable[[Sequence[Image.Image], Sequence[str], Sequence[int]], list[str]]
 # a choice, or (choice, probability) where the model says how sure it is (`vlm.choose_weighed`)
@@ -40,16 +42,17 @@ def select_items(
     max_images: int = 0,
     split: str = "test",
     seed: int = 0,
+    may_be_empty: bool = False,
 ) -> pd.DataFrame:
     """The questions to ask, a row each, with `ITEM_COLUMNS` and the image's `path`, in the order of the corpus.
 
     Images of `split` only; of the simulated and of the real ones each at most `max_images` (0: all), drawn by `seed`.
-    Raises ValueError where a task is unknown or no annotated image is left.
+    Raises ValueError where a task is unknown or, unless that `may_be_empty`, no annotated image is left.
     """
     if unknown := set(tasks) - set(TASKS):
         raise ValueError(f"tasks names {sorted(unknown)}; choose among {', '.join(TASKS)}")
     held_out = corpus[(corpus.split == split) & corpus.image_id.isin(annotations.image_id)]
-    if held_out.empty:
+    if held_out.empty and not may_be_empty:
         raise ValueError(f"no annotated image of split {split!r}: curate more days, or review what was distilled")
     rng = np.random.default_rng(seed)
     drawn: list[str] = []
@@ -59,6 +62,27 @@ def select_items(
     images = held_out.loc[held_out.image_id.isin(drawn), ["image_id", "path", "split", "group_id", "simulated"]]
     asked = annotations[annotations.task.isin(tasks)].rename(columns={"answer": "target"})
     return images.merge(asked, on="image_id")[[*ITEM_COLUMNS, "path"]]
+
+
+def twins(items: pd.DataFrame, prompts: Mapping[str, Prompt]) -> pd.DataFrame:
+    """Each closed question of `items` in the other language, where that was not asked: same choices, same order.
+
+    Annotations draw a language for each question; whether both languages give the same facts needs both.
+    """
+    asked = set(zip(items.image_id, items.prompt_id, items.language, strict=True))
+    rows = []
+    for row in items[items.task == "qa"].to_dict("records"):
+        other = {"zh": "en", "en": "zh"}[row["language"]]
+        if (row["image_id"], row["prompt_id"], other) not in asked:
+            prompt = prompts[row["prompt_id"]]
+            kind, listed = prompt.about.rpartition(":")[2], prompt.text["choices"]
+            words = {called(prompt, kind, c, row["language"]): called(prompt, kind, c, other) for c in listed}
+            offered = [words[c] for c in json.loads(row["choices"])]
+            question = closed_question(prompt, prompt.text["questions"][other][0], offered, other)
+            key = {"annotation_id": f"{row['annotation_id']}|{other}", "language": other, "question": question}
+            choices = json.dumps(offered, ensure_ascii=False)
+            rows.append(row | key | {"target": words[row["target"]], "choices": choices})
+    return pd.DataFrame(rows, columns=items.columns)
 
 
 def general_items(items: Sequence[GeneralItem]) -> tuple[pd.DataFrame, dict[str, Image.Image]]:
@@ -84,15 +108,17 @@ def ask(
     items: pd.DataFrame,
     open_image: Callable[[str], Image.Image],
     answer: Answer,
-    choose: Choose,
+    choose: Choose | None,
     model: str,
     *,
-    images_per_call: int = 64,
+    see: Callable[[list[Image.Image]], list] = list,
+    images_per_call: int = 128,
 ) -> pd.DataFrame:
     """Put every question to one model, greedily and, where it has choices, by likelihood. `PREDICTION_COLUMNS`.
 
-    At most `images_per_call` images are in memory at a time. The question is passed on as it stands, so that base
-    and tuned are asked the same text.
+    At most `images_per_call` images are in memory at a time; what `see` makes of them (`vlm.see`: encoded once) goes to
+    both functions. Without `choose`, as at an endpoint, nothing is chosen by likelihood. The question is passed on as
+    it stands, so that base and tuned are asked the same text.
     """
     names = items.image_id.unique()
     parts = []
@@ -100,12 +126,12 @@ def ask(
         ids = list(names[start : start + images_per_call])
         part = items[items.image_id.isin(ids)]
         index = [ids.index(i) for i in part.image_id]
-        images = [open_image(i) for i in ids]
+        images = see([open_image(i) for i in ids])
         part = part.assign(
             prediction=answer(images, list(part.question), index), choice="", choice_probability=math.nan
         )
         closed = np.flatnonzero(part.choices != "[]")
-        if len(closed):
+        if choose is not None and len(closed):
             options = [json.loads(part.choices.iloc[k]) for k in closed]
             questions = [part.question.iloc[k] for k in closed]
             chosen = choose(images, questions, [index[k] for k in closed], options)
@@ -113,11 +139,13 @@ def ask(
             part.iloc[closed, part.columns.get_loc("choice")] = [c for c, _ in weighed]
             part.iloc[closed, part.columns.get_loc("choice_probability")] = [p for _, p in weighed]
         parts.append(part)
+    if not parts:
+        return marked(items.assign(model=model, prediction="", choice=""))
     return marked(pd.concat(parts, ignore_index=True).assign(model=model))
 
 
 def marked(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Set `correct` (None where an answer is open and free) and `choice_correct` (None without choices)."""
+    """Set `correct` (None where an answer is open and free) and `choice_correct` (None where nothing was chosen)."""
     closed = predictions.choices != "[]"
     exact = pd.Series(metrics.exact(predictions.prediction, predictions.target), index=predictions.index)
     by_choice = pd.Series(metrics.exact(predictions.choice, predictions.target), index=predictions.index)
@@ -125,7 +153,8 @@ def marked(predictions: pd.DataFrame) -> pd.DataFrame:
     if "choice_probability" not in predictions:  # nothing said how sure it was
         predictions = predictions.assign(choice_probability=math.nan)
     return predictions.assign(
-        correct=exact.astype("boolean").mask(~judged), choice_correct=by_choice.astype("boolean").mask(~closed)
+        correct=exact.astype("boolean").mask(~judged),
+        choice_correct=by_choice.astype("boolean").mask(predictions.choice == ""),
     )[PREDICTION_COLUMNS]
 
 

@@ -100,8 +100,10 @@ def squeezed(positions: Tensor) -> Tensor:
 
 
 def _ends(model: Model) -> Tensor:
+    """The tokens that end an answer, (n,); none where the model names none."""
     ends = bare(model).generation_config.eos_token_id
-    return torch.tensor(ends if isinstance(ends, list) else [ends], device=model.device)
+    ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    return torch.tensor(ends, dtype=torch.long, device=model.device)
 
 
 def _adjustment(model: Model) -> Callable[[Tensor, Tensor], Tensor]:
