@@ -1,9 +1,10 @@
-"""Is the score earned? Rows that expose leaked answers, permuted labels, constant answers and silence.
+"""Is the score earned? Rows that expose leaked answers, permuted labels, constants, a favoured place, silence.
 
 Reads predictions and annotations in memory; writes nothing. Each row stands in `metrics.json` (section `checks`) with
 a `reading` in words; the table prints it beside the number.
 """
 
+import json
 import math
 from collections.abc import Sequence
 
@@ -15,23 +16,29 @@ from jwvl_lib import metrics
 MODELS = ("base", "tuned")
 N_PERMUTATIONS = 999
 ALPHA = 0.01
+FAVOURED = 0.3  # more of the answers than of the right ones at one place among the options: the place was chosen
 
 
-def records(scores: pd.DataFrame, trained: pd.DataFrame, *, seed: int = 0) -> list[dict]:
-    """Four checks a task with one right answer (qa, ocr) and model, simulated and real apart.
+def records(
+    scores: pd.DataFrame, trained: pd.DataFrame, *, seed: int = 0, tasks: Sequence[str] = ("qa", "ocr")
+) -> list[dict]:
+    """Four checks a task with one right answer and model, simulated and real apart; two more where there are options.
 
     `scores` are those of `bench.score`; `trained` has image_id, group_id and, where known, sha256 of what was learned
     from. leaked_share: questions about an image or a day also trained on; accuracy_permuted: the score after the right
     answers were dealt out anew among questions of one kind, with p (`p_value`) of a score as high as the true one;
     commonest_share: share of the most frequent answer, beside that of the targets; unusable_share: answers that are
-    empty or none of the choices.
+    empty or none of the choices. With options: told_share, questions whose wording names the right one and no other;
+    favoured_place_share, answers at the commonest place among the options, beside the right answers there.
     """
     rows = []
-    part = scores[scores.task.isin(("qa", "ocr")) & scores.model.isin(MODELS)]
+    part = scores[scores.task.isin(tasks) & scores.model.isin(MODELS)]
     for (where, task, model), rest in part.groupby(["where", "task", "model"]):
         head = {"task": task, "language": "all", "group": where, "profile": "check", "model": model}
-        for check in (_leaked(rest, trained), _permuted(rest, seed), _commonest(rest), _unusable(rest)):
-            rows.append(head | {"section": "checks"} | check)
+        checks = [_leaked(rest, trained), _permuted(rest, seed), _commonest(rest), _unusable(rest)]
+        if {"question", "choices"} <= set(rest) and (rest.choices != "[]").all():
+            checks += [_told(rest), _favoured(rest)]
+        rows += [head | {"section": "checks"} | check for check in checks]
     return rows
 
 
@@ -102,3 +109,39 @@ def _unusable(rows: pd.DataFrame) -> dict:
     failed = nothing.astype(bool) | (rows.parsed == 0)
     reading = f"{int(nothing.sum())} say nothing" + (": NO ANSWERS" if nothing.mean() > 0.5 else "")
     return _record("unusable_share", failed.mean(), len(rows), reading, int(failed.sum()))
+
+
+def _told(rows: pd.DataFrame) -> dict:
+    """Does the wording, apart from its list of options, name the right one? A word of every wording tells nothing."""
+    named = []
+    for question, choices in zip(rows.question, rows.choices, strict=True):
+        options = json.loads(choices)
+        extra = [o for o in options if question.count(o) > sum(other.count(o) for other in options)]
+        named.append(extra[0] if len(extra) == 1 else "")
+    named = pd.Series(named, index=rows.index)
+    right = (named == rows.target) & (named != "")
+    telling = right.sum() == (named != "").sum() and named[named != ""].nunique() > 1
+    reading = f"the wording names one option {int((named != '').sum())} times, the right one {int(right.sum())} times"
+    return _record("told_share", right.mean(), len(rows), ("TOLD: " if telling else "") + reading)
+
+
+def _favoured(rows: pd.DataFrame) -> dict:
+    """Does the place among the options decide, whatever stands there? Unreadable answers have none."""
+    said, true = (_places(rows, column) for column in ("prediction", "target"))
+    if not said.notna().any():
+        return _record("favoured_place_share", 0.0, len(rows), "no answer is one of the options")
+    place = said.value_counts().idxmax()
+    at_place, right_there = (said.dropna() == place).mean(), (true == place).mean()
+    reading = f"right answers there {right_there:.3f}"
+    if at_place > right_there + FAVOURED:
+        reading += f"; PLACE: option {int(place) + 1} is chosen, whatever stands there"
+    return _record("favoured_place_share", at_place, len(rows), reading, int(said.isna().sum()))
+
+
+def _places(rows: pd.DataFrame, column: str) -> pd.Series:
+    found = []
+    for text, choices in zip(rows[column], rows.choices, strict=True):
+        listed = [metrics.normalize(c) for c in json.loads(choices)]
+        said = metrics.normalize(text)
+        found.append(listed.index(said) if said in listed else math.nan)
+    return pd.Series(found, index=rows.index)

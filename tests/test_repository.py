@@ -22,7 +22,8 @@ HEAVY = {
     "torch": set(
         (
             "answering branch_attention chat_local chat_tokens checkpoints gpu_check greedy merge optimise preflight "
-            "pretrain_answers pretrain_vision recovery samples serve shared_image tiny_base train tuning vlm"
+            "pretrain_answers pretrain_vision recovery samples serve shared_image tiny_base train tuning "
+            "vision_baselines vlm"
         ).split()
     ),
     "ipywidgets": {"panel"},

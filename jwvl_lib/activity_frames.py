@@ -1,0 +1,140 @@
+"""Frames whose activity is known: flare in progress, coronal hole, filament, corrupted frame, or quiet (task S6).
+
+The corpus cannot say which of its pictures are quiet: its facts name regions, and the simulator's every day has
+filaments and polar holes. So these frames are drawn for the question, by the simulator and through the same files and
+the same renderer as the corpus, on days of their own. All classes are drawn as the same four views, so that the banner
+does not give the class away. Writes FITS files into a folder and takes them away again.
+
+quiet      no region, no filament, no coronal hole
+filament   one chain of dark patches; drawn where it shows, in H-alpha and 304
+hole       one coronal hole away from the poles, and polar ones; drawn where they show best, in 193
+flare      a region, and in it a kernel 25 times as bright as the brightest plage, whose light bleeds along its column
+corrupted  any of the others, as a bad transmission leaves it: blocks lost, rows torn, half a frame or snow
+
+quiet, flare and corrupted frames come as all four views.
+"""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from jwvl_lib import instruments, observations, render, scene, simulate
+from jwvl_lib.scene_views import Disk
+
+CLASSES = ("quiet", "filament", "hole", "flare", "corrupted")
+STEMS = ("aia_171", "aia_193", "aia_304", "gong_ha")
+SHOWN_IN = {"filament": ("gong_ha", "aia_304"), "hole": ("aia_193",)}
+YEARS = {
+    "train": ("2010-06-01", "2011-12-31"),
+    "val": ("2012-01-01", "2012-12-31"),
+    "test": ("2015-01-01", "2015-12-31"),
+}
+FLARE_GAIN, FLARE_RADIUS_PX, BLEEDING = 25.0, 3.0, 0.35
+LEAST_FILAMENT = 25  # patches of filaments well on the disk: some 18 degrees
+POLAR_HOLES_NONE = (99.0, 99.0)  # latitudes that no pixel has
+DAMAGES = ("blocks", "torn", "half", "snow")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture, its class and its day; `damage` says how a corrupted one was made."""
+
+    image_id: str
+    image: Image.Image
+    activity: str
+    split: str
+    group_id: str
+    damage: str = ""
+
+
+def make(n_frames: int, split: str, seed: int = 0, image_px: int = 168) -> list[Frame]:
+    """`n_frames` frames of a split, the classes in turn, each of a day of its own; the same call gives the same bytes.
+
+    Raises KeyError for an unknown split; the years of the three splits do not meet.
+    """
+    start, end = YEARS[split]
+    days = simulate.plan_days(n_frames, start, end, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        return [_frame(k, day, split, image_px, Path(folder)) for k, day in enumerate(days)]
+
+
+def _frame(k: int, day: simulate.SimulatedDay, split: str, image_px: int, folder: Path) -> Frame:
+    rng = np.random.default_rng([day.seed, 6, day.index, int(f"{day.observed:%Y%m%d}")])
+    activity = CLASSES[k % len(CLASSES)]
+    damage = str(rng.choice(DAMAGES)) if activity == "corrupted" else ""
+    shown = str(rng.choice([c for c in CLASSES if c != "corrupted"])) if damage else activity
+    day = dataclasses.replace(day, n_regions={"flare": max(1, day.n_regions), "quiet": 0}.get(shown, day.n_regions))
+    regions = simulate.draw_regions(day, rng)
+    hours_left = 24 - day.observed.hour - day.observed.minute / 60
+    seen = [simulate.as_seen(region, hours_left) for region in regions]
+    view = _view(str(rng.choice(SHOWN_IN.get(shown, STEMS))))
+    drawn = _scene(shown, seen, day.b0_deg, rng)
+    changes: list[Callable] = [partial(_flare, where=drawn.spots[0, :3])] if shown == "flare" else []
+    changes += [partial(_damaged, damage=damage, rng=rng)] if damage else []
+    change = (lambda image, disk: _applied(changes, image, disk)) if changes else None
+    path = simulate.write_view(view, drawn, seen, regions, day, folder, rng, change=change)
+    obs = observations.open_observation(path)
+    path.unlink()
+    name = instruments.banner_name(obs.observatory, obs.instrument, obs.measurement)
+    banner = [name, f"{obs.date_obs[:16].replace('T', ' ')} UT"]
+    picture = render.render(obs, image_px, banner, x_offset=2 + k % 5).image
+    return Frame(f"activity-{split}-{k:04d}", picture, activity, split, obs.date_obs[:10], damage)
+
+
+def _view(stem: str) -> simulate.View:
+    return next(view for views in simulate.load_views().values() for view in views if view.stem == stem)
+
+
+def _scene(shown: str, seen: Sequence[scene.SceneRegion], b0_deg: float, rng: np.random.Generator) -> scene.Scene:
+    """A scene that holds what its class says and nothing of the other classes; drawn anew until it does."""
+    while True:
+        drawn = scene.draw_scene(seen, b0_deg, rng)
+        if shown == "filament" and not (drawn.filaments[:, 2] > 0.5).sum() > LEAST_FILAMENT:
+            continue
+        if shown == "hole" and not len(drawn.holes):
+            continue
+        break
+    none = {"filaments": drawn.filaments[:0], "prominences": drawn.prominences[:0]} if shown != "filament" else {}
+    none |= {"holes": drawn.holes[:0], "polar_hole_deg": POLAR_HOLES_NONE} if shown != "hole" else {}
+    return dataclasses.replace(drawn, **none)
+
+
+def _applied(changes: Sequence[Callable], image: np.ndarray, disk: Disk) -> np.ndarray:
+    for change in changes:
+        image = change(image, disk)
+    return image
+
+
+def _flare(image: np.ndarray, disk: Disk, where: np.ndarray) -> np.ndarray:
+    """A kernel at a place on the Sun, and charge that bleeds along its column, as on a saturated camera."""
+    column, row = disk.column_row(where)
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    distance2 = (rows - row) ** 2 + (columns - column) ** 2
+    light = FLARE_GAIN * np.nanquantile(image, 0.999)
+    kernel = np.exp(-distance2 / (2 * FLARE_RADIUS_PX**2))
+    bleed = BLEEDING * np.exp(-np.abs(rows - row) / 14) * (np.abs(columns - column) < 1.2)
+    return np.minimum(image + light * (kernel + bleed), 30_000)
+
+
+def _damaged(image: np.ndarray, disk: Disk, damage: str, rng: np.random.Generator) -> np.ndarray:
+    """What a bad transmission leaves of an image (the disk is not used: damage knows no Sun)."""
+    image, (height, width) = image.copy(), image.shape
+    if damage == "blocks":
+        for row, column in zip(rng.integers(0, height - 24, 12), rng.integers(0, width - 24, 12), strict=True):
+            image[row : row + 24, column : column + 24] = 0
+    elif damage == "torn":
+        for row in rng.integers(0, height - 16, 7):
+            image[row : row + 16] = np.roll(image[row : row + 16], int(rng.integers(20, width - 20)), axis=1)
+    elif damage == "half":
+        cut = int(rng.integers(height // 4, 3 * height // 4))
+        image[slice(0, cut) if rng.random() < 0.5 else slice(cut, None)] = 0
+    else:
+        hit = rng.random(image.shape) < 0.12
+        image[hit] = rng.choice([0.0, float(np.nanquantile(image, 0.995))], int(hit.sum()))
+    return image

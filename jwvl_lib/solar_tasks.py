@@ -1,0 +1,210 @@
+"""Seven solar tasks S1 to S7 as closed questions: after radio-llava's six, with what its scoring left open closed.
+
+Reads `data/solar_tasks.yaml`, rows of `corpus.parquet`, the prompts, and answers as `jwvl_lib.asking` gathers them;
+writes nothing. S1 instrument and measurement, S2 layer, S3 presence and count class of active regions, S4 Mount Wilson
+class, S5 McIntosh class, S6 activity or artefact (frames of `jwvl_lib.activity_frames`), S7 leading polarity.
+
+Truth comes from facts, answers are read as exactly one of the options offered or count as wrong, and the same options
+in another order are asked `n_shuffles` times. An item is one such question; all scores are over items.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from jwvl_lib import grounded, metrics
+from jwvl_lib.asking import ITEM_COLUMNS
+from jwvl_lib.facts import from_json
+from jwvl_lib.prompts import LANGUAGES, Prompt, closed_question
+
+TABLE = Path(__file__).parent / "data" / "solar_tasks.yaml"
+COLUMNS = [*ITEM_COLUMNS, "solar_task", "shuffle", "codes", "code"]  # of an item; codes: JSON, in the order of choices
+ANSWER_COLUMNS = "solar_task image_id group_id simulated language shuffle model answer code codes".split()
+S6_ABOUT = "activity"
+PARTS = {  # scores that follow from the answer to one question: (task, name) -> what of the answer counts
+    "S3": {"presence": lambda code: "none" if code == "0" else "some"},
+    "S5": {"Z": lambda code: code[0], "p": lambda code: code[1], "c": lambda code: code[2]},
+}
+
+
+@lru_cache(maxsize=1)
+def load_tasks() -> dict[str, dict]:
+    """The table of the tasks, `S1` to `S7`."""
+    return yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+
+
+def scored_tasks() -> list[str]:
+    """Every name under which a score is given, a task's parts after it: S1, S2, S3, S3.presence, ..."""
+    return [name for task in load_tasks() for name in (task, *(f"{task}.{part}" for part in PARTS.get(task, ())))]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# questions
+
+
+def task_prompts(prompts: Mapping[str, Prompt], corpus: pd.DataFrame) -> dict[str, Prompt]:
+    """The prompt of each task; S4 and S5 offer the classes that the corpus has in its training split, as S1 does.
+
+    `prompts` are those of `teacher_plan.offering`. A task whose family the prompts lack is left out.
+    """
+    learnt = [from_json(text) for text in corpus.facts[corpus.split == "train"]]
+    found = {}
+    for task, entry in load_tasks().items():
+        base = prompts.get(entry.get("family", entry.get("like")))
+        if base is None:
+            continue
+        if "family" not in entry:
+            own = {k: entry[k] for k in ("about", "questions", "measurements") if k in entry}
+            text = {**base.text, **own, "n_choices": entry["options"], "choices": list(entry.get("names", ()))}
+            text |= {"names": {entry["about"].rpartition(":")[2]: entry.get("names", {})}, "alike": ()}
+            base = dataclasses.replace(base, prompt_id=f"solar.{task}", text=text)
+            if entry["about"] != S6_ABOUT:
+                text["choices"] = sorted({grounded.truth(base, facts) for facts in learnt} - {None})
+        found[task] = base
+    return found
+
+
+def items(
+    corpus: pd.DataFrame,
+    prompts: Mapping[str, Prompt],
+    *,
+    split: str = "test",
+    n_shuffles: int = 3,
+    max_images: int = 0,
+    seed: int = 0,
+    tasks: Sequence[str] = (),
+) -> pd.DataFrame:
+    """The questions of the tasks about the images of a split, `COLUMNS` and `path`: a row an image, language, shuffle.
+
+    `prompts` are those of `task_prompts`, `tasks` some of them (empty: all). Options are drawn once an image and
+    language and put in `n_shuffles` orders. At most `max_images` images a task (0: all whose facts decide the answer).
+    """
+    rows = []
+    part = corpus[corpus.split == split]
+    known = [from_json(text) for text in part.facts]
+    for task in tasks or prompts:
+        if task not in prompts or prompts[task].about == S6_ABOUT:
+            continue
+        told = [(row, grounded.truth(prompts[task], f)) for row, f in zip(part.itertuples(), known, strict=True)]
+        told = [(row, value) for row, value in told if value is not None]
+        rng = np.random.default_rng([seed, list(load_tasks()).index(task)])
+        for k in sorted(rng.permutation(len(told))[: max_images or None]):
+            row, value = told[k]
+            about = {"path": row.path, "split": split, "simulated": row.simulated, "group_id": row.group_id}
+            rows += _questions(task, prompts[task], row.image_id, value, n_shuffles, seed, about)
+    return pd.DataFrame(rows, columns=[*COLUMNS, "path"])
+
+
+def activity_items(frames: Iterable, prompt: Prompt, *, n_shuffles: int = 3, seed: int = 0) -> pd.DataFrame:
+    """The questions of S6 about `activity_frames.Frame`s; `path` is empty, the pictures are the frames' own."""
+    rows = []
+    for frame in frames:
+        about = {"path": "", "split": frame.split, "simulated": True, "group_id": frame.group_id}
+        rows += _questions("S6", prompt, frame.image_id, frame.activity, n_shuffles, seed, about)
+    return pd.DataFrame(rows, columns=[*COLUMNS, "path"])
+
+
+def _questions(
+    task: str, prompt: Prompt, image_id: str, value: str, n_shuffles: int, seed: int, about: Mapping
+) -> list[dict]:
+    rows = []
+    for language in LANGUAGES:
+        rng = np.random.default_rng([seed, *f"{task}|{image_id}|{language}".encode()])
+        wordings = prompt.text["questions"][language]
+        wording = wordings[rng.integers(len(wordings))]
+        names = grounded.choices(prompt, value, language, rng)
+        for shuffle in range(n_shuffles):
+            listed = [names[k] for k in rng.permutation(len(names))] if shuffle else names
+            rows.append(
+                {
+                    **{"annotation_id": f"{task}|{image_id}|{language}|{shuffle}", "image_id": image_id, "task": "qa"},
+                    **{"prompt_id": prompt.prompt_id, "language": language, "solar_task": task, "shuffle": shuffle},
+                    "question": closed_question(prompt, wording, listed, language),
+                    "target": _called(prompt, value, language),
+                    "choices": json.dumps(listed, ensure_ascii=False),
+                    "codes": json.dumps(_codes(prompt, listed, value, language)),
+                    "code": value,
+                    **about,
+                }
+            )
+    return rows
+
+
+def _called(prompt: Prompt, code: str, language: str) -> str:
+    return grounded.called(prompt, prompt.about.rpartition(":")[2], code, language)
+
+
+def _codes(prompt: Prompt, names: Sequence[str], value: str, language: str) -> list[str]:
+    """The classes that the options name; the same in both languages."""
+    known = {_called(prompt, code, language): code for code in [*prompt.text["choices"], value]}
+    return [known.get(name, name) for name in names]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# answers
+
+
+def of_benchmark(predictions: pd.DataFrame, prompts: Mapping[str, Prompt], corpus: pd.DataFrame) -> pd.DataFrame:
+    """Predictions of the ordinary benchmark that answer S1, S2, S3 or S7, with the columns of an item: asked already.
+
+    Images whose facts no longer decide the question, and splits other than the predictions' own, are left out.
+    """
+    facts = dict(zip(corpus.image_id, corpus.facts, strict=True))
+    family = {prompt.prompt_id: task for task, prompt in prompts.items() if not prompt.prompt_id.startswith("solar.")}
+    part = predictions[predictions.prompt_id.isin(family) & predictions.image_id.isin(facts)]
+    rows = []
+    for row in part.to_dict("records"):
+        task = family[row["prompt_id"]]
+        value = grounded.truth(prompts[task], from_json(facts[row["image_id"]]))
+        if value is not None:
+            codes = _codes(prompts[task], json.loads(row["choices"]), value, row["language"])
+            rows.append(row | {"solar_task": task, "shuffle": 0, "codes": json.dumps(codes), "code": value})
+    more = ["solar_task", "shuffle", "codes", "code"]
+    return pd.DataFrame(rows, columns=list(dict.fromkeys([*part.columns, *more])))
+
+
+def answers(predictions: pd.DataFrame) -> pd.DataFrame:
+    """What was answered, as classes: `ANSWER_COLUMNS`, two models a prediction, `<model> greedy` and `<model> choice`.
+
+    `predictions` are items as `asking.ask` returns them, with an item's own columns. An answer that is none of the
+    options offered, after NFKC and stripping, is "": no substring counts, and nothing is left out.
+    """
+    parts = []
+    for how, column in (("greedy", "prediction"), ("choice", "choice")):
+        texts = zip(predictions[column], predictions.choices, predictions.codes, strict=True)
+        read = [_read(text, json.loads(choices), json.loads(codes)) for text, choices, codes in texts]
+        parts.append(predictions.assign(answer=read, model=predictions.model + f" {how}"))
+    return pd.concat(parts, ignore_index=True)[ANSWER_COLUMNS]
+
+
+def _read(text: str, choices: Sequence[str], codes: Sequence[str]) -> str:
+    said = metrics.normalize(text)
+    return next((code for name, code in zip(choices, codes, strict=True) if metrics.normalize(name) == said), "")
+
+
+def with_item_columns(predictions: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+    """Answers of `asking.ask` to `asked` items, with the columns of an item that it does not keep."""
+    own = ["annotation_id", "solar_task", "shuffle", "codes", "code"]
+    return predictions.merge(asked[own], on="annotation_id", validate="many_to_one")
+
+
+def scored_parts(answered: pd.DataFrame) -> pd.DataFrame:
+    """`answered` with the rows of the parts added: S3.presence, and the letters S5.Z, S5.p and S5.c.
+
+    Options fall together where the part does not tell them apart; an unreadable answer stays unreadable.
+    """
+    parts = [answered]
+    for task, functions in PARTS.items():
+        rows = answered[answered.solar_task == task]
+        for name, function in functions.items():
+            codes = [json.dumps([function(c) for c in json.loads(text)]) for text in rows.codes]
+            said = [function(text) if text else "" for text in rows.answer]
+            true = [function(text) for text in rows.code]
+            parts.append(rows.assign(solar_task=f"{task}.{name}", codes=codes, answer=said, code=true))
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,243 @@
+"""solar_tasks, solar_scores and the checks on them: truth from facts, options shuffled, honest scores, cheats named."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jwvl_lib import artifacts, asking, bench, cheats, facts, metrics, solar_scores, solar_tasks, teacher_plan
+from jwvl_lib.activity_frames import CLASSES
+from jwvl_lib.facts import Fact
+from jwvl_lib.prompts import load_prompts
+
+HALE = ("Alpha", "Beta", "Beta-Gamma", "Beta-Gamma-Delta")
+MCINTOSH = ("Axx", "Cso", "Dai", "Ekc", "Fki", "Hsx")
+VIEWS = (("HMI", "magnetogram", "photosphere"), ("HMI", "continuum", "photosphere"), ("AIA", "171", "corona"))
+N_DAYS = 16
+
+
+def _image(day, instrument, measurement, layer):
+    n, image_id = day % 5, f"day{day:02d}-{measurement}"
+    found = [Fact("observatory", "SDO"), Fact("instrument", instrument), Fact("measurement", measurement)]
+    found += [Fact("layer", layer), Fact("n_regions", n)]
+    for number in range(19000, 19000 + n):
+        k = day // 2 + number - 19000
+        found += [Fact("noaa_ar", number, number), Fact("area_msh", 500 - 10 * (number - 19000), number)]
+        found += [Fact("hale_class", HALE[k % 4], number), Fact("mcintosh_class", MCINTOSH[k % 6], number)]
+        if measurement == "magnetogram":
+            found.append(Fact("leading_polarity", ("positive", "negative")[k % 2], number))
+    row = {"image_id": image_id, "path": f"{image_id}.png", "split": "test" if day % 2 else "train"}
+    row |= {"group_id": f"2014-01-{day + 1:02d}", "sha256": image_id, "simulated": True}
+    return row | {"facts": facts.to_json(found)}
+
+
+class Frame:
+    def __init__(self, k):
+        self.image_id, self.activity = f"activity-test-{k}", CLASSES[k % 5]
+        self.split, self.group_id = "test", f"2015-01-{k + 1:02d}"
+
+
+@pytest.fixture(scope="module")
+def world():
+    corpus = pd.DataFrame([_image(day, *view) for day in range(N_DAYS) for view in VIEWS])
+    prompts = teacher_plan.offering(corpus, load_prompts(artifacts.REPO / "params" / "prompts"))
+    prompts = solar_tasks.task_prompts(prompts, corpus)
+    asked = solar_tasks.items(corpus, prompts, n_shuffles=3)
+    frames = solar_tasks.activity_items([Frame(k) for k in range(15)], prompts["S6"], n_shuffles=3)
+    return corpus, prompts, pd.concat([asked, frames], ignore_index=True)
+
+
+def predicted(asked, answer, model="tuned"):
+    """Answers of a scripted model: `answer` takes an item and gives a text."""
+    said = [answer(row) for row in asked.itertuples()]
+    shown = asking.marked(asked.assign(model=model, prediction=said, choice=said))
+    return solar_tasks.with_item_columns(shown, asked)
+
+
+def scored(asked, answer):
+    return solar_scores.records(solar_tasks.answers(predicted(asked, answer)), n_bootstrap=50)
+
+
+def value(records, task, metric="macro_f1", model="tuned greedy"):
+    return next(r for r in records if (r["task"], r["metric"], r["model"]) == (task, metric, model))
+
+
+def perfect(row):
+    return row.target
+
+
+def test_every_task_is_asked_and_its_answer_stands_once_among_the_options(world):
+    _, prompts, asked = world
+    assert sorted(prompts) == sorted(asked.solar_task.unique()) == [f"S{k}" for k in range(1, 8)]
+    for row in asked.itertuples():
+        choices, codes = json.loads(row.choices), json.loads(row.codes)
+        assert choices.count(row.target) == 1
+        assert codes[choices.index(row.target)] == row.code
+        assert all(choice in row.question for choice in choices)
+
+
+def test_truth_is_that_of_the_largest_region(world):
+    _, _, asked = world
+    s4 = asked[(asked.solar_task == "S4") & (asked.image_id == "day07-magnetogram")]
+    assert set(s4.code) == {HALE[3]}
+    assert not (asked.image_id == "day05-magnetogram")[asked.solar_task.isin(["S4", "S7"])].any()  # no region that day
+    assert set(asked.image_id[asked.solar_task == "S5"].str.split("-").str[1]) == {"continuum"}
+
+
+def test_an_order_is_one_of_the_same_options_and_the_same_on_every_call(world):
+    corpus, prompts, asked = world
+    s5 = asked[asked.solar_task == "S5"]
+    listed = s5.choices.map(json.loads)
+    assert (listed.map(sorted).map(tuple).groupby([s5.image_id, s5.language]).nunique() == 1).all()
+    assert listed.map(tuple).groupby([s5.image_id, s5.language]).nunique().max() > 1
+    again = solar_tasks.items(corpus, prompts, n_shuffles=3)
+    assert again.equals(asked[asked.solar_task != "S6"].reset_index(drop=True))
+
+
+def test_a_perfect_predictor_scores_exactly_one(world):
+    _, _, asked = world
+    found = scored(asked, perfect)
+    of_model = [r for r in found if r["model"] == "tuned greedy"]
+    assert {r["task"] for r in of_model} == set(solar_tasks.scored_tasks())
+    assert {r["value"] for r in of_model} == {1.0}
+    assert {(r["ci_low"], r["ci_high"], r["n_failed"]) for r in of_model} == {(1.0, 1.0, 0)}
+
+
+def test_unreadable_answers_are_wrong_and_never_left_out(world):
+    _, _, asked = world
+    found = scored(asked, lambda row: row.target if row.shuffle else f"I think it is {row.target}")
+    for task in solar_tasks.scored_tasks():
+        n = value(found, task)["n"]
+        assert value(found, task)["n_failed"] == n / 3
+        assert value(found, task, "accuracy")["value"] == pytest.approx(2 / 3, abs=1e-5)
+        assert value(found, task, "parse_coverage")["value"] == pytest.approx(2 / 3, abs=1e-5)
+
+
+def test_measures_are_those_of_their_definitions(world):
+    _, _, asked = world
+    rng = np.random.default_rng(1)
+    answered = solar_tasks.answers(predicted(asked, lambda row: rng.choice(json.loads(row.choices))))
+    rows = answered[(answered.solar_task == "S4") & (answered.model == "tuned greedy")]
+    found = solar_scores.records(rows, n_bootstrap=200)
+    assert value(found, "S4")["value"] == pytest.approx(metrics.macro_f1(rows.answer, rows.code), abs=1e-6)
+    recalls = [(part.answer == part.code).mean() for _, part in rows.groupby("code")]
+    assert value(found, "S4", "balanced_accuracy")["value"] == pytest.approx(np.mean(recalls), abs=1e-6)
+    low, high = metrics.macro_f1_interval(rows.answer, rows.code, rows.group_id, n_resamples=200)
+    assert (value(found, "S4")["ci_low"], value(found, "S4")["ci_high"]) == pytest.approx((low, high), abs=1e-6)
+
+
+def test_chance_guesses_among_the_options(world):
+    _, _, asked = world
+    found = scored(asked, perfect)
+    assert value(found, "S7", "accuracy", "chance")["value"] == pytest.approx(1 / 2, abs=0.02)
+    assert value(found, "S6", "accuracy", "chance")["value"] == pytest.approx(1 / 5, abs=0.02)
+
+
+def test_presence_and_letters_follow_from_the_answer(world):
+    _, _, asked = world
+    found = scored(
+        asked, lambda row: json.loads(row.choices)[json.loads(row.codes).index("0")] if row.solar_task == "S3" else ""
+    )
+    assert value(found, "S3.presence", "balanced_accuracy")["value"] == 0.5
+    assert value(found, "S5.Z", "parse_coverage")["value"] == 0
+
+
+def test_answers_of_the_ordinary_benchmark_serve(world):
+    corpus, prompts, asked = world
+    ordinary = predicted(asked[asked.shuffle == 0], perfect).drop(columns=["solar_task", "shuffle", "codes", "code"])
+    taken = solar_tasks.of_benchmark(ordinary, prompts, corpus)
+    assert sorted(taken.solar_task.unique()) == ["S1", "S2", "S3", "S7"]
+    kept = asked[(asked.shuffle == 0) & asked.solar_task.isin(["S1", "S2", "S3", "S7"])]
+    both = taken.merge(kept, on="annotation_id", suffixes=("", "_asked"))
+    assert len(both) == len(kept) == len(taken)
+    assert (both.code == both.code_asked).all()
+    assert (both.codes == both.codes_asked).all()
+
+
+def test_the_order_of_the_options_is_reported(world):
+    _, _, asked = world
+    first = solar_tasks.answers(predicted(asked, lambda row: json.loads(row.choices)[0]))
+    flips = {r["task"]: r["flip_rate"] for r in solar_scores.spread_over_shuffles(first)}
+    assert min(flips.values()) > 0.5
+    steady = solar_scores.spread_over_shuffles(solar_tasks.answers(predicted(asked, perfect)))
+    assert {(r["flip_rate"], r["std"]) for r in steady} == {(0.0, 0.0)}
+    once = solar_scores.spread_over_shuffles(solar_tasks.answers(predicted(asked[asked.shuffle == 0], perfect)))
+    assert {(r["flip_rate"], r["reason"]) for r in once} == {(None, "asked in one order")}
+
+
+def test_the_gap_is_paired_and_counts_every_task(world):
+    _, _, asked = world
+    answered = solar_tasks.answers(predicted(asked, perfect))
+    blind = answered[answered.model == "tuned greedy"].assign(
+        answer=lambda a: a.codes.map(lambda c: sorted(json.loads(c))[0])
+    )
+    both = pd.concat([answered, blind.assign(model="blind")])
+    found = solar_scores.gaps(both, "tuned greedy", ["blind"], n_bootstrap=50)
+    assert [r["task"] for r in found] == [f"S{k}" for k in range(1, 8)] + ["mean"]
+    assert found[-1]["gap"] == pytest.approx(np.mean([r["gap"] for r in found[:-1]]), abs=1e-6)
+    assert all(r["gap_low"] <= r["gap"] <= r["gap_high"] for r in found)
+    same = solar_scores.gaps(pd.concat([answered, answered.assign(model="twin")]), "tuned greedy", ["twin"])
+    assert {(r["gap"], r["gap_low"], r["gap_high"]) for r in same} == {(0.0, 0.0, 0.0)}
+    with pytest.raises(ValueError, match="different items"):
+        solar_scores.gaps(pd.concat([answered, blind.iloc[1:].assign(model="blind")]), "tuned greedy", ["blind"])
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# planted cheats
+
+
+def readings(asked, answer, trained=None):
+    predictions = predicted(asked[asked.solar_task != "S6"], answer)
+    rows = bench.score(predictions, {}).assign(task=predictions.solar_task)
+    trained = pd.DataFrame({"image_id": ["none"], "group_id": ["none"]}) if trained is None else trained
+    found = cheats.records(rows, trained, tasks=solar_tasks.scored_tasks())
+    return {(r["task"], r["metric"]): r["reading"] for r in found}
+
+
+def loud(found):
+    return {
+        key
+        for key, reading in found.items()
+        if any(w.isupper() and len(w) > 3 for w in reading.replace(":", "").replace(";", "").split())
+    }
+
+
+def test_an_honest_model_passes_every_check(world):
+    assert loud(readings(world[2], perfect)) == set()
+
+
+@pytest.mark.parametrize(
+    ("answer", "metric", "word"),
+    [
+        (lambda row: "None", "unusable_share", "NO ANSWERS"),
+        (lambda row: json.loads(row.choices)[0], "favoured_place_share", "PLACE"),
+        (lambda row: {"zh": "正", "en": "positive"}[row.language], "commonest_share", "CONSTANT"),
+    ],
+)
+def test_planted_answers_are_named(world, answer, metric, word):
+    assert word in readings(world[2], answer)["S7", metric]
+
+
+def test_permuted_labels_are_named(world):
+    _, _, asked = world
+    order = np.random.default_rng(0).permutation(len(asked))
+    dealt = dict(zip(asked.annotation_id, asked.target.to_numpy()[order], strict=True))
+    found = readings(asked, lambda row: dealt[row.annotation_id])
+    assert "NOT EARNED" in found["S1", "accuracy_permuted"]
+
+
+def test_leaked_images_and_answers_in_the_question_are_named(world):
+    corpus, _, asked = world
+    trained = corpus[corpus.image_id == "day07-magnetogram"]
+    assert "LEAKED" in readings(asked, perfect, trained)["S7", "leaked_share"]
+    told = asked.assign(question=asked.target + "? " + asked.question)
+    assert "TOLD" in readings(told, perfect)["S2", "told_share"]
+    assert "TOLD" not in readings(asked, perfect)["S2", "told_share"]
+
+
+def test_the_table_prints_every_task_with_its_references(world):
+    _, _, asked = world
+    text = solar_scores.table_md(scored(asked, perfect), "TINY")
+    assert all(f"| {task} |" in text for task in solar_tasks.scored_tasks())
+    assert all(part in text for part in ("chance", "1.000 [1.00, 1.00]", "TINY"))
