@@ -94,9 +94,10 @@ def plan(
 
 
 def offering(corpus: pd.DataFrame, prompts: Mapping[str, Prompt]) -> dict[str, Prompt]:
-    """The prompts, offering of instruments and channels only those that the corpus has in its training split.
+    """The prompts, offering of instruments and channels those that the corpus has in its training split, and no others.
 
-    A choice that is never the answer gives itself away, and one that is never seen cannot be learnt.
+    A choice that is never the answer gives itself away, as does one that is offered only where it is the answer; and
+    one that is never seen cannot be learnt.
     """
     learnt = views_of(corpus[corpus["split"] == "train"] if "split" in corpus else corpus).values()
     narrowed = dict(prompts)
@@ -104,6 +105,7 @@ def offering(corpus: pd.DataFrame, prompts: Mapping[str, Prompt]) -> dict[str, P
         if prompt.about in ("instrument", "measurement"):
             seen = {grounded.truth(prompt, view.facts) for view in learnt}
             offered = [c for c in prompt.text["choices"] if c in seen]
+            offered += sorted(seen - {None, *offered})
             text = {**prompt.text, "choices": offered} if len(offered) > 1 else prompt.text
             narrowed[name] = dataclasses.replace(prompt, text=text)
     return narrowed

@@ -148,6 +148,9 @@ def test_only_channels_of_the_training_split_are_offered(corpus):
     assert offered["qa.measurement"].text["choices"] == ["SDO/HMI magnetogram", "SDO/AIA 171"]
     assert offered["qa.instrument"].text["choices"] == ["AIA", "HMI"]
     assert offered["qa.layer"] is PROMPTS["qa.layer"]
+    unlisted = taught.assign(facts=taught.facts.str.replace('"SDO"', '"SOHO"').str.replace('"HMI"', '"MDI"'))
+    both = offering(pd.concat([taught, unlisted]), PROMPTS)["qa.measurement"].text["choices"]
+    assert "SOHO/MDI magnetogram" in both  # not in the prompt's list, yet no answer stands only where it is right
     few = offering(taught[:1], PROMPTS)
     assert few["qa.measurement"].text["choices"] == PROMPTS["qa.measurement"].text["choices"]
 
