@@ -16,9 +16,9 @@ _NOT_ASSERTED = re.compile(
     r"|\b(?:means?|denotes?|called|known\s+as|by\s+definition|always|usually|often|generally"
     r"|typically|in\s+general|in\s+cycle\s+\d+|normally|(?<!not\s)needed|required|requires?|depends?|tends?\s+to"
     r"|typical\s+of|in\s+theory)\b"
-    r"|概率|几率|预计|预报(?!员)|预测|预期|有望|将会|是否|是不是|如果|假如|若是|若|倘若|需要|代表|取决于|称为|叫做"
+    r"|概率|几率|预计|预报(?!员)|预测|预期|有望|将会|是否|是不是|如果|假如|若是|若(?![单只仅论就按以干])|倘若|需要|代表|取决于|称为|叫做"
     r"|叫作|意味着"
-    r"|定义|\btutorials?\b|\btextbooks?\b(?!\s+(?:case|example|[A-Z]))|教程|教科书|课本|无关|常常|往往|通常|一般|总是"
+    r"|定义|\btutorials?\b|\btextbooks?\b(?!\s+(?:case|example|[A-Z]))|教程|常(?=构成|见|有|出现|呈|由|被|是|能)|教科书|课本|(?<!\d)(?<!\d[号区])(?<!活动区)无关|常常|往往|通常|一般|总是"
     r"|有人|据说|有.{0,3}说|\bsome\s+(?:say|would|claim|think|call)|\brumou?r|受.{1,6}影响"
     r"|很常见|适合|以为(?!为)|更容?易|大部分|大?多数|假设|设想|并不是说|常[与伴]|表现为(?=[亮暗])|是指|指的是"
     r"|并不等于|不等于|有.{0,12}(?:可能|风险|潜力|能力)(?!性?的?是)",
@@ -31,14 +31,20 @@ _MAY = re.compile(
     r"|become|argue|reach|unleash|erupt|flare|release|cause|fire|launch|affect|occur|follow|go|be\s+(?:enough"
     r"|accompanied))\w*"
     r"|\bwill\b(?!\s+be\s+seen)|(?<!\bI\s)(?<!\bwe\s)\bwould\b|\bcapable\s+of\b|\blikely\s+to\b"
-    r"|\bmistak\w+\s+(?:it|this)?\s*(?:for|as)\b|误(?:认|以|读|当)(?:为|成|作)是?|将(?=于|在|会|转)"
+    r"|\bmistak\w+\s+(?:it|this)?\s*(?:for|as)\b|误(?:认|以|读|当)(?:为|成|作)是?|将(?=于|在|会|转)|[后来]会[放爆产出发]|料到.{0,16}会"
     r"|(?:可能|或许|也许|仍|将|有可能)(?:会|再次?|将|还|仍|有可能|可能|在)*(?:爆发|产生|发生|出现|引发|触发|释放|影响"
     r"|有)(?!了|过)",
     re.I,
 )
-_CONDITION = re.compile(r"\s*(?:if|assuming|suppose|预计|预测|预期|预报员|如果|假如|若|倘若|假设)(?![A-Za-z])", re.I)
+_CONDITION = re.compile(
+    r"\s*(?:were\s+(?:this|it|the|AR|region)|had\s+(?:this|it|the)|if|assuming|suppose|预计|预测|预期|预报员|如果|假如|若(?![单只仅论就按以])|倘若|假设)(?![A-Za-z])",
+    re.I,
+)
 _LONG_AGO_REGION = re.compile(r"\d{4,5}\s+(?:of|in|from)\s+@|@的[^\d，。]{0,6}\d{4,5}")
-_NOT_EXCLUDED = re.compile(r"不排除|\b(?:cannot|can't|not\s+to)\s+(?:be\s+)?(?:exclude|rule)d?\b", re.I)
+_NOT_EXCLUDED = re.compile(
+    r"(?:不|不能|无法|难以|不可)排除|的可能性?(?:很|较|极|不|仍|也|依然|比较|还)*[大小高低存]|\b(?:cannot|can't|not\s+to)\s+(?:be\s+)?(?:exclude|rule)d?\b",
+    re.I,
+)
 _QUESTION = re.compile(r"[?？]\s*$|[吗呢][。？?]?\s*$")
 _ASSERTED = re.compile(r"一般的|通常被", re.I)
 # what was, and is not said to be still
@@ -48,13 +54,13 @@ _PAST = re.compile(
     r"|formerly|used\s+to|ha(?:d|ving)\s+(?:still\s+)?been|(?<!\d\s)the\s+day\s+before|had\s+(?:\w+\s+)?(?:fired"
     r"|produced|unleashed|released|erupted|hosted)|was\s+still|had\s+(?:(?:already|just|barely|only|also|even|earlier|once|never|not)\s+){0,2}(?:[a-z]+ed|given|grown"
     r"|begun|become|shown|made|sent|let|set|seen|thrown|shot)|a\s+day\s+earlier|three\s+days\s+later|remind\w*\s+\w+\s+of)\b"
-    r"|(?:昨天|昨日(?!以来|的\d)|前天|前日|[一二两三四五六七八九十\d]天前|上周|上个?月|上[一个]*(?:太阳)?自转[周期]?|前一[天日](?!以来)|上一?次|追溯|早先|从前|过去(?!\s*[\d一二两三四几十]+|的?一)|此前|先前|原先|起初|曾经?|想起"
+    r"|(?:昨天|昨日(?!以来|的\d)|前天|前日|[一二两三四五六七八九十\d]天前|上周|上个?月|上[一个]*(?:太阳)?自转[周期]?|前一[天日](?!以来)|上一?次|追溯|早先|早上还|[之此]前还|原本|本来是?|从前|过去(?!\s*[\d一二两三四几十]+|的?一)|此前|先前|原先|起初|曾经?|想起"
     r"|联想到)",
     re.I,
 )
 _THINKING_OF = re.compile(r"remind\w*\s+\w+\s+of|想起|联想到|当年|类似于?|媲美|堪比", re.I)
 _CONTRAST = re.compile(
-    r"\b(?:unlike|compared\s+(?:to|with)|in\s+contrast\s+to|(?<!rather\s)(?<!nothing\smore\s)(?<!\bno\smore\s)than)\s"
+    r"\b(?:unlike|compared\s+(?:to|with)|in\s+contrast\s+to|(?<!rather\s)(?<!nothing\smore\s)(?<!\bno\smore\s)(?<!other\s)than)\s"
     r"+(?:in\s+|an?\s+|the\s+|for\s+"
     r"|those\s+of\s+)*$|(?:不同于|有别于|相比于?|相较于?|[比较](?:前一[天日]|昨[天日])的?)\s*$",
     re.I,
@@ -149,6 +155,14 @@ def _doubted(text: str, find: tuple, start: int, end: int) -> bool:
         return len(find[2]) <= len("2014-10")
     if kind == "date_obs" and (_THINKING_OF.search(text[low:at]) or _of_its_past(text, find, start, end)):
         return True
+    if kind == "flare" and re.search(
+        r"\b(?:may|might|could|can|will|would)\s+(?!be\s+seen|see|put|say|call|rate|estimate|guess)", text[low:at], re.I
+    ):
+        return True
+    if _LAST_TIME.search(text[start:at]) and kind in (*REGION_KINDS, "spots_visible", "n_regions"):
+        return True
+    if kind == "noaa_ar" and _NEXT.search(text[low:at]):
+        return True
     if kind == "noaa_ar":
         return _THINKING_OF.search(text[low:at]) is not None and "当年" not in text[at:high]
     if kind == "flare" and _NOT_EXCLUDED.search(part):
@@ -181,6 +195,11 @@ def _past(text: str, low: int, at: int, start: int, high: int) -> bool:
     return last is not None and not (last.end() <= at and _NOW.search(text, last.end(), at))
 
 
+_LAST_TIME = re.compile(
+    r"上一?次(?!观测)|\bsince\s+(?:[A-Z][a-z]+\s+)?(?:19|20)\d\d\b(?=[^,;]*$|,\s*when)|\bthe\s+last\s+time\b"
+)
+_NEXT = re.compile(r"\bnext\b[^,;]{0,40}\bwill\b|\bwill\s+(?:be|become|get)\b[^,;]{0,12}$|下一个[^，。；]{0,16}$", re.I)
+
 _LIFE = re.compile(
     r"\b(?:rotat\w+\s+(?:onto|into|over|off|out)|appeared|emerged|was\s+(?:first\s+)?numbered|crossed|launched"
     r"|will\s+\w+|CMEs?|eclipse|storm|aurora\w*|Kp)\b|转[出入到至过]|浮现"
@@ -205,7 +224,9 @@ def _of_this_image(text: str, found: list[tuple], start: int, end: int) -> list[
         gone = {*months, *(f for f in flares for m in months if max(f[0] - m[1], m[0] - f[1]) < 12)}
         found = [f for f in found if f[0] not in gone]
     specific = any(kind in ("noaa_ar", "date_obs", "n_regions", "n_filaments") for _, kind, _ in found)
+    concluded = re.search(r"\b(?:hence|probably|therefore|so\s+this)\b|应该?是", sentence)
     general = _PHYSICS.search(sentence) or _DEFINED.search(sentence)
+    general = general and not concluded
     if general and not specific and not PICTURE.search(sentence):
         found = [f for f in found if f[1] not in _PICTURE_KINDS]
     clocks = [str(value).partition("T")[2] for _, kind, value in found if kind == "date_obs" and value[0] != "T"]

@@ -34,12 +34,13 @@ CHANGES: list[Pattern] = [
             rf"|不到)?\s*{ZH_NUMBER}{_ZH_UNIT}", []),
     pattern("zh", rf"比[^，。；]{{1,14}}?[增减多少大小高低][加少]?[出了]?(?:约|近)?\s*{ZH_NUMBER}{_ZH_UNIT}(?!倍)", [], over=True),
     pattern("zh", rf"(?:相?差|多出|少掉|超出)(?:约|了|近)*{ZH_NUMBER}{_ZH_UNIT}", []),
-    pattern("zh", rf"{ZH_NUMBER}\s*[多余几]?倍", []),
+    pattern("zh", rf"{ZH_NUMBER}\s*[多余几]?倍|{ZH_NUMBER}\s*[对比]\s*{ZH_NUMBER}", []),
     pattern("zh", r"(?<!百万)[一二两三四五六七八九十百千万\d]+分之[一二三四五六七八九\d]", _if_no_hemisphere),
     pattern("en", rf"\bfrom\s+(?:about\s+|some\s+)?{EN_NUMBER}{_UNIT}(?=\s+(?:up\s+|down\s+)?to\b)", _if_changed),
     pattern("en", rf"{_EN_RISE}[^.;,]{{0,24}}?\bby\s+(?:about\s+|some\s+|almost\s+)?{EN_NUMBER}{_UNIT}", []),
     pattern("en", rf"{EN_NUMBER}\s+(?:millionths\s+|MSH\s+)?(?:more|fewer|less|larger|smaller|bigger)"
             rf"(?:\s+(?:MSH|millionths|(?:sun)?spots?))?(?=\s+than\b)", []),
+    pattern("en", rf"\b(?:lost|gained|added|shed)\s+(?:some\s+|about\s+)?{EN_NUMBER}{_UNIT}", []),
     pattern("en", rf"{EN_NUMBER}\s+times\b", []),
 ]  # fmt: skip
 

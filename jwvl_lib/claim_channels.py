@@ -41,7 +41,7 @@ _SMALL = set("aia hmi eit mdi sdo soho bbso".split())
 _LAUNCH = (
     r"(?-i:[A-Z]{3,})(?:\s+(?:was|had\s+been|is|has\s+been|were))?(?:\s+(?:not|only|yet|even))*\s+(?:been\s+)?"
     r"(?:launched|in\s+orbit)"
-    r"|(?-i:[A-Z]{3,})\s*(?:卫星)?(?:还|尚)?(?:没有?|未)?(?:在)?(?:\d{4}年)?(?:才)?(?:发射|升空|上天)|\blaunch"
+    r"|(?-i:[A-Z]{3,})\s*(?:卫星)?[^，。；是为]{0,12}(?:发射|升空|上天)|\blaunch"
     r"\s+of\s+(?-i:[A-Z]{3,})"
 )
 
@@ -108,7 +108,7 @@ _COUNTED = (
     r"(?:spots?|sunspots?|(?:\w+\s+)?regions?|groups?|pixels|of\s+the|MSH|millionths|degrees|°|个|号|颗|区|群|张|幅"
     r"|天|倍|度|年|月)"
 )
-_SAID_WAVELENGTH = re.compile(r"\bwavelengths?\b|\bangstroms?\b|波长|通道|\bchannels?\b", re.I)
+_SAID_WAVELENGTH = re.compile(r"\bwavelengths?\b|\bangstroms?\b|波长|波段|埃|通道|\bchannels?\b|\bpassband\b", re.I)
 _QUANTITY = re.compile(r"面积|黑子|\bareas?\b|\bspots?\b|MSH", re.I)
 _WITH_UNIT = re.compile(rf"\d[\s-]*{_UNIT}", re.I)
 _CORRECTED = re.compile(r"(?:\b(?:not|nor|neither|or|rather\s+than)\s+(?:the\s+)?|不是|并非|而非|[、或和与]\s*)$", re.I)
@@ -117,7 +117,7 @@ _CORRECTED = re.compile(r"(?:\b(?:not|nor|neither|or|rather\s+than)\s+(?:the\s+)
 def _as_said(match: re.Match) -> Found | None:
     """A channel's bare digits where the sentence says that they are a wavelength, or corrects them by one."""
     text, at = match.string, match.start()
-    near = text[max(0, at - 40) : at + 60]
+    near = text[max(0, at - 40) : at + 90]
     if _QUANTITY.search(text[max(0, at - 16) : at]):
         return None
     said = _SAID_WAVELENGTH.search(near) or (_CORRECTED.search(text[:at]) and _WITH_UNIT.search(text))
@@ -154,7 +154,7 @@ CHANNELS: list[Pattern] = [
             rf"|frames?\b|pictures?\b))", lambda m: _angstrom(m[1])),
     pattern("", rf"(?<![\d.,:])({'|'.join(_CHANNEL_NUMBERS)}|6173|6563|6768)(?!\d|:\d|\.\d|,\d{{3}}"
         rf"|\s*{_COUNTED})", _as_said),
-    pattern("", rf"{_WAVE}\s+is\s+(?:a|the)\s+wavelength", lambda m: _angstrom(m[1])),
+    pattern("", rf"{_WAVE}\s*(?:\bis\b|是|为)[^，。；;,.\d]{{0,24}}(?:wavelength|\bangstrom|波长|埃)", lambda m: _angstrom(m[1])),
     pattern("",
             r"(?<![A-Za-z])(?:H|hydrogen)[-\s_]?(?:alpha|α|阿尔法)(?![A-Za-z])|氢[-\s的]?(?:alpha|α|阿尔法)",
             [("measurement", "H-alpha")]),
@@ -165,6 +165,7 @@ PICTURE: list[Pattern] = [
     # names of phenomena and scales, and pictures in general
     pattern("",
             r"(?-i:\bEIT\s*(?:waves?|波)|\bGOES(?:\s+(?:soft\s+)?(?:X-ray\s+)?)?(?:class\w*|flux|level|scale|级))", []),
+    pattern("en", r"\b(?:photospheric|chromospheric|coronal)\s+(?:magnetograms|fields?|lines?|temperatures?|plasma)", []),
     pattern("",
             r"\b(?:magnetograms|Dopplergrams)\b(?!\s+(?:taken|from|of\s+this))|磁图的(?:噪声|精度|灵敏度|分辨率"
             r"|零点|质量)", []),

@@ -3,7 +3,7 @@
 import re
 
 from jwvl_lib.claim_grammar import EN_NUMBER, UPPER, ZH_NUMBER, Pattern, pattern
-from jwvl_lib.claim_tally import count, if_spots, listed, none_in_part, noun_before, the_rest, visible
+from jwvl_lib.claim_tally import answered, count, if_spots, listed, none_in_part, noun_before, the_rest, visible
 
 # --------------------------------------------------------------------------------------------------------------------
 # English: a number, any adjectives, a noun
@@ -28,7 +28,7 @@ _SPOT = (
 )
 _SPOTS = rf"{ADJECTIVES}\s+{_SPOT}"
 # "two regions lie in the NE quadrant" counts a part, not the disk
-_PART = r"(?:NE|NW|SE|SW|north|south|east|west|limb|upper|lower|left|right)"
+_PART = r"(?:NE|NW|SE|SW|(?:north|south|east|west)(?!\w*\s+limb)|upper|lower|left|right)"
 IN_PART = rf"(?!\s+(?:with\s+(?:sun)?spots\s+)?(?:[a-z]+\s+){{0,3}}(?:in|near|on|at|along)\s+the\s+(?:\w+\s+)?{_PART})"
 # "no region produced a flare" is not "no region"
 DOES = (
@@ -36,7 +36,7 @@ DOES = (
     r"|except|apart|besides|lies|lay|sits)\w*)"
 )
 RANGE = (
-    rf"(?:(?:between|from)\s+)?(?P<n>{EN_NUMBER})(?:\s*(?:-|to|or|and)\s*(?P<m>{UPPER}))?(?P<more>\s*\+"
+    rf"(?:(?:between|from)\s+)?(?P<n>{EN_NUMBER})(?:\s*(?:-|to|or|and|,\s*(?:at\s+most|maybe|perhaps|possibly))\s*(?P<m>{UPPER}))?(?P<more>\s*\+"
     r"|\s+or\s+more)?(?P<fewer>\s+or\s+fewer|\s+or\s+less)?"
 )
 NONE = (
@@ -58,10 +58,18 @@ _IS = (
 )
 _IS += r"(?:(?:an?|only|just|modest|mere|impressive|exactly|about|roughly|around|given|as|at|about|some)\s+)*"
 
+_ASKED = r"\b(?:how\s+many|any)"
+_REPLY = rf"[^?]{{0,40}}\?[\s\"]*(?:[A-Z]:)?[\s\"]*(?P<answer>(?P<n>{EN_NUMBER})(?![\w.,:]*\d)|none\b|no\b)"
+
 EN_COUNTS: list[Pattern] = [
     # stretches and days without spots are not this disk
     pattern("en", rf"\b(?:sunspot|wolf|relative)\s+(?:sunspot\s+)?number\b(?:{_IS})?\s*(?:{EN_NUMBER})?", []),
     pattern("en", r"\bspot(?:less|-free)\s+(?:days?|stretch\w*|runs?|periods?|spells?|weeks?|months?|streaks?)", []),
+    pattern("en", r"\b(?:stretch\w*|periods?|runs?|spells?|days|weeks|months)\s+without\s+(?:sun)?spots", []),
+    pattern("en", rf"\bof\s+(?:numbered\s+|active\s+)*(?:regions|groups)\s+there\s+(?:is|are)\s+{RANGE}", count("n_regions")),
+    # a question and its answer
+    pattern("en", rf"{_ASKED}{ADJECTIVES}\s+(?:regions|groups|ARs)\b{_REPLY}", answered("n_regions", ("n_regions", 0))),
+    pattern("en", rf"{_ASKED}{ADJECTIVES}\s+{_SPOT}{_REPLY}", answered("n_spots", ("spots_visible", "no"))),
     pattern("en", rf"{NONE}{ADJECTIVES}\s+(?:new|other|further|additional){_REGIONS}", the_rest),
     pattern("en", rf"{NONE}{_REGIONS}(?:\s+numbers?)?(?!\s+(?:numbered\s+"
         rf"|AR\s*)?\d){IN_PART}{DOES}(?:\s+with\s+(?:sun)?spots)?",
@@ -79,6 +87,9 @@ EN_COUNTS: list[Pattern] = [
             r"|nowhere)", [("spots_visible", "no")]),
     pattern("en", r"\b(?:active\s+)?regions\s+(?:is|are|were|was)\s+(?:entirely\s+|completely\s+)?(?:absent|missing"
             r"|lacking|nowhere)", [("n_regions", 0)]),
+    pattern("en", rf"\b(?:spot\s+counts|counts|numbers\s+of\s+(?:sun)?spots)\b[^.;]{{0,60}}?\b(?:are|were|of|at)\s+"
+        rf"(?P<list>{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER})(?:,?\s+respectively|\.|$)",
+            listed("n_spots"), over=True),
     pattern("en", rf"(?<!between\s){EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+(?:and|vs\.?"
         rf"|versus)\s+{EN_NUMBER}{_SPOTS}", listed("n_spots")),
     pattern("en", rf"\b(?:of|all|our|these|those)\s+(?:the\s+|our\s+)?(?P<n>{EN_NUMBER})"
@@ -144,9 +155,11 @@ NO = (
 END = r"(?=\s*(?:[，。,:;；、)）!！]|\.(?!\d)|$|左右|上下|以上|之多))"
 COUNTED = (
     r"(?:在|介于|共|总共|一共|总计|共计|合计|有|为|是|达|到|仅|只|:|约|大约|计|多达|高达|达到|等于|包含|包括|的|不足"
-    r"|不到|不少于|至少|至多|最多|超过|恰|近|将近|几乎|恰好|恰为|分为"
+    r"|也许|可能|大概|应该|似乎|估计|或许|多半|不到|不少于|至少|至多|最多|超过|恰|近|将近|几乎|恰好|恰为|分为"
     r"|起来)"
 )
+
+_ZH_REPLY = rf"[^？?。]{{0,10}}[？?][\s\"」]*(?:答:|[A-Z]:)?[\s\"「]*(?P<answer>{ZH_N}[个颗]?(?=[，。,]|$)|一[个颗]也?没有|没有|无)"
 
 ZH_COUNTS: list[Pattern] = [
     pattern("zh", r"无黑子(?:的)?(?:天数?|日数?|期)", []),
@@ -154,6 +167,10 @@ ZH_COUNTS: list[Pattern] = [
     pattern("zh", rf"(?:另|同|某|每|这|那|是|为|作为|之)一{_MEASURE}{ANY}{{0,8}}?(?:活动区|黑子群|区)", []),
     pattern("zh", r"(?<=\d{4})\s*(?:这|共|等)?(?P<n>[二两三四五六七八九十]|\d)[个群](?:活动区|编号)?(?=[，。,.;；]"
         r"|$)", count("n_regions")),
+    pattern("zh", rf"(?:(?:有?几个|多少个?){_KIND}|{_KIND}(?:呢|吗|有?几个|有?多少个?)){_ZH_REPLY}",
+            answered("n_regions", ("n_regions", 0))),
+    pattern("zh", rf"(?:(?:有?几[个颗]|多少[个颗]?)黑子(?!群)|黑子(?!群)数?(?:呢|吗|是?多少|有?几[个颗])){_ZH_REPLY}",
+            answered("n_spots", ("spots_visible", "no"))),
     pattern("zh", rf"{NO}{ANY}{{0,6}}?{_KIND}(?:位于|在|处于|落在|分布在|爆发|产生)", []),
     pattern("zh", rf"{NO}{ANY}{{0,6}}?{_KIND}",
             lambda m: the_rest(m) if re.search("新|其[他它余]|别的|更多", m.group()) else none_in_part(m)),
@@ -162,6 +179,7 @@ ZH_COUNTS: list[Pattern] = [
     pattern("zh", rf"{_KIND}(?:数目?|情况)?\s*:\s*(?:无|没有)", [("n_regions", 0)]),
     pattern("zh", r"黑子(?:数目?|情况)?\s*:\s*(?:无|没有)", [("spots_visible", "no")]),
     pattern("zh", rf"{_KIND}(?:均|都)?(?:不存在|全无|一个也没有)", [("n_regions", 0)]),
+    pattern("zh", rf"{NO}(?:明显的?)?(?:后随|前导|尾随|卫星|附属|半影|反极性|伴)的?黑子", []),
     pattern("zh",
             rf"{NO}{ANY}{{0,5}}?黑子(?!群|数|区)|黑子(?:均|都|也)?(?:不可见|看不见|看不到|全无|不存在|消失)"
             rf"|[无没]有?(?:黑子|斑点)(?!天|日|期)|无斑",
@@ -178,7 +196,7 @@ ZH_COUNTS: list[Pattern] = [
             r"|(?<!无)黑子(?:清[晰楚]|明显|依稀|隐约|十分|非常)*可[见辨]", [("spots_visible", "yes")]),
     pattern("zh", r"(?<![\d号第])(?P<n>[两三四五六])区(?![域间号])", count("n_regions")),
     pattern("zh", rf"(?<=[，。]){ZH_N}群(?=[，。])", count("n_regions")),
-    pattern("zh", rf"(?<=[，,])(?:有|达到?|多达|高达|共有|约为?){ZH_N}(?:个|颗){END}", noun_before),
+    pattern("zh", rf"(?<=[，,])(?:只?有|仅有?|就|只剩|达到?|多达|高达|共有|约为?){ZH_N}(?:个|颗){END}", noun_before),
     pattern("zh", rf"(?<=[，,])(?:总|一)?共(?:有|计)?{ZH_N}(?:个|条|处){END}", noun_before),
     pattern("zh", rf"{ZH_N}(?:{_MEASURE}\s*{_MORE}(?:个)?\s*{ANY}{{0,9}}?|(?:带黑子的?|编号|活动|太阳|主要|NOAA"
         rf"|大)*){_KIND}", count("n_regions")),
@@ -189,7 +207,7 @@ ZH_COUNTS: list[Pattern] = [
         rf"|编号)?{ANY}{{0,6}}?{COUNTED}*\s*{ZH_N}(?:个|处|群|块)?(?!\d"
         rf"|[号区个颗]|[个颗]?黑子){END}",
             lambda m: count("n_regions")(m) if len(m["n"]) < 4 else None),
-    pattern("zh", rf"(?<=黑子)(?:的)?(?:数目?量?|个数)?(?:依次|分别|各)(?:为|是|有)\s*{ZH_NUMBER}[个颗]?(?:\s*"
+    pattern("zh", rf"(?<=黑子)(?:的)?(?:数目?量?|个数)?(?:依次|分别|各)(?:为|是|有)?\s*{ZH_NUMBER}[个颗]?(?:\s*"
             rf"[、,，和与]\s*{ZH_NUMBER}[个颗]?)+", listed("n_spots")),
     pattern("zh", rf"{ZH_NUMBER}[个颗]?(?:\s*[、和与]\s*{ZH_NUMBER}[个颗]?)+(?:可见|大小)?(?:太阳)?黑子(?!群"
         rf"|区)", listed("n_spots")),

@@ -156,7 +156,7 @@ DATES: list[Pattern] = [
     pattern("zh", r"(?:\d{4}年)?\d{1,2}月\d{1,2}[日号]?(?:-|至|到)(?:\d{1,2}月)?\d{1,2}[日号]", []),
     # the clock before the date: "at 21:40 UT on 24 October 2014"
     *(
-        pattern("", rf"(?<![\d:]){clock}(?:{_ZONE}|{_AHEAD})?{_ON}{date}", _value)
+        pattern("", rf"(?<!\d)(?<!\d:){clock}(?:{_ZONE}|{_AHEAD})?{_ON}{date}", _value)
         for date in (_DAY_FIRST, _MONTH_FIRST, _ISO)
         for clock in (_CLOCK, _HOUR)
     ),
@@ -173,30 +173,32 @@ DATES: list[Pattern] = [
     pattern("en", rf"{_LONG_AGO}\s+{_MONTH},?\s+{_YEAR}", []),
     pattern("en", rf"\b{_MONTH},?\s+(?:of\s+)?{_YEAR}", _value),
     *(
-        pattern("en", rf"(?<![\d:]){_CLOCK}(?:{_ZONE}|{_AHEAD})?{_ON}{date}{_NOT_COUNTED}", _value)
+        pattern("en", rf"(?<!\d)(?<!\d:){_CLOCK}(?:{_ZONE}|{_AHEAD})?{_ON}{date}{_NOT_COUNTED}", _value)
         for date in (rf"{_DAY}(?:\s+of)?\s+{_MONTH}", rf"{_MONTH}\s+{_DAY}(?!\w)")
     ),
     pattern("en", rf"(?<![\d:.]){_DAY}(?:\s+of)?\s+{_MONTH}(?:{_TIME})?", _value),
     pattern("en", rf"\b{_MONTH}\s+(?:the\s+)?{_DAY}(?!\w){_NOT_COUNTED}(?:{_TIME})?", _value),
     pattern("en", rf"\b{_MADE}(?:\s+(?:from|in|of|is|to))?(?:\s+the\s+year)?:?\s+{_YEAR}(?!\s*[-/]\s*\d)", _value),
+    pattern("zh", rf"{_ZH_DAY}\s*[(，,]\s*(?P<year>{_ZH_DIGIT}{{4}})\s*年\s*\)?(?:{_TIME})?", _value),
     pattern("zh", rf"{_AHEAD_FIRST}{_ZH_DATE}(?:{_TIME})", _value),
     pattern("zh", rf"{_AHEAD_FIRST}{_ZH_DATE}(?:{_ZH_TIME})?", _value),
     pattern("zh", rf"(?P<year>{_ZH_DIGIT}{{4}})\s*年\s*(?P<month>{_ZH_DIGIT}{{1,3}})\s*月(?:份)?", _value),
     pattern("zh", rf"{_AHEAD_FIRST}(?<!{_ZH_DIGIT}){_ZH_DAY}(?:{_TIME})", _value),
     pattern("zh", rf"{_AHEAD_FIRST}(?<!{_ZH_DIGIT}){_ZH_DAY}(?:{_ZH_TIME})?", _value),
-    pattern("zh", r"(?:是|不是|并非|而非)(?P<year>(?:19|20)\d\d)年(?=的|拍|[，。；]|$)", _value),
+    pattern("zh", r"(?:是|不是|并非|而非|[这此该本][幅张]?)(?P<year>(?:19|20)\d\d)年(?=的|拍|[，。；]|$)", _value),
     pattern("zh", r"(?:摄于|拍于|取自|拍摄于|获取于|观测于|年份[为是:]?)\s*(?P<year>(?:19|20)\d\d)\s*年?(?!\s*\d|间"
         r"|代|来)", _value),
     # the clock alone needs its zone, or two digits on either side: "1:15" may be a scale
     pattern("", rf"(?P<ahead0>{_BEIJING})\s*:?\s*(?:\d{{1,2}}[日号]\s*)?{_CLOCK}", _value),
     pattern("", rf"{_UTC}(?:\s*时间)?\s*[:为]?\s*(?:\d{{1,2}}[日号]\s*)?{_CLOCK}(?![\d:])", _value),
-    pattern("", rf"(?<![\d:]){_CLOCK}(?:{_ZONE}|{_AHEAD})", _value),
-    pattern("", rf"(?<![\d:]){_CLOCK4}\s*(?:UTC?|Z|GMT)(?![A-Za-z])", _value),
+    pattern("", rf"(?<!\d)(?<!\d:){_CLOCK}(?:{_ZONE}|{_AHEAD})", _value),
+    pattern("", rf"(?<!\d)(?<!\d:){_CLOCK4}\s*(?:UTC?|Z|GMT)(?![A-Za-z])", _value),
     pattern("en", rf"(?<![\d:.]){_HOUR}", _value),
     pattern("en", _PAST_HOUR, _past_hour),
+    pattern("en", r"\b(?:noon|midday)\b(?:\s+UTC?)?(?=\s+(?:on|of|UTC?)\b|\s*,)|(?<=\bat\s)noon\b", [("date_obs", "T12:00")]),
     pattern("", r"(?<![\d:.,+])(?P<hour>[01]?\d|2[0-3])\s*UTC?(?![A-Za-z]|\s*[+\d])", _value),
-    pattern("en", rf"(?<![\d:])(?:at|around|about)\s+{_CLOCK}(?![\d:])", _value),
-    pattern("en", rf"(?<![\d:])(?=\d\d:\d\d){_CLOCK}(?![\d:])", _value),
-    pattern("zh", rf"(?<![\d:]){_CLOCK}(?![\d:])", _value),
+    pattern("en", rf"(?<!\d)(?<!\d:)(?:at|around|about)\s+{_CLOCK}(?![\d:])", _value),
+    pattern("en", rf"(?<!\d)(?<!\d:)(?=\d\d:\d\d){_CLOCK}(?![\d:])", _value),
+    pattern("zh", rf"(?<!\d)(?<!\d:){_CLOCK}(?![\d:])", _value),
     pattern("zh", rf"(?<!{_ZH_DIGIT})(?P<ahead0>{_BEIJING})?{_ZH_CLOCK}", _exact),
 ]  # fmt: skip

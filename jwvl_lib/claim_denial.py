@@ -16,14 +16,14 @@ _NEGATOR = (
     r"|而?并?不(?:再|可能|太可能|大可能|像|算)?(?:是|为|在|属于|属|位于|来自|显示|呈现?|具有|具备|对应|处于|含|由"
     r"|应(?:是|为)?"
     r"|能|会|可能|像|算)|并?非(?!常)|[并也]?(?:没有|没|未曾?|无(?!论|关))|绝非|而非|排除|与其说是?|毫不"
-    r"|[见看找]不[到见出]|[算称谈够]不上|达不到|不[具含带]有?"
+    r"|不像[^，。；]{0,12}那[样么]|[见看找]不[到见出]|[算称谈够]不上|达不到|不[具含带]有?"
 )
 # words that may stand between a denial and the instrument, channel, layer or date it denies
 _BETWEEN = (
     r"(?:\s|-|'|any|have|has|had|a|an|the|in|on|at|from|by|of|to|as|be|been|being|it|this|that|one|simple|single|simply"
     r"|actually|really|yet|clearly|other|another"
     r"|shows?|shown|showing|come|comes?|stem|originate|taken|acquired|observed|obtained|made|recorded|captured"
-    r"|produced?|seen"
+    r"|produced?|seen?"
     r"|image|picture|frame|map|data|its|with|further|image\s+of|product|observation|channel|wavelength|line|light"
     r"|filter"
     r"|was|were|is|are|there|depict|represent|correspond|reach|belong|belongs"

@@ -39,9 +39,10 @@ def completed(text: str, found: Sequence[tuple], start: int, end: int) -> list[t
     """
     out = [f for f in found if start <= f[0][0] < end]
     out += _corrected(text, out, start, end)
+    out += _respectively(text, out, start, end)
     for regex, kinds in ((_BARE, _COUNTED), (_SIGN, ("leading_polarity",))):
         said = [f for f in found if f[1] in kinds and f[0][0] < end]
-        said = sorted(said + (_nouns(text, out, start, end) if regex is _BARE else []), key=lambda f: f[0])
+        said = sorted(said + _nouns(text, out, start, end, kinds), key=lambda f: f[0])
         idle = unclaimed(text, start, end) if said and regex is _BARE else []
         for match in regex.finditer(text, start, end) if said else ():
             if any(low <= match.start() < high for low, high in idle):
@@ -92,11 +93,13 @@ def _new_region(text: str, found: list[tuple], low: int, high: int, last: tuple,
 _NOUNS = {
     "area_msh": r"(?<!总)面积(?!第|最|上)|(?<!total )(?<!combined )\bareas?\b",
     "n_spots": r"(?<!最大)黑子数?(?![群区相])|\bspots?\b(?!\s*(?:groups?|regions?))|\bspot\s+counts?\b",
+    "leading_polarity": r"(?:前导|先导|领头)(?:黑子)?(?:的?极性)?(?=\s*[:，])|\blead\w*\s+polarit(?:y|ies)\s*(?=:)",
 }
+_NOUNS = {kind: re.compile(words, re.I) for kind, words in _NOUNS.items()}
 # the words between the noun and its number
 _SAYS = re.compile(
     r"(?:有|为|是|达到?|仅|只|才|也|约|却|到|至|含|剩|数出|拥有|\b(?:is|has|have|are|was|counts?|with|just|only|mere|of|at|to"
-    r"|now|about|around|roughly|nearly|carries|shows|holds|still))\s*$|(?<!\d)\d{4,5}[^，。；\da-z]{0,2}\s*$",
+    r"|now|about|around|roughly|nearly|carries|shows|holds|still|former|latter)|前者|后者)\s*$|(?<!\d)\d{4,5}[^，。；\da-z]{0,2}\s*$",
     re.I | re.A,
 )
 _SOMETHING_ELSE = re.compile(
@@ -105,15 +108,16 @@ _SOMETHING_ELSE = re.compile(
 )
 
 
-def _nouns(text: str, found: list[tuple], start: int, end: int) -> list[tuple]:
-    """The counted nouns of a sentence that no claim has taken, as finds without a value."""
+def _nouns(text: str, found: list[tuple], start: int, end: int, kinds: Sequence[str]) -> list[tuple]:
+    """The nouns of some kinds that no claim of a sentence has taken, as finds without a value."""
     taken = [f[0] for f in found]
-    nouns = [(m.span(), kind) for kind, words in _NOUNS.items() for m in re.compile(words, re.I).finditer(text, start, end)]
+    nouns = [(m.span(), kind) for kind in kinds for m in _NOUNS[kind].finditer(text, start, end)]
     return [(span, kind, None) for span, kind in nouns if not any(a < span[1] and span[0] < b for a, b in taken)]
 
 
 _NOT_BUT = re.compile(
-    rf"(?:不是|并非|而非|\bnot)\s*(?P<n>{EN_NUMBER}|{ZH_NUMBER})\s*[个条颗群处]?(?=\s*(?:[,，;；。.]|而?是|but\b|$))", re.I | re.A
+    rf"(?:不是|并非|而非|\bnot)\s*(?P<n>{EN_NUMBER}|{ZH_NUMBER})\s*[个条颗群处]?(?=\s*(?:[,，;；。.]|而?是|but\b|$))",
+    re.I | re.A,
 )
 
 
@@ -129,7 +133,50 @@ def _corrected(text: str, found: list[tuple], start: int, end: int) -> list[tupl
     return out
 
 
+_IN_ORDER = re.compile(
+    rf"(?:分别|各|依次)(?:为|是|有|只有|仅有?|约|达|含)*\s*(?P<list>{ZH_NUMBER}[个颗]?(?:\s*[、,，和与]\s*{ZH_NUMBER}[个颗]?)+)"
+    rf"|(?P<list2>{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER})\b(?:\s+(?:of\s+them))?,?\s+respectively",
+    re.I | re.A,
+)
+
+
+def _respectively(text: str, found: list[tuple], start: int, end: int) -> list[tuple]:
+    """ "分别只有11个和3个": the numbers of a list whose noun was said before."""
+    out = []
+    for match in _IN_ORDER.finditer(text, start, end):
+        part = "list" if match["list"] else "list2"
+        low, high = match.span(part)
+        said = [f for f in found if f[1] in _COUNTED and f[0][0] < low] + _nouns(text, found, start, low, _COUNTED)
+        if said and not any(a < high and low < b for (a, b), _, _ in found):
+            kind = max(said, key=lambda f: f[0])[1]
+            numbers = re.compile(ZH_NUMBER if part == "list" else EN_NUMBER, re.I | re.A).finditer(text, low, high)
+            out += [(m.span(), kind, number(m.group())) for m in numbers]
+    return out
+
+
 def _sign(word: str, before: str) -> str:
     if word in _REVERSED:
         return "negative" if before == "positive" else "positive"
     return "positive" if word[0].lower() in "p正" else "negative"
+
+
+_AS_WELL = re.compile(
+    r"(?:[^,;.]{0,30}?\b(?:positive|negative)(?:\s+polarity)?)?,?\s*(?:just\s+)?(?:as|so|like)\s+(?:it\s+)?(?:in|for|are|is|does|do|has|did|its\s+neighbou?r)?\s*(?:in\s+)?"
+    r"(?:(?:AR|NOAA|region)s?\s*)*$"
+    r"|[^，。；,;]{0,4}[，,]?\s*(?:与|和|跟|同)(?:AR|NOAA|活动区)*$"
+)
+_THE_SAME = re.compile(r"(?:号|区)?(?:的)?(?:相?同|一样|一致|一个样)|\s*(?:too|as\s+well|likewise)\b")
+
+
+def likewise(text: str, found: Sequence[tuple], span: tuple[int, int], end: int) -> list[int]:
+    """The regions of which the same is said after a find: "positive, as in 9393 and 9401", "Dao，与13181同"."""
+    after = [f for f in found if f[1] == "noaa_ar" and f[0][0] >= span[1]]
+    if not after or not _AS_WELL.fullmatch(text, span[1], after[0][0][0]):
+        return []
+    last, listed = after[0][0][0], []
+    for (low, high), _, value in after:
+        if low > last and not re.fullmatch(r"[\s,、和与及]*(?:and|AR)?\s*", text[last:low]):
+            break
+        listed, last = [*listed, value], high
+    chinese = text[after[0][0][0] - 1] in "与和跟同区R"
+    return listed if not chinese or _THE_SAME.match(text, last, end) else []

@@ -16,10 +16,13 @@ def _features(kind: str, en: str, zh: str) -> list[Pattern]:
     return [
         pattern("en", rf"{NONE}{ADJECTIVES}\s+{en}\b{IN_PART}{DOES}", none),
         pattern("en", rf"{RANGE}{ADJECTIVES}\s+{en}\b(?!\s+(?:eruption|channel)){IN_PART}", count(kind)),
+        pattern("en", rf"\b(?:a|one|the)\s+(?:single|lone|sole|only){ADJECTIVES}\s+{en}\b{IN_PART}", [(kind, 1)]),
         pattern("zh", rf"{NO}{ANY}{{0,4}}?{zh}", none),
-        pattern("zh", rf"(?<![仅只共一有])(?:有|见)?一(?:条|个|片)(?:最?[长大小明显黑暗细的]*)?{zh}", []),
+        pattern("zh", rf"(?<![仅只共一有])(?:有|见)?一(?:条|个|片|块)(?:最?[长大小明显黑暗细的]*)?{zh}", []),
         pattern("zh", rf"(?<!第){ZH_N}(?:条|根|个|处|片|块){ANY}{{0,5}}?{zh}", count(kind)),
-        pattern("zh", rf"{zh}(?:的)?(?:数目?量?|个数|总数)?{COUNTED}*\s*{ZH_N}(?:条|根|个|处|片){END}", count(kind)),
+        pattern(
+            "zh", rf"{zh}(?:的)?(?:数目?量?|个数|总数)?{COUNTED}*\s*{ZH_N}(?:条|根|个|处|片|块|群){END}", count(kind)
+        ),
     ]
 
 

@@ -13,10 +13,10 @@ _EVENT = (
     r"|bursts?|eruptions?|outbursts?|activity)\b"
 )
 _ZH_EVENT = r"(?:特?大|小|中等|强|太阳|X射线|软X射线)*(?:耀斑|爆发|事件)"
-_ABOUT_FLARES = re.compile(r"flar|erupt|outburst|event|耀斑|爆发", re.I)
+_ABOUT_FLARES = re.compile(r"flar|erupt|outburst|event|耀斑|爆", re.I)
 # a letter before "and", "/" or a comma, whose "-class" comes with a later letter: "neither M- nor X-class"
 _SHARED = (
-    rf"(?=-?\s*(?:,|/|、|and/or|and|or|nor|to|及|和|与|或|至|到)\s*(?:[{_LETTERS}]-?\s*(?:,|/|、|and|or|和|或)\s*)?"
+    rf"(?=-?\s*(?:,|/|、|and/or|and|or|nor|to|及|和|与|或|至|到)\s*(?:(?:one|two|three|four|five|six|\d)\s+)?(?:[{_LETTERS}]-?\s*(?:,|/|、|and|or|和|或)\s*)?"
     rf"[{_LETTERS}]"
 )
 
@@ -28,7 +28,12 @@ def _flare(match: re.Match) -> Found:
 def _letter(match: re.Match) -> Found | None:
     """The letter of a flare whose class is not already told in full: "an X2.2, the first X-class event"."""
     told = re.search(rf"(?<![A-Za-z])(?-i:{match[1]})\d+\.\d", match.string)
-    return [] if told and not _DENIED.search(match.string[: match.start()]) else _flare(match)
+    counted = re.search(
+        r"(?:\b(?:two|three|four|five|six|several|many|\d+)\s+|[\d一二两三四五六几多]+[个次])$",
+        match.string[: match.start()],
+        re.I,
+    )
+    return [] if told and not counted and not _DENIED.search(match.string[: match.start()]) else _flare(match)
 
 
 _DENIED = re.compile(r"(?:没有|未|无|\bno|\bnot|n't)[^，。,.;]{0,12}$", re.I)
@@ -48,6 +53,7 @@ FLARES: list[Pattern] = [
     pattern("en",
             rf"{_GOES}[\d.]*(?:[-\s]class)?(?:\s+(?:flare|event))?\s+(?:of|in|from)\s+(?:[A-Z][a-z]+\.?\s+)?"
             rf"(?:19|20)\d\d\b", []),
+    pattern("zh", rf"比{_GOES}[\d.]*级?更", []),
     pattern("zh", rf"(?:19|20)\d\d年(?:\d{{1,2}}月)?(?:的|那次的?){_GOES}[\d.]*级?", []),
     pattern("en",
             rf"{_GOES}[-\s]class\s+flares?\s+(?:are|is|have|release|last|can|may|cause|occur)s?\b(?!\s+(?:been|not"
@@ -60,7 +66,8 @@ FLARES: list[Pattern] = [
     pattern("", rf"{_GOES}(\d{{1,2}})(?![\d.])(?={_CLASS}?(?:的|的太阳|[-\s]*){_EVENT}|级?的?{_ZH_EVENT}|级)", _flare),
     pattern("", r"(?<![A-Za-z\d])(?-i:([CMX]))(\d{1,2})(?![\d.A-Za-z]\w|\.\d|:)(?!\d)", _if_flares),
     pattern("", rf"{_GOES}{_CLASS}(?:及?以上|或更[强大高]|及?以下)?(?:的)?\s*(?:{_EVENT}|{_ZH_EVENT})", _letter),
-    pattern("", rf"{_GOES}(?:[-\s]\s?(?:class|level)\b|\s*[级类])", _letter_if_flares),
+    pattern("en", rf"(?<=of\s){_GOES}\s(?:class|level)\b", _letter_if_flares),
+    pattern("", rf"{_GOES}(?:-\s?(?:class|level)\b|\s*[级类])", _letter_if_flares),
     pattern("", rf"{_GOES}{_SHARED}(?:{_CLASS}|\s+flares?\b))", _if_flares),
     pattern("en", rf"\b(?:class|level)\s+{_GOES}(?![\w.])", _if_flares),
     pattern("en", rf"{_GOES}[-\s]flares?\b", _letter),

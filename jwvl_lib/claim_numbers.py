@@ -1,7 +1,9 @@
 """Claims of region numbers: lists, ranges, short forms, bare digits where nothing else fits. Does no I/O."""
 
+import functools
 import re
 
+from jwvl_lib import knowledge
 from jwvl_lib.claim_grammar import Found, Pattern, number, pattern
 
 _NO = (
@@ -47,7 +49,7 @@ _REMEMBERED = re.compile(
 )  # fmt: skip
 
 _FORMER = re.compile(
-    r"(?:(?:19|20)\d\d年(?:\d{1,2}月)?的|\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周(?:之?前)?的|原(?:为|来的?|编号为?)?|(?:曾|早先|以前|先前|当时|上一?周|那时)(?:编号)?(?:为|是)|前身(?:为"
+    r"(?:(?:19|20)\d\d年(?:\d{1,2}月)?的|\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周(?:之?前)?的|(?:上一个?|上个|上(?=[周月])|同(?=[年月])|那(?=[次年时])|去年|前(?=[一天年])|当(?=[年时]))[^，。；\d]{0,6}的|原(?:为|来的?|编号为?)?|(?:曾|早先|以前|先前|当时|上一?周|那时)(?:编号)?(?:为|是)|前身(?:为"
     r"|是)?|曾(?:经)?(?:为|是"
     r"|编号为?))\s*(?:known\s+as\s+|numbered\s+)?$",
     re.I,
@@ -73,17 +75,71 @@ def _spelt(match: re.Match) -> Found | None:
     return [("noaa_ar", number(digits))] if digits else None
 
 
+_STRONG = re.compile(
+    r"(?<![\d./+A-Za-z-])1(?P<a>[0-4]\d{3}|\d{4})(?!\d|[.:]\d)|(?:\b(?:NOAA|ARs?|[Rr]egions?|[Gg]roups?)|活动区|编号为?|黑子群)\s*#?(?P<b>\d{4})"
+    r"(?!\d|\.\d)|(?<![\d.:])0(?P<c>\d{3})(?![\d年])|(?<!\d)(?P<d>\d{4})(?=号|区(?!间))"
+)
+_LONE = re.compile(r"(?<![\d.,/+~-])(?<!\d:)(?!1[6-9]\d\d|20\d\d)[1-9]\d{3}(?!\d|[.:]\d|年)")
+_NEIGHBOURS = 60  # numbers given within two or three weeks of one another
+
+
+def _near(match: re.Match) -> Found | None:
+    """Four digits close to a number that is surely a region's, or two such numbers that support each other."""
+    here = int(match.group())
+    known = _known(match.string)
+    return [("noaa_ar", here)] if any(abs(n - here) <= _NEIGHBOURS for n in known) else None
+
+
+@functools.lru_cache(maxsize=64)
+def _known(text: str) -> tuple[int, ...]:
+    """The numbers, without ten thousands, that are surely of regions: so written, or two that support each other."""
+    strong = {int(next(g for g in m.groups() if g)) % 10_000 for m in _STRONG.finditer(text)}
+    lone = {int(m.group()) for m in _LONE.finditer(text)}
+    return tuple(strong or (n for n in lone if any(0 < abs(n - other) <= _NEIGHBOURS for other in lone)))
+
+
+def _far(match: re.Match) -> bool:
+    """Whether the text names regions of another year, so that bare digits here are something else."""
+    known = _known(match.string)
+    return bool(known) and all(abs(n - int(match.group())) > 150 for n in known)
+
+
 _AREA_BEFORE = re.compile(r"(?:面积|MSH|\bareas?\b|\bmillionths\b)[^.:;。；]{0,24}$", re.I)
 
 
 def _if_no_area(match: re.Match) -> Found | None:
     """A bare number, unless areas are spoken of: "to 2740 millionths from 2410"."""
-    return None if _AREA_BEFORE.search(match.string[: match.start()]) else _numbers(match)
+    return None if _AREA_BEFORE.search(match.string[: match.start()]) or _far(match) else _numbers(match)
 
 
 _PLURAL = re.compile(r"(?:[a-z]+\s+)*(?:regions|groups)\b", re.I)
 
+_HEADED = {"area_msh": re.compile(r"面积|\barea", re.I), "n_spots": re.compile(r"黑子|\bspots?\b", re.I)}
+
+
+def _table_row(match: re.Match) -> Found | None:
+    """A row as SWPC prints it: number, place, area, class, spots, magnetic type; a lone number is what the head names."""
+    row = {k: v for k, v in match.groupdict().items() if v}
+    out = [("noaa_ar", int(row["ar"]), match.span("ar"))]
+    if "place" in row:
+        out.append(("location", row["place"].upper(), match.span("place")))
+    head = [kind for kind, noun in _HEADED.items() if noun.search(match.string[: match.start()])]
+    lone = head[0] if len(head) == 1 else None
+    numbers = {"area": "area_msh", "n": "n_spots"} if "area" in row and "n" in row else {"area": lone, "n": lone}
+    if "area" in row and "n" not in row and int(row["area"]) > 150:
+        numbers["area"] = "area_msh"
+    out += [(kind, int(row[k]), match.span(k)) for k, kind in numbers.items() if k in row and kind]
+    return [*out, ("mcintosh_class", row["zpc"].capitalize(), match.span("zpc"))]
+
+
+_Z, _P, _C = (
+    f"[{''.join(letters)}{''.join(letters).lower()}{''.join(letters).upper()}]"
+    for letters in knowledge.mcintosh_letters()
+)
+
 NUMBERS: list[Pattern] = [
+    pattern("", rf"(?<![\d.])(?P<ar>\d{{4,5}})\s+(?:(?P<place>[NS]\d\d[EW]\d\d)\s+)?(?:\d{{1,3}}\s+)?(?:(?P<area>\d{{1,4}})\s+)?"
+            rf"(?P<zpc>(?-i:{_Z}{_P}{_C}))(?:\s+\d\d(?=\s+\d))?\s+(?P<n>\d{{1,4}})(?![\d:.])(?!\s*(?:MSH|mill|spots|个))", _table_row),
     pattern("", r"(?<![\d.,/+])(?P<low>1\d{4})\s*(?:-|to|through|至|到)\s*(?:AR\s*)?(?P<high>1\d{4})(?!\d)", _range),
     pattern("en",
             rf"\b(?:{_REGION_WORD}|number){_NO}\d{{4,5}}(?!\d|\.\d|:\d\d(?!\d)|-\d|\s*(?:Å|Angstrom|nm|spots"
@@ -106,9 +162,13 @@ NUMBERS: list[Pattern] = [
             r"(?:^|(?<=[，。；、]))\d{4}(?:[、和与及,，]\s*\d{4,5})*(?=(?:都|均)?(?:在|位于|为|是|有|属|则|的"
             r"(?:面积|黑子|前导|磁)|面积|黑子|前导|磁))", _numbers),
     # five digits of today's numbers, and four with a leading zero, stand alone
-    pattern("", rf"(?<![\d.,:/+A-Za-z-])0\d{{3}}(?![\dA-Za-z:/.-]){_NO_UNIT}", _numbers),
-    pattern("", rf"(?<![\d./+A-Za-z-])1[0-4]\d{{3}}(?![\dA-Za-z]|/(?!1\d{{4}})|:\d\d(?!\d)"
+    pattern("", rf"(?<![\d.,:/+A-Za-z-])0\d{{3}}(?![\dA-Za-z/.-]|:\d\d(?!\d|\s*[个颗])){_NO_UNIT}", _numbers),
+    pattern("", rf"(?<![\d./+A-Za-z])(?<!(?<!-)-)1[0-4]\d{{3}}(?![\dA-Za-z]|/(?!1\d{{4}})|:\d\d(?!\d)"
         rf"|-\d){_NO_UNIT}{_LIST}", _numbers),
+    pattern("", rf"(?<![\d.,/+A-Za-z×~±-])(?<!\d:)[1-9]\d{{3}}(?![\d/×x%°年]|\.\d|:\d\d(?!\d)|-\d){_NO_UNIT}", _near),
+    pattern("zh", r"(?:^|(?<=[。；]))[1-9]\d{3}(?=\s*:\s*(?:[A-H][a-z]{2}|[NS]\d|[αβ]|\d+[个颗]|面积|黑子))", _numbers),
+    pattern("zh", r"(?<![\d年于在自.,:/-])1[6-9]\d\d(?=(?:还|仍|正|则|也|已)?[在是有]|还在|仍|群)", _numbers),
+    pattern("en", r"(?<=\bis\s)1[6-9]\d\d(?=,|\s+and\b)", lambda m: _numbers(m) if re.search(r"groups|regions", m.string) else None),
 ]  # fmt: skip
 
 # a number in a sentence about regions, which nothing else has taken: four digits that are no year, no wavelength

@@ -30,10 +30,15 @@ __all__ = ["BARE", "GROUPS", "PATTERNS", "SENTENCE_END"]
 
 # each group with what a text must hold for any of its patterns to fit: most sentences need few groups
 GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
-    (re.compile(r"\d|[年月时点]"), DATES),
+    (re.compile(r"\d|[年月时点]|\bnoon"), DATES),
     (re.compile(r"\d|[A-Z]{2}|alpha|α|阿尔法|angstrom|埃", re.I), CHANNELS),
     (re.compile(r"\d{3}|[一二三四五六七八九〇零]{3}"), NUMBERS),
-    (re.compile(r"[增减比差倍出]|分之|[大小多少]了|[从由自]|\b(?:from|by|than|times)\b", re.I), CHANGES),
+    (
+        re.compile(
+            r"[增减比差倍出]|分之|[大小多少]了|[从由自]|\b(?:from|by|than|times|lost|gained|added|shed)\b", re.I
+        ),
+        CHANGES,
+    ),
     (
         re.compile(
             rf"millionth|MSH|hem|ppm|area|size|面积|大小|半球|百万|{GREEK}|unipolar|单极"
@@ -46,7 +51,7 @@ GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
     (re.compile(rf"[{_LETTERS}]\s?\d|flar|[{_LETTERS}][-\s]class|耀斑|级|类|爆发", re.I), FLARES),
     (
         re.compile(
-            rf"region|group|\bARs?\b|spot|blank|群|{'|'.join(NOUNS)}|编号|[个三两]区"
+            rf"region|group|\bARs?\b|spot|blank|群|无斑|{'|'.join(NOUNS)}|编号|[个三两]区"
             r"|\d\s*[这共等二两三四五六七八九十\d]个",
             re.I,
         ),

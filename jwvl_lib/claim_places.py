@@ -44,7 +44,7 @@ PLACES: list[Pattern] = [
             rf"|by)?\s*(?:lon(?:gitude)?\s*[=:]?\s*)?{_LON}{_DEG}(?-i:(?P<ew>[EW]))(?![A-Za-z])",
             _location),
     pattern("en",
-            rf"{_EN_LAT}{_DEG}(?P<ns>north|south)(?:ern)?(?:\s+latitude)?{_BETWEEN}{_EN_LON}{_DEG}(?P<ew>east"
+            rf"{_EN_LAT}{_DEG}(?:of\s+)?(?P<ns>north|south)(?:ern)?(?:\s+latitude)?{_BETWEEN}{_EN_LON}{_DEG}(?:of\s+)?(?P<ew>east"
             rf"|west)(?:ern)?\b", _location),
     pattern("en",
             rf"latitudes?\s+(?:of\s+|is\s+)?{_EN_LAT}{_DEG}(?P<ns>N|S|north|south)\b{_BETWEEN}{_EN_LON}{_DEG}"
@@ -92,6 +92,8 @@ PLACES: list[Pattern] = [
             r"\b(north|south)[-\s]?(east|west)(?:ern)?\b(?!\s+of\s+(?!(?:the\s+)?(?:dis[ck]|sun|solar|cent(?:re"
             r"|er)|central)))|\b(upper|lower)[-\s](left|right)\b", lambda m: _seen(m)),
     pattern("zh", r"([东西])([南北])", _east_first),
+    pattern("zh", r"从[^，。；]{0,6}?(?:[东西][南北]|[左右][上下]|[上下][左右])[^，。；]{0,3}(?:到|至|延伸)", []),
+    pattern("zh", r"[左右上下]{2}角?(?:的|有)?(?:字|标|水印|时间|文字|比例|数字|色标|(?=\d{3}(?!\d)))", []),
     pattern("zh", r"([左右])([上下])|([上下])([左右])", lambda m: _seen(m)),
 ]  # fmt: skip
 
@@ -144,6 +146,10 @@ POLARITY: list[Pattern] = [
             rf"\b(?:follow(?:er|ing)|trail(?:er|ing))(?:\s+{_PART})*(?={_OF}(?:\s+(?:is|was|are|have|has|of"
             rf"|show)\b)?\s*(?:of\s+)?(?:positive|negative))", []),
     pattern("en",
+            rf"\b{_LEAD}(?:\s+{_PART})*{_OF}\s+(?:is\s+not|isn't|was\s+not|wasn't)\s+(positive|negative),?\s+but\s+"
+            r"(positive|negative)",
+            lambda m: [("leading_polarity", m[g].lower(), m.span(g)) for g in (1, 2)], over=True),
+    pattern("en",
             rf"\b{_LEAD}(?:\s+(?:magnetic|main|large|big|dominant))*(?:\s+{_PART})*(?={_OF}{_IS}{_SIGN}\b)", _polarity),
     pattern("en",
             rf"\b{_SIGN}(?:[-\s]{_FLUX})*[-\s]+(?:is\s+)?(?:in\s+the\s+)?(?:lead(?:ing|ers?|s)?|preceding)\b", _polarity),
@@ -162,7 +168,7 @@ POLARITY: list[Pattern] = [
     pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}\s*(?:并?不是|并非|不为)([正负])极?性?[,，]?\s*而?(?:是"
         rf"|为)([正负])",
             lambda m: [("leading_polarity", "positive" if m[g] == "正" else "negative", m.span(g)) for g in (1, 2)]),
-    pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、)]|$)", _polarity),
+    pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、:)]|$)", _polarity),
     pattern("zh",
             rf"(?:前导|领头|先导|领先){_ZH_SPOT}(?=[^。；]{{0,14}}?(?:是|为|呈|即)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]"
             rf"|$))", _polarity),

@@ -38,13 +38,20 @@ _Z, _P, _C = ("".join(letters) for letters in knowledge.mcintosh_letters())
 
 
 def _area(match: re.Match) -> Found:
-    return [("area_msh", counted(match))]
+    """An area; larger than any spot group's it is that of the coronal holes a text speaks of."""
+    area = counted(match)
+    huge = isinstance(area, int) and area > _LARGEST and re.search(r"冕洞|coronal\s+holes?", match.string, re.I)
+    return [("coronal_hole_area_msh" if huge else "area_msh", area)]
+
+
+_LARGEST = 9999  # millionths; the largest group on record, of April 1947, had 6132
 
 
 def _areas(match: re.Match) -> Found:
     """A list of areas, each at its own place."""
-    at = match.start()
-    numbers = re.finditer(EN_NUMBER if match.group().isascii() else ZH_NUMBER, match.group(), re.I)
+    text = match.groupdict().get("list") or match.group()
+    at = match.start("list") if text != match.group() else match.start()
+    numbers = re.finditer(EN_NUMBER if text.isascii() else ZH_NUMBER, text, re.I)
     return [("area_msh", number(n.group()), (at + n.start(), at + n.end())) for n in numbers]
 
 
@@ -101,6 +108,17 @@ def _hole_area(match: re.Match) -> Found:
     return [("coronal_hole_area_msh", number(match["n"]))]
 
 
+_WITHOUT = re.compile(
+    r"(?:\b(?:no|without(?:\s+any?)?|lacks?(?:\s+any?)?|lost\s+its|(?:has|have|is|does|did)(?:\s*n't|\s+not)[a-z\s]{0,12})\s*"
+    r"|(?:没有?|无|不[具含带]有?|未[见现形][^，。]{0,3}|看不[到出]))(?:任何|明显的?)?$", re.I,
+)  # fmt: skip
+
+
+def _lone_delta(match: re.Match) -> Found | None:
+    """ "No delta" denies the class; "a delta spot" is only a part of one."""
+    return [("hale_class", "Delta")] if _WITHOUT.search(match.string[: match.start()]) else None
+
+
 def _hale(match: re.Match) -> Found:
     return [("hale_class", "-".join(_GREEK[p.lower()] for p in re.findall(GREEK, match.group(), re.I)))]
 
@@ -128,12 +146,13 @@ CLASSES: list[Pattern] = [
     pattern("zh", rf"冕洞(?:的)?总?面积[^，。；\d]{{0,6}}(?P<n>{ZH_NUMBER})\s*{_ZH_MILLIONTHS}", _hole_area),
     pattern("en", rf"\bcoronal\s+holes?\b[^,.;\d]{{0,30}}(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _hole_area),
     # what it came from it is no more
-    pattern("", rf"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*){_MCINTOSH}(?=\s*(?:to|into)\b|型?群?\s*(?:变|演|发展|升|降|到"
+    pattern("", rf"(?:\b(?:from|out\s+of)\s+(?:an?\s+)?|[从由](?:[^，。；\d]{{0,6}}的)?(?:一个)?\s*){_MCINTOSH}(?=\s*(?:to|into)\b|型?小?群?\s*(?:逐?渐|迅?速)?(?:变|演|发展|升|降|到"
         rf"|至|转|增|长"
         rf"|成))", []),
     pattern("", rf"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*)(?:(?:{GREEK})[-/\s]?)+(?:class|type|型)?(?=\s*(?:to|into)\b"
             r"|\s*(?:变|演|发展|升|降|到|至|转|增|长|成))", []),
     pattern("en", rf"{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER}\s*{_MILLIONTHS}", _areas),
+    pattern("en", rf"{EN_NUMBER}\s+(?:against|versus|vs\.?)\s+{EN_NUMBER}\s*{_MILLIONTHS}", _areas),
     # what it grew or shrank to is what it is
     pattern("en", rf"\bfrom\s+(?:{EN_NUMBER})(?:\s*{_MILLIONTHS})?\s+to\s+(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _area),
     pattern("en",
@@ -170,8 +189,10 @@ CLASSES: list[Pattern] = [
             r"(?:\s+units)?(?=\s*(?:[,;)]|\.(?!\d)|$|and\b|with\b))", _area),
     pattern("zh", rf"(?P<n>{ZH_NUMBER})\s*个?面积单位", _area),
     pattern("zh",
-            rf"(?<=面积)(?:依次|分别|各)(?:为|是|有)\s*{ZH_NUMBER}(?:\s*[、,，和与]\s*{ZH_NUMBER})+(?:\s*"
+            rf"(?<=面积)(?:依次|分别|各)(?:为|是|有)?\s*{ZH_NUMBER}(?:\s*[、,，和与]\s*{ZH_NUMBER})+(?:\s*"
             rf"(?:个单位|{_ZH_MILLIONTHS}))?", _areas),
+    pattern("en", rf"\bareas\b[^.;]{{0,60}}?\b(?:are|were|of|at)\s+(?P<list>{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER})"
+            rf"(?:\s*{_MILLIONTHS})?,?\s+respectively", _areas, over=True),
     pattern("en",
             rf"\bareas?\s+(?:of|are|is|were)\s+{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER}(?:"
             rf"\s*{_MILLIONTHS})?", _areas),
@@ -204,8 +225,9 @@ CLASSES: list[Pattern] = [
     pattern("",
             r"(?<![A-Za-zα-ω体])(?:[αβ]|γ(?=\s*[-/]?\s*δ|\s*(?:型|类|构型|位形|class|config|type|group|region)))"
             r"(?:\s*[-/]?\s*[γδ]){0,2}(?![A-Za-zα-ω])", _hale),
-    pattern("", r"(?<![A-Za-z])(?-i:B(?:GD|G|D))(?![A-Za-z])",
-            lambda m: [("hale_class", "-".join({"B": "Beta", "G": "Gamma", "D": "Delta"}[c] for c in m.group()))]),
+    pattern("", r"(?<![A-Za-z])(?:BGD|(?-i:B[GD]))(?![A-Za-z])",
+            lambda m: [("hale_class", "-".join({"B": "Beta", "G": "Gamma", "D": "Delta"}[c] for c in m.group().upper()))]),
+    pattern("", r"(?<![A-Za-zα-ωβγ/-])(?<!alpha[\s-])(?<!beta[\s-])(?<!gamma[\s-])(?<![βγ][\s-])(?:delta|δ)(?![A-Za-zα-ω-])", _lone_delta),
     pattern("", r"\bunipolar\b|单极(?=群|黑子|型|区|的|性|，|。|$)", [("hale_class", "Alpha")]),
     pattern("zh", r"(?:阿尔法|贝塔|贝它|伽[马玛](?=\s*-?\s*德))(?:\s*[-/]?\s*(?:伽[马玛]|德[尔耳]塔)){0,2}", _hale),
 ]  # fmt: skip

@@ -36,7 +36,16 @@ _COMPARED = re.compile(
     r"(?:(?:NOAA|AR|region|neighbou?r|活动区|黑子群|号)\s*)*$",
     re.I,
 )
-_COMPARING = re.compile(r"\b(?:than|unlike|compared|dwarfs|similar|what|beyond|next)\b|比|类似|次于|不及|不如|大于|小于|超过|高于|低于|优于|等同|相当于", re.I)
+_COMPARING = re.compile(
+    r"\b(?:than|unlike|compared|dwarfs|similar|what|beyond|next)\b|比|类似|次于|不及|不如|大于|小于|超过|高于|低于|优于|等同|相当于",
+    re.I,
+)
+# "not a sixth of 11967", "a quarter of the size of 9393"
+_TIMES_IT = re.compile(r"(?:号|区|活动区)?的[^，。；为是有占达约]{0,6}(?:倍|分之|一半)")
+_HALF_OF = re.compile(
+    r"\b(?:times|half|quarter|third|fraction)\s+(?:of\s+)?(?:(?:the\s+)?(?:size|area)\s+of|that\s+of|as\s+\w+\s+as|of)?\s*"
+    r"(?:AR\s*)?$", re.I,
+)  # fmt: skip
 _ANOTHER = re.compile(
     r"\s*(?:another|a\s+second|other|the\s+(?:second|other|rest|remaining)|(?:two|three)\s+(?:\w+\s+)?(?:regions"
     r"|groups)|no\s+[A-Z]-class"
@@ -45,6 +54,7 @@ _ANOTHER = re.compile(
 )
 _EVERY = re.compile(r"\b(?:both|all|each)\b|都|均|皆|全部|全是", re.I)
 EACH = re.compile(r"\brespectively\b|\bin\s+(?:that|this)\s+order\b|分别|依次", re.I)
+_AGAINST = re.compile(r"\d\s*(?:millionths|MSH|spots)?\s+(?:against|versus|vs\.?)\s+\d", re.I)
 _LISTED = re.compile(
     r"(?:[\s,、/&#]|\band\b|\bor\b|\bAR|\bNOAA|\bregion|\bits|\bneighbou?r|和|与|及|以及|号|活动区"
     r"|区)*",
@@ -53,13 +63,14 @@ _LISTED = re.compile(
 _ONE_OF_TWO = re.compile(r"\bthe\s+(?P<first>former)\b|\bthe\s+latter\b|(?P<first_>前者)|后者", re.I)
 # "not from 11158": the region of another claim is only ruled out
 _RULED_OUT = re.compile(
-    r"\b(?:not|rather\s+than|instead\s+of)\s+(?:(?:to|from|in|of|by|with|at|the|NOAA|ARs?|active|region)\s*)*$"
-    r"|(?:不是|并非|而非|不在)(?:来自|出自|属于|在|由|源自|活动区|编号|AR|NOAA|\s)*$",
+    r"(?:\bnot|n't|\brather\s+than|\binstead\s+of)\s+(?:(?:to|from|in|of|by|with|at|the|NOAA|ARs?|active|region)\s*)*$"
+    r"|(?:不是|并非|而非|不在|并?不|没有?)(?:来自|出自|属于|在|由|源自|活动区|编号|AR|NOAA|\s)*$",
     re.I,
 )
+_UNRELATED = re.compile(r"\d+(?:号|区|活动区)?无关|\d+\s+(?:had|has)\s+nothing\s+to\s+do")
 # "Ekc (10484)", "a Dso group in the NE, AR 12195,": the region comes after, set off
 _SET_OFF = re.compile(
-    r"[^,，;；。()（）、]{0,30}[(（]\s*(?:(?:NOAA|ARs?|active|region|编号|活动区|即)\s*)*$"
+    r"[^,，;；。()（）、]{0,30}[(（](?:[^()（）;；]{0,16}[,，])?\s*(?:(?:NOAA|ARs?|active|region|编号|活动区|即)\s*)*$"
     r"|(?:\s+(?:sunspot\s+|spot\s+)?(?:group|region|spot|one))?(?:\s+(?:in|on|near)\s+the\s+[\w\s-]{1,24})?"
     r",\s*(?:(?:NOAA|ARs?|active|region|namely)\s*)*$",
     re.I,
@@ -87,7 +98,11 @@ def clause(text: str, at: int, start: int, end: int, cut: re.Pattern = CLAUSE_EN
 def ruled_out_at(text: str, found: Sequence[tuple], start: int) -> dict[int, int]:
     """The regions a sentence names only to say that it is not they ("from 11161, not from 11158"), by their places."""
     regions = ((low, v) for (low, _), kind, v in found if kind == "noaa_ar")
-    return {low: v for low, v in regions if _RULED_OUT.search(text[max(start, low - 40) : low])}
+    return {
+        low: v
+        for low, v in regions
+        if _RULED_OUT.search(text[max(start, low - 40) : low]) or _UNRELATED.match(text, low)
+    }
 
 
 def subjects(
@@ -112,6 +127,7 @@ def subjects(
     if not numbers and not marks and len(opening) > 1:  # "...; their classes are Bxo and Axx"
         numbers, marks = [n for n, _ in opening], [(start, opening)]
     spread = len(numbers) > 1 and (len(marks) == 1 or EACH.search(text, start, end) is not None)
+    spread = spread or (len(numbers) == 2 and _AGAINST.search(text, start, end) is not None)
     out, seen = [], {}
     for span, kind, value in found:
         if kind == "noaa_ar":
@@ -122,6 +138,8 @@ def subjects(
         elif spread and sum(k == kind for _, k, _ in found) == len(numbers):
             out.append([(numbers[seen.setdefault(kind, 0)], False)])
             seen[kind] += 1
+        elif ordered := _in_order(span, kind, found, marks):
+            out.append(ordered)
         elif every := _every(text, span, found, marks):
             out.append(every)
         else:
@@ -139,6 +157,8 @@ def _marks(text: str, found: Sequence[tuple], start: int, end: int, pair: Sequen
     marks, last = [], None
     for (low, high), kind, value in found:
         if kind != "noaa_ar" or low in out_of or (compares and _COMPARED.search(text[start:low])):
+            continue
+        if _TIMES_IT.match(text, high, end) or _HALF_OF.search(text[start:low]):
             continue
         if last is not None and _LISTED.fullmatch(text, last, low):
             marks[-1][1].append((value, False))
@@ -189,6 +209,10 @@ def _subject(
     earlier = [who for p, who in marks if p <= span[0]]
     if earlier:
         return earlier[-1]
+    if (span, "flare") in [f[:2] for f in found] and _NONE_AT_ALL.search(
+        text[low : span[0]]
+    ):  # "no M flares were recorded, and 11157 stayed quiet"
+        return [(None, False)]
     if marks and marks[0][1] == [(None, True)]:  # "the largest" says nothing of what was said before it
         return opening
     back = opening != [(None, False)] and _PRONOUN.match(text, start, end)
@@ -203,11 +227,20 @@ _ATTRIBUTE = re.compile(
 # "positive leaders have 11967 and 11969", "正极性领头的是11967和11969"
 _CLEFT = re.compile(
     r"(?:[型级类群]|极性?|领头|前导|在前|象限|结构|构型|磁场|的?黑子|耀斑){0,3}的?(?:那?个?(?:活动区|黑子群|群|区))?"
-    r"(?:就|只|仅|都|则|也)*(?:是|有|为|属)(?:编号|NOAA|AR|活动区|\s)*",
+    r"(?:(?:就|只|仅|都|则|也)*(?:是|有|为|属)|:\s*)(?:编号|NOAA|AR|活动区|\s)*",
     re.I,
 )
+_NONE_AT_ALL = re.compile(r"^\s*(?:there\s+(?:was|were)\s+)?no\s+(?:[A-Z]-\s*(?:,|and|or)\s*)?$", re.I)
 _OTHERS = re.compile(r"\s*(?:其他|其它|另外?有|另外还有|elsewhere\b|others?\b)", re.I)
 _PRONOUN = re.compile(r"\s*(?:其(?![他它余中])|它|该[区群]|这个|its?\b|the\s+(?:region|group)\b|this\b)", re.I)
+
+
+def _in_order(span: tuple[int, int], kind: str, found: Sequence[tuple], marks: list[tuple]) -> list[tuple]:
+    """One of several regions named together, where as many values of a kind follow: "11161 and 11157 have 11 and 3"."""
+    at, who = next(((p, w) for p, w in reversed(marks) if p <= span[0]), (0, []))
+    until = min((p for p, _ in marks if p > span[0]), default=span[1] + 1000)
+    values = [s for s, k, _ in found if k == kind and at < s[0] < until]
+    return [who[values.index(span)]] if 1 < len(who) == len(values) else []
 
 
 def _every(text: str, span: tuple[int, int], found: Sequence[tuple], marks: list[tuple]) -> list[tuple]:
@@ -221,5 +254,6 @@ def _every(text: str, span: tuple[int, int], found: Sequence[tuple], marks: list
 
 def _in_brackets(text: str, at: int, found: Sequence[tuple]) -> bool:
     """Whether a region in brackets follows: "Ekc (10484)" is of that one, whoever was named before."""
-    match = re.compile(r"\s*[(（]\s*(?:AR|NOAA)?\s*(?=\d)").match(text, at)
-    return match is not None and any(kind == "noaa_ar" and match.end() in range(*span) for span, kind, _ in found)
+    match = re.compile(r"(?:级|型|耀斑)*\s*[(（][^()（）]{0,24}[)）]").match(text, at)
+    inside = [f for f in found if f[1] == "noaa_ar" and match and match.start() <= f[0][0] < match.end()]
+    return len(inside) == 1

@@ -15,18 +15,28 @@ def count(kind: str) -> Callable[[re.Match], Found]:
 def _counted(kind: str, match: re.Match) -> Found:
     """No spots at all are an absence, not a count."""
     claimed = counted(match)
+    if isinstance(claimed, int) and claimed > _MOST:
+        return []
     return [("spots_visible", "no")] if (kind, claimed) == ("n_spots", 0) else [(kind, claimed)]
 
 
+_MOST = 999  # no disk has more spots
+
+
 def _of_some(match: re.Match) -> bool:
-    """Whether regions are counted of a part of the disk or of those named before, not of the whole disk."""
-    return _apposed(match) or _REST.search(match.string[: match.start()]) is not None or in_part(match)
+    """Whether regions are counted of a part of the disk or of those named before, not of the whole disk.
+
+    "There is one region in the west" counts, unless the text goes on to another part.
+    """
+    one_of_all = len(_PART.findall(match.string)) == 1 and counted(match) == 1
+    rest = _REST.search(match.string[: match.start()]) is not None
+    return _apposed(match) or rest or (in_part(match) and not one_of_all)
 
 
 _REST = re.compile(r"(?:另外?|其余的?|其[他它]的?|剩下的?|剩余的?|余下的?|还有|前|后)\s*$", re.I)
 _SIDE = r"(?:north|south|east|west|northeast|northwest|southeast|southwest)(?:ern)?"
 _PART = re.compile(
-    r"[东西南北]半球|象限|附近|边缘|东[南北]|西[南北]|赤道以[南北]|子午线以[东西]|[东西南北][侧边部面](?!缘)|[左右][侧边上下]"
+    r"[东西南北]半球|象限|东[南北]|西[南北]|赤道以[南北]|子午线以[东西]|[东西南北][侧边部面](?!缘)|[左右][侧边上下]"
     r"|[上下]方"
     rf"|\b(?:in|on|near|along|at)\s+the\s+(?:far\s+)?(?:{_SIDE}|left|right|(?:upper|lower)\s+(?:left|right))\b",
     re.I,
@@ -65,8 +75,8 @@ NOUNS = {
 
 def noun_before(match: re.Match) -> Found | None:
     """ "冕洞总面积约84000 MSH，共三个": a count of what was named last."""
-    nouns = re.findall("|".join(sorted(NOUNS, key=len, reverse=True)), match.string[: match.start()], re.I)
-    return _counted(NOUNS[nouns[-1].lower()], match) if nouns else None
+    nouns = re.findall("|".join(["编号区", *sorted(NOUNS, key=len, reverse=True)]), match.string[: match.start()], re.I)
+    return _counted(NOUNS.get(nouns[-1].lower(), "n_regions"), match) if nouns else None
 
 
 def the_rest(match: re.Match) -> Found:
@@ -87,15 +97,35 @@ def visible(match: re.Match) -> Found:
 
 def none_in_part(match: re.Match) -> Found:
     """No region on the disk; but "none in the north" says nothing of the disk."""
-    return [] if in_part(match) else [("n_regions", 0)]
+    return (
+        the_rest(match)
+        if match.string[: match.start()].endswith(("再", "别"))
+        else []
+        if in_part(match)
+        else [("n_regions", 0)]
+    )
 
 
 def listed(kind: str) -> Callable[[re.Match], Found]:
     """ "55, 130 and 53 spots": each number at its own place."""
-    return lambda match: [
-        (kind, number(n.group()), (match.start() + n.start(), match.start() + n.end()))
-        for n in re.finditer(EN_NUMBER if match.group().isascii() else ZH_NUMBER, match.group(), re.I)
-    ]
+
+    def values(match: re.Match) -> Found:
+        text = match.groupdict().get("list") or match.group()
+        at = match.start("list") if text != match.group() else match.start()
+        numbers = re.finditer(EN_NUMBER if text.isascii() else ZH_NUMBER, text, re.I)
+        return [(kind, number(n.group()), (at + n.start(), at + n.end())) for n in numbers]
+
+    return values
+
+
+def answered(kind: str, none: tuple) -> Callable[[re.Match], Found]:
+    """What the answer to a question counts, at the place of the answer: "Any spots? None"."""
+
+    def values(match: re.Match) -> Found:
+        ((what, value),) = _counted(kind, match) if match["n"] else [none]
+        return [(what, value, match.span("answer"))]
+
+    return values
 
 
 _PARTIAL = re.compile(

@@ -83,4 +83,5 @@ def _of_an_unclassed_flare(text: str, find: tuple, start: int, end: int) -> bool
     if kind != "date_obs" or value[0] != "T":
         return False
     part = text[slice(*clause(text, span[0], start, end, _COMMA))]
-    return re.search(r"\bflare|耀斑", part, re.I) is not None and _EVENT.search(part) is not None
+    flares = re.search(r"\bflare|耀斑", text[start:end], re.I) is not None
+    return flares and not _PICTURE.search(part) and _EVENT.search(part) is not None

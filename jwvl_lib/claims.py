@@ -12,7 +12,7 @@ from dataclasses import replace
 from jwvl_lib import claim_scope
 from jwvl_lib.claim_assertion import asserted
 from jwvl_lib.claim_denial import denied
-from jwvl_lib.claim_ellipsis import completed
+from jwvl_lib.claim_ellipsis import completed, likewise
 from jwvl_lib.claim_grammar import interval, plain
 from jwvl_lib.claim_patterns import BARE, GROUPS
 from jwvl_lib.claim_times import flare_times, joined
@@ -82,8 +82,8 @@ def _finds(text: str, language: str | None) -> list[tuple]:
             values = None if closed or start == end else pattern.values(match)
             if values is not None:
                 placed = [(v[2] if len(v) > 2 else (start, end), v[0], v[1]) for v in values]
-                numbers = [span for span, kind, _ in placed if kind == "noaa_ar"]  # their noun is left to a count
-                for low, high in numbers or [(start, end)]:
+                named = any(kind == "noaa_ar" for _, kind, _ in placed)  # the noun of a number is left to a count
+                for low, high in [span for span, _, _ in placed] if named else [(start, end)]:
                     taken[low:high] = b"\1" * (high - low)
                 found += placed
     return sorted(found, key=lambda find: find[0])
@@ -104,6 +104,7 @@ def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Clai
         who, speaks_of = claim_scope.subjects(text, inside, start, end, opening, about_largest, regions)
         negated = denied(text, inside, start, end)
         for (span, kind, value), whose, no in zip(inside, who, negated, strict=True):
+            whose = whose + [(n, False) for n in likewise(text, inside, span, end)] if kind in _SHARED else whose
             claims += [Claim(kind, value, noaa_ar, span, no, largest and kind != "flare") for noaa_ar, largest in whose]
         claims += _ruled_out(text, inside, claims, start)
     said = {(c.kind, c.value, c.noaa_ar) for c in claims if not c.negated}
@@ -111,6 +112,7 @@ def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Clai
     return [c for c in claims if not (c.negated and (c.kind, c.value, c.noaa_ar) in said)]
 
 
+_SHARED = ("hale_class", "mcintosh_class", "leading_polarity", "quadrant")
 _LABELS = re.compile(r"[A-Za-z\u4e00-\u9fff]\s*[:=]\s?(?=\S)")
 
 
