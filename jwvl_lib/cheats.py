@@ -16,6 +16,13 @@ from jwvl_lib import metrics
 MODELS = ("base", "tuned")
 N_PERMUTATIONS = 999
 ALPHA = 0.01
+PLANTS = {  # what a cheat does -> the check that names it
+    "answers leaked": "leaked_share",
+    "labels permuted": "accuracy_permuted",
+    "constant answers": "commonest_share",
+    "first option, whatever it is": "favoured_place_share",
+    'always "None"': "unusable_share",
+}
 FAVOURED = 0.3  # more of the answers than of the right ones at one place among the options: the place was chosen
 
 
@@ -145,3 +152,37 @@ def _places(rows: pd.DataFrame, column: str) -> pd.Series:
         said = metrics.normalize(text)
         found.append(listed.index(said) if said in listed else math.nan)
     return pd.Series(found, index=rows.index)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# cheats planted, to see that they are caught
+
+
+def planted(scores: pd.DataFrame, trained: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """What the checks say of a perfect model and of it once cheating in each way of `PLANTS`: cheat, check, reading.
+
+    `scores` are rows of one task and of closed questions; a leak puts half of their images among the trained.
+    """
+    rows = scores.drop_duplicates("annotation_id").assign(model="tuned", task="planted")
+    rng = np.random.default_rng(seed)
+    first = rows.choices.map(lambda text: json.loads(text)[0])
+    common = rows.groupby(["prompt_id", "language"]).target.transform(lambda t: t.value_counts().idxmax())
+    dealt = rows.target.to_numpy()[_shuffled(rows.groupby(["prompt_id", "language"]).ngroup().to_numpy(), rng)]
+    said = dict(zip(PLANTS, (rows.target, pd.Series(dealt, rows.index), common, first, "None"), strict=True))
+    half = pd.concat([trained, rows[["image_id", "group_id"]].iloc[::2]])
+    found = []
+    for cheat, check in PLANTS.items():
+        for name, texts, learnt in (("none", rows.target, trained), (cheat, said[cheat], half)):
+            shown = records(_saying(rows, texts), learnt if check == "leaked_share" else trained, tasks=["planted"])
+            reading = next(r["reading"] for r in shown if r["metric"] == check)
+            found.append({"cheat": name, "check": check, "reading": reading})
+    return pd.DataFrame(found).drop_duplicates(ignore_index=True)
+
+
+def _saying(rows: pd.DataFrame, texts: pd.Series | str) -> pd.DataFrame:
+    """The rows with other answers, and what `bench.score` makes of them as far as the checks look."""
+    rows = rows.assign(prediction=texts, blank=False)
+    listed = [[metrics.normalize(c) for c in json.loads(text)] for text in rows.choices]
+    said = rows.prediction.map(metrics.normalize)
+    correct = metrics.exact(rows.prediction, rows.target).astype(float)
+    return rows.assign(correct=correct, parsed=[float(t in c) for t, c in zip(said, listed, strict=True)])

@@ -9,6 +9,7 @@ that an image has summed. Each answers the benchmark's items by its likeliest cl
 import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from jwvl_lib import vlm
 from jwvl_lib.solar_tasks import ANSWER_COLUMNS
 
 POOLINGS = ("mean", "quadrants")
+NAMES = ("probe", "cnn", "encoder")
 PROBE_C = 0.1  # inverse regularisation, fixed beforehand: there is no test data to choose it by
 Labels = Mapping[str, Mapping[str, str]]  # task -> image_id -> class
 Scores = Mapping[str, pd.DataFrame]  # task -> a row an image, a column a class: higher is likelier
@@ -36,7 +38,7 @@ def labels_of(items: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 def answers(items: pd.DataFrame, scores: Scores, model: str) -> pd.DataFrame:
     """The answers of a specialist to the items, in the form of `solar_tasks.answers`; unknown classes come last."""
-    said = []
+    items, said = items[items.solar_task.isin(list(scores))], []
     for task, image_id, codes in zip(items.solar_task, items.image_id, items.codes, strict=True):
         row = scores[task].loc[image_id]
         said.append(max(json.loads(codes), key=lambda code: row.get(code, -np.inf)))
@@ -46,11 +48,38 @@ def answers(items: pd.DataFrame, scores: Scores, model: str) -> pd.DataFrame:
 def majority(labels: Labels, asked: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Scores that are the frequencies of the training labels, whatever the picture."""
     found = {}
-    for task, rows in asked.groupby("solar_task"):
+    for task, rows in asked[asked.solar_task.isin(list(labels))].groupby("solar_task"):
         counts = pd.Series(labels[task]).value_counts()
         ids = rows.image_id.unique()
         found[task] = pd.DataFrame(np.tile(counts.to_numpy(float), (len(ids), 1)), index=ids, columns=counts.index)
     return found
+
+
+def answer_items(
+    names: Sequence[str],
+    model,
+    processor,
+    images: Mapping[str, Image.Image],
+    labels: Labels,
+    items: pd.DataFrame,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The answers of `majority` and of the named specialists (`NAMES`) to the items, in the form of `answers`.
+
+    They learn from `labels` alone (tasks without any are not answered); `images` holds what they learn from and what
+    they are asked about. Raises ValueError for an unknown name.
+    """
+    if unknown := set(names) - set(NAMES):
+        raise ValueError(f"baselines names {sorted(unknown)}; choose among {', '.join(NAMES)}")
+    found = {"majority": majority(labels, items)}
+    if "probe" in names:
+        pooled = features(model, processor, images)
+        found |= {f"probe {name}": probe(pooled[name], labels, items, seed) for name in POOLINGS}
+    if "cnn" in names:
+        found["cnn"] = network(Convolutions(), pixel_batch, images, labels, items, n_epochs=12, seed=seed)
+    if "encoder" in names:
+        found["encoder"] = network(Tower(model), partial(patch_batch, processor), images, labels, items, seed=seed)
+    return pd.concat([answers(items, scores, name) for name, scores in found.items()], ignore_index=True)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -84,7 +113,7 @@ def probe(pooled: pd.DataFrame, labels: Labels, asked: pd.DataFrame, seed: int =
     A task with a single class among its labels says that class.
     """
     found = {}
-    for task, rows in asked.groupby("solar_task"):
+    for task, rows in asked[asked.solar_task.isin(list(labels))].groupby("solar_task"):
         ids, known = rows.image_id.unique(), pd.Series(labels[task])
         if known.nunique() == 1:
             found[task] = pd.DataFrame(1.0, index=ids, columns=[known.iloc[0]])
@@ -155,7 +184,7 @@ def network(
     labels: Labels,
     asked: pd.DataFrame,
     *,
-    n_epochs: int = 8,
+    n_epochs: int = 4,
     learning_rate: float = 1e-3,
     batch_size: int = 32,
     seed: int = 0,
@@ -198,7 +227,7 @@ def _scores(body, heads, as_batch, images, classes, asked, batch_size) -> dict[s
     parts = [ids[k : k + batch_size] for k in range(0, len(ids), batch_size)]
     seen = torch.cat([body(as_batch([images[i] for i in part])) for part in parts])
     found = {}
-    for task in asked.solar_task.unique():
+    for task in (t for t in asked.solar_task.unique() if t in classes):
         logits = heads[task.replace(".", "_")](seen).log_softmax(-1).numpy()
         found[task] = pd.DataFrame(logits, index=ids, columns=classes[task])
     return found

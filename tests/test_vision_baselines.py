@@ -1,4 +1,4 @@
-"""vision_baselines: a specialist learns what its pictures hold, nothing from permuted labels; it answers the options."""
+"""vision_baselines: a specialist learns what pictures hold, nothing from permuted labels, and answers the options."""
 
 import json
 
