@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from jwvl_lib import claims, metrics, nlg
+from jwvl_lib import claims, grounding_scores, metrics, nlg
 from jwvl_lib.asking import CONSTANT
 from jwvl_lib.facts import Fact
 
@@ -40,8 +40,10 @@ TITLES = {"simulated": "Simulated days held out", "real": "Real images, never tr
 def score(predictions: pd.DataFrame, facts: Mapping[str, Iterable[Fact]]) -> pd.DataFrame:
     """`predictions` with what the records average: a column a score, NaN where it does not apply.
 
-    `facts` maps image_id to the facts of the image, against which the claims of each description are checked.
+    `facts` maps image_id to the facts of the image, against which the claims of each description are checked. Boxes
+    are left to `grounding_scores`.
     """
+    predictions = predictions[predictions.task != "grounding"]
     frame = predictions.assign(
         where=np.where(predictions.split == "general", "general", np.where(predictions.simulated, "simulated", "real")),
         parsed=[_parsed(p, c) for p, c in zip(predictions.prediction, predictions.choices, strict=True)],
@@ -146,6 +148,8 @@ def measures(task: str) -> list[tuple[str, str]]:
         return text
     if task == "overall":
         return [("accuracy", "greedy")]
+    if task == "grounding":
+        return [(metric, grounding_scores.PROFILE) for metric in grounding_scores.METRICS]
     closed = [("accuracy", "greedy"), ("accuracy", "choice"), ("parse_coverage", "greedy")]
     return [*closed, ("macro_f1", "greedy")] if task.startswith("qa.") else closed
 

@@ -5,7 +5,7 @@ The claims are those of `jwvl_lib.claims`, the facts those of the corpus; no lan
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -64,23 +64,56 @@ def _counts(judged: list[dict], wanted: list[Fact], found: set[str], kind: str) 
 def records(tallied: pd.DataFrame, consistent: pd.DataFrame, **options: float) -> list[dict]:
     """Records (section `facts`) of precision, recall and hallucination rate by task and kind, and of consistency.
 
-    fact_precision: supported claims per claim; fact_recall: facts found per fact that could be said;
-    hallucination_rate: answers with a claim that no fact supports. All languages together for a single kind; each
-    language for all kinds. `n` counts claims, facts or answers; an answer that claims nothing counts in `n_failed`.
+    Task `overall` is all of them together. fact_precision: supported claims per claim; fact_recall: facts found per
+    fact that could be said; hallucination_rate: answers with a claim that no fact supports. All languages together for
+    a single kind; each language for all kinds. `n` counts claims, facts or answers; an answer that claims nothing
+    counts in `n_failed`.
     """
     rows = []
-    for (where, task, kind), part in tallied.groupby(["where", "task", "kind"]):
+    together = tallied[tallied.kind == ALL].assign(task="overall")
+    for (where, task, kind), part in pd.concat([tallied, together]).groupby(["where", "task", "kind"]):
         for language in (ALL, "zh", "en") if kind == ALL else (ALL,):
             chosen = part if language == ALL else part[part.language == language]
             head = {"task": task, "language": language, "group": where, "section": "facts"}
             head["profile"] = "claims.by_kind" if kind == ALL else f"claims.{kind}"
             for model in MODELS:
                 rows += _fact_records(chosen[chosen.model == model], head | {"model": model}, options)
-    for (where, task), part in consistent.groupby(["where", "task"]):
+    both = pd.concat([consistent, consistent.assign(task="overall")])
+    for (where, task), part in both.groupby(["where", "task"]):
         head = {"task": task, "language": "zh|en", "group": where, "section": "facts", "profile": "claims"}
         for model in MODELS:
             rows += _consistency_records(part[part.model == model], head | {"model": model}, options)
     return rows
+
+
+def misses(tallied: pd.DataFrame, model: str = "tuned", where: str = "simulated") -> pd.DataFrame:
+    """Where the hallucinations are: a row a task and kind, n_claims, n_hallucinated and their `share`, most first."""
+    part = tallied[(tallied.model == model) & (tallied["where"] == where) & (tallied.kind != ALL)]
+    found = part.groupby(["task", "kind"], as_index=False)[["n_claims", "n_hallucinated"]].sum()
+    found = found[found.n_claims > 0].assign(share=lambda f: (f.n_hallucinated / f.n_claims).round(3))
+    return found.sort_values(["n_hallucinated", "n_claims"], ascending=False, ignore_index=True)
+
+
+# what a tuned model is to reach on held-out simulated days: task, metric, profile, language, bar, is more better?
+TARGETS = {
+    "banner read exactly": ("ocr", "exact_match", "nfkc", "all", 0.95, True),
+    "same facts in Chinese and English": ("overall", "zh_en_same", "claims", "zh|en", 0.97, True),
+    "answers with a hallucination": ("overall", "hallucination_rate", "claims.by_kind", "all", 0.02, False),
+}
+
+
+def targets(found: Sequence[Mapping], model: str = "tuned") -> pd.DataFrame:
+    """`TARGETS` beside what simulated days gave: value, n, interval, and whether the bar is `held`."""
+    rows = []
+    for name, (task, metric, profile, language, bar, more) in TARGETS.items():
+        wanted = {"task": task, "metric": metric, "profile": profile, "language": language, "model": model}
+        wanted |= {"group": "simulated"}
+        record = next((r for r in found if wanted.items() <= r.items()), {})
+        value = record.get("value")
+        held = value is not None and (value >= bar if more else value <= bar)
+        row = {"what": name, "bar": f"{'≥' if more else '≤'} {bar}", "value": value, "n": record.get("n", 0)}
+        rows.append(row | {"ci_low": record.get("ci_low"), "ci_high": record.get("ci_high"), "held": held})
+    return pd.DataFrame(rows)
 
 
 def _fact_records(part: pd.DataFrame, head: dict, options: dict) -> list[dict]:

@@ -6,12 +6,14 @@ another judge and beside people. The limits are this project's assumptions.
 
 import itertools
 import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
 from jwvl_lib import metrics
+from jwvl_lib.facts import Fact
 
 TASKS = {"interpretation_qa": ("qa", "description"), "ocr": ("ocr",), "overall": ("qa", "description", "ocr")}
 MODELS = ("base", "tuned")
@@ -24,6 +26,39 @@ LIMITS = {
     "control_padded": (0.9, True),
     "control_mark_gap": (20.0, True),
 }
+
+
+def asked(scores: pd.DataFrame, facts: Mapping[str, Iterable[Fact]], *, n: int = 60, seed: int = 0) -> pd.DataFrame:
+    """The questions for `judge.plan`: at most `n` of each task and group (`where`), drawn by `seed`, with both answers.
+
+    `scores` are those of `bench.score`; the facts of an image are given to the judge as lines "kind: value".
+    """
+    parts = scores[scores["where"].isin(("simulated", "real")) & scores.task.isin(TASKS["overall"])]
+    base, tuned = (parts[parts.model == m].set_index("annotation_id") for m in MODELS)
+    rows = tuned.assign(base=base.prediction.reindex(tuned.index), tuned=tuned.prediction).dropna(subset="base")
+    told = {image: "\n".join(f"{f.kind}: {f.value}" for f in found) for image, found in facts.items()}
+    rows = rows.assign(facts=rows.image_id.map(told).fillna(""))
+    order = np.random.default_rng(seed).permutation(len(rows))
+    drawn = rows.iloc[order].groupby(["where", "task"]).head(n).sort_index().rename_axis("item_id").reset_index()
+    return drawn["item_id group_id task language question target facts base tuned where".split()]
+
+
+def instead(
+    records_so_far: Sequence[Mapping], judged: pd.DataFrame, items: pd.DataFrame, human: pd.DataFrame | None, **options
+) -> list[dict]:
+    """All records with the judge's in place of the empty ones (`judge_score`); `items` are those of `asked`."""
+    rows = [dict(r) for r in records_so_far if r["metric"] != "judge_score"]
+    for where, part in items.groupby("where", sort=False):
+        rows += records(judged[judged.item_id.isin(part.item_id)], group=where, human=human, **options)
+    return rows
+
+
+def names(judge_model: str) -> list[str]:
+    """The judge models that a parameter names, comma-separated. Raises ValueError where it names none."""
+    found = list(dict.fromkeys(name.strip() for name in judge_model.split(",") if name.strip()))
+    if not found:
+        raise ValueError("judge_base_url is set and judge_model is empty: name a model, better two, comma-separated")
+    return found
 
 
 def quality(judged: pd.DataFrame) -> pd.DataFrame:

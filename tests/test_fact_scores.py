@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jwvl_lib import bench, bench_table, cheats, fact_scores
+from jwvl_lib import asking, bench, bench_table, cheats, fact_scores
 from jwvl_lib.facts import Fact
+from jwvl_lib.prompts import load_prompts
 
 ABOUT = {"qa.layer": "layer", "qa.n": "n_regions"}
 LAYERS = {"en": ("photosphere", "corona"), "zh": ("光球层", "日冕")}
@@ -142,3 +143,35 @@ def test_always_none_is_named_and_shown_in_the_table(nothing):
     table = bench_table.table_md([r | {"run_profile": "tiny"} for r in found])
     assert "Is the score earned?" in table
     assert "NO ANSWERS" in table
+
+
+def test_all_tasks_together_are_held_against_the_targets():
+    right = every(describe)
+    layers = {(k, language): LAYERS[language][k % 2] for k in range(24) for language in ("zh", "en")}
+    found = fact_records(scored(rows(right, "description", "d"), rows(layers, "qa", "qa.layer")))
+    table = fact_scores.targets(found).set_index("what")
+    assert table.loc["same facts in Chinese and English", ["value", "n", "held"]].tolist() == [1, 48, True]
+    assert table.loc["answers with a hallucination", ["value", "n", "held"]].tolist() == [0, 96, True]
+    assert table.loc["banner read exactly", ["n", "held"]].tolist() == [0, False]  # not asked: not held
+    wrong = {(k, language): LAYERS[language][1 - k % 2 if k < 2 else k % 2] for k, language in layers}
+    tallied = fact_scores.tally(scored(rows(wrong, "qa", "qa.layer", targets=layers)), FACTS, ABOUT)
+    missed = fact_scores.misses(tallied).iloc[0]
+    assert missed[["task", "kind", "n_claims", "n_hallucinated"]].tolist() == ["qa", "layer", 48, 4]
+
+
+def test_every_closed_question_has_a_twin_in_the_other_language():
+    prompts = load_prompts("params/prompts")
+    choices = json.dumps(["corona", "photosphere", "chromosphere"])
+    row = {"annotation_id": "a", "image_id": "i", "task": "qa", "prompt_id": "qa.layer", "language": "en"}
+    row |= {"split": "test", "group_id": "d", "simulated": True, "question": "Which?", "target": "corona"}
+    items = pd.DataFrame([row | {"choices": choices, "path": "i.png"}, row | {"task": "ocr", "choices": "[]"}])
+    twin = asking.twins(items, prompts)
+    assert len(twin) == 1
+    twin = twin.iloc[0]
+    assert (twin.language, twin.target, twin.path) == ("zh", "日冕", "i.png")
+    offered = json.loads(twin.choices)
+    assert (len(offered), offered[0]) == (3, "日冕")
+    assert all(word in twin.question for word in offered)
+    assert len(asking.twins(pd.concat([items, pd.DataFrame([dict(twin)])]), prompts)) == 0
+    back = asking.twins(pd.DataFrame([dict(twin)]), prompts).iloc[0]
+    assert (back.target, back.choices) == ("corona", choices)

@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pandas as pd
 import pytest
 
-from jwvl_lib import judge, judge_report
+from jwvl_lib import bench, judge, judge_report
+from jwvl_lib.facts import Fact
 from jwvl_lib.teacher_client import TeacherError
 
 COLOURS = "red blue green gold grey pink teal plum".split()
@@ -192,6 +193,33 @@ def test_people_beside_the_judge_and_one_judge_alone(server, items, tmp_path):
     alone = next(r for r in records if r["metric"] == "spearman")
     assert alone["value"] is None
     assert alone["reason"] == "one judge model: agreement not measured"
+
+
+def test_the_benchmarks_answers_go_to_the_judges_and_fill_its_empty_rows(server, tmp_path):
+    rows = []
+    for k in range(24):
+        truth = f"A {COLOURS[k % 8]} filament lies at {k} degrees."
+        row = {"annotation_id": f"a{k:02d}", "image_id": f"image-{k}", "task": ("qa", "ocr")[k % 2], "prompt_id": "p"}
+        row |= {"language": "en", "split": "test", "simulated": k < 16, "group_id": f"day-{k}", "question": "What?"}
+        row |= {"target": truth, "choices": "[]", "choice": "", "correct": None, "choice_correct": None}
+        rows += [row | {"model": m, "prediction": p} for m, p in (("base", "None."), ("tuned", truth))]
+    facts = {f"image-{k}": [Fact("observatory", "SDO")] for k in range(24)}
+    scores = bench.score(pd.DataFrame(rows), facts)
+    asked = judge_report.asked(scores, facts, n=3)
+    assert asked.groupby(["where", "task"]).size().to_dict() == {
+        ("real", "ocr"): 3, ("real", "qa"): 3, ("simulated", "ocr"): 3, ("simulated", "qa"): 3,
+    }  # fmt: skip
+    assert set(asked.facts) == {"observatory: SDO"}
+    before = bench.metrics_records(scores, run_profile="tiny", n_bootstrap=20)
+    judged = ask(server, asked, tmp_path, *judge_report.names("fair, first_wins, fair"), repeats=1)
+    after = judge_report.instead(before, judged, asked, None, n_resamples=50)
+    won = bench.find(after, metric="judge_score", task="overall", group="simulated", model="tuned")
+    assert (won["value"], won["n"], won["difference"] > 50) == (100, 6, True)
+    assert "first_wins: flip_rate" in won["reading"]
+    assert len([r for r in before if r["metric"] == "judge_score"]) == 12
+    assert all(r["value"] is not None for r in after if r["metric"] == "judge_score" and r["task"] == "overall")
+    with pytest.raises(ValueError, match="judge_model is empty: name a model"):
+        judge_report.names(" , ")
 
 
 def test_a_wrong_address_is_said_at_once(server, items, tmp_path):
