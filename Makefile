@@ -6,7 +6,7 @@ BIN     := $(VENV)/bin
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-heavy nb-test nb-clean nb-contract tiny-base flare-rates flare-model lab voila chat lint freeze
+.PHONY: help run test test-fast test-heavy peers nb-test nb-clean nb-contract tiny-base flare-rates flare-model lab voila chat lint freeze
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -28,6 +28,11 @@ test-fast: $(VENV)/.installed  ## unit and property tests only
 
 test-heavy: $(VENV)/.installed  ## the bars that take minutes each (tests/heavy), one after another
 	$(BIN)/python -m pytest -q -s tests/heavy -o addopts="-ra --strict-markers"
+
+peers:  ## .venv-peers with TRL, beside which tests/heavy/test_training_speed.py measures (same torch and transformers)
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt torch transformers peft accelerate datasets pillow
+	$(VENV)-peers/bin/python -m pip install -q --no-compile --disable-pip-version-check --no-deps trl==1.16.0
 
 nb-test: $(VENV)/.installed  ## the notebooks alone under nbval, in a temporary outputs folder
 	bash tests/run_all.sh notebooks

@@ -12,6 +12,8 @@ from typing import TypedDict
 
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
+from torch.nn.functional import embedding, scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
@@ -24,11 +26,10 @@ MASKED = -1e30  # finite in bfloat16 too
 class Layout(TypedDict):
     """Where the tokens of sequences laid behind one another stand, by their numbers, T in all.
 
-    n images with prefixes of at most P tokens, m rows of branches of at most Q tokens; masks are added to the scores.
+    n images with prefixes of at most P tokens, m rows of branches of at most Q tokens; the mask is added to the scores.
     """
 
-    prefix: Tensor  # (n, P)
-    prefix_mask: Tensor  # (1, 1, P, P)
+    prefix: Tensor  # (n, P), read causally
     context: Tensor  # (m, P): the prefix that a row of branches reads
     branches: Tensor  # (m, Q)
     branch_mask: Tensor  # (m, 1, Q, P + Q)
@@ -78,12 +79,25 @@ def layout(sequences: Sequence[Tensor]) -> Layout:
     place[laid[laid >= 0]] = (laid >= 0).nonzero().squeeze(-1)
     return Layout(
         prefix=prefix.clamp(min=0),
-        prefix_mask=_additive(_causal(prefix.shape[1])[None]),
         context=context.clamp(min=0),
         branches=branches.clamp(min=0),
         branch_mask=_additive(seen),
         place=place,
     )
+
+
+def block_mask(owner: Tensor, branch: Tensor) -> BlockMask:
+    """The rule of `shared_image.block_mask` for FlexAttention, from `owner` and `branch` (B, L): for GPUs.
+
+    Blocks in which no token sees another are never computed. On a CPU FlexAttention has no backward pass.
+    """
+
+    def sees(b, _head, query, key):
+        visible = (branch[b, key] == 0) | (branch[b, key] == branch[b, query])
+        return (key <= query) & (owner[b, key] == owner[b, query]) & visible
+
+    n_rows, length = owner.shape
+    return create_block_mask(sees, n_rows, None, length, length, device=owner.device.type)
 
 
 def attend(
@@ -98,21 +112,27 @@ def attend(
     """Attention in the form that transformers calls: (B, heads, L, head_dim) in, (B, L, heads, head_dim) out."""
     if branch_layout is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    at = branch_layout
-    seen = torch.cat([at["context"], at["branches"]], dim=1)
-    out = []
-    for asked, read, mask in (
-        (at["prefix"], at["prefix"], at["prefix_mask"]),
-        (at["branches"], seen, at["branch_mask"]),
-    ):
-        picked = (_pick(query, asked), _pick(key, read), _pick(value, read), mask.to(query.dtype))
-        out.append(sdpa_attention_forward(module, *picked, **kwargs)[0].flatten(0, 1))
-    return torch.cat(out).index_select(0, at["place"])[None], None
+    at, rows = branch_layout, [part[0].transpose(0, 1).flatten(1) for part in (query, key, value)]
+    options = {"scale": kwargs.get("scaling"), "dropout_p": kwargs.get("dropout", 0.0)}
+
+    def seen(asked: Tensor, read: Tensor, **how) -> Tensor:
+        picked = [_pick(row, n, query.shape[-1]) for row, n in zip(rows, (asked, read, read), strict=True)]
+        out = scaled_dot_product_attention(*picked, **how, **options, enable_gqa=True)
+        return out.transpose(1, 2).flatten(0, 1).flatten(1)
+
+    prefix = seen(at["prefix"], at["prefix"], is_causal=True)  # its padding comes last, where no token looks
+    read = torch.cat([at["context"], at["branches"]], dim=1)
+    branches = seen(at["branches"], read, attn_mask=at["branch_mask"].to(query.dtype))
+    out = embedding(at["place"], torch.cat([prefix, branches]))
+    return out.unflatten(-1, (-1, query.shape[-1]))[None], None
 
 
-def _pick(tokens: Tensor, numbers: Tensor) -> Tensor:
-    """(1, heads, T, d) and token numbers (n, length) -> (n, heads, length, d)."""
-    return tokens[0].transpose(0, 1).index_select(0, numbers.flatten()).unflatten(0, numbers.shape).transpose(1, 2)
+def _pick(tokens: Tensor, numbers: Tensor, width: int) -> Tensor:
+    """(T, heads * width) and token numbers (n, length) -> (n, heads, length, width).
+
+    `embedding` gathers as an index does, and its backward pass is faster on a CPU.
+    """
+    return embedding(numbers, tokens).unflatten(-1, (-1, width)).transpose(1, 2)
 
 
 def _pad(rows: Sequence[Tensor]) -> Tensor:

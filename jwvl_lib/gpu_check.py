@@ -70,13 +70,13 @@ def pack(model, device: str) -> None:
         model.set_submodule(name, packed.to(device))
 
 
-def measure(model, pairs: Sequence, n_steps: int = 5) -> dict:
+def measure(model, pairs: Sequence, n_steps: int = 5, attention: str = "sdpa") -> dict:
     """Median seconds of a training step (forward, backward, AdamW), peak memory in GiB, after two steps of warm-up."""
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
     seconds, losses = [], []
     for _ in range(n_steps + 2):
         started = time.perf_counter()
-        batch = preflight.to_device(shared_image.collate(pairs, 0, "sdpa", cached=True), model.device)
+        batch = preflight.to_device(shared_image.collate(pairs, 0, attention, cached=True), model.device)
         labels = batch.pop("labels")
         loss = shared_image.labelled_loss(model(**batch, use_cache=False), labels)
         loss.backward()
@@ -112,6 +112,11 @@ def check(
     single, shared = (
         measure(model, [(sequence(n, n_visual, config["image_token_id"]), features)], n_steps) for n in (1, N_BRANCHES)
     )
+    flex = None
+    if torch.cuda.is_available():
+        model.set_attn_implementation({"text_config": "flex_attention"})
+        of_six = [(sequence(N_BRANCHES, n_visual, config["image_token_id"]), features)]
+        flex = measure(model, of_six, n_steps, "flex_attention")["seconds"]
     parts = costs.parameter_counts(config)
     flops = N_TOKENS * 6 * parts["decoder_linear"]  # with the recomputed forward pass: 2 forward, 2 again, 2 backward
     load = costs.Workload(1, side, side, 1, N_TOKENS - n_visual, N_TOKENS - n_visual, N_LABELS)
@@ -127,6 +132,7 @@ def check(
         "estimate_off": round(estimated / single["peak_gib"] - 1, 3) if single["peak_gib"] else None,
         "shared_annotations_per_second": round(N_BRANCHES / shared["seconds"], 3),
         "shared_gain": round(N_BRANCHES * single["seconds"] / shared["seconds"], 2),
+        "shared_gain_flex_attention": round(N_BRANCHES * single["seconds"] / flex, 2) if flex else None,
         "learns": bool(single["loss_fell"] and shared["loss_fell"]),
     }
 

@@ -177,7 +177,7 @@ def _checksum(parameters: list[Tensor]) -> str | None:
 
 def workload(dataset: RowDataset) -> costs.Workload:
     """The plan in the numbers that `costs` asks for; text in the tokens of the tokenizer at hand, replay left out."""
-    rows = [(dataset.samples[row.sample], row.branches) for row in dataset.rows]
+    rows = [(dataset.samples[i], branches) for row in dataset.rows for i, branches in row.parts]
     branches = [[sample.branches[b] for b in chosen] for sample, chosen in rows]
     text = [
         sum(len(b.input_ids) for b in own) + int((sample.prefix_ids != dataset.processor.image_token_id).sum())
@@ -192,7 +192,7 @@ def workload(dataset: RowDataset) -> costs.Workload:
 
 def _sample_counts(dataset: RowDataset) -> dict:
     n_replayed = sum(map(dataset.n_replayed, dataset.rows))
-    n_seen = sum(len(row.branches) for row in dataset.rows) + n_replayed
+    n_seen = sum(len(branches) for row in dataset.rows for _, branches in row.parts) + n_replayed
     return {
         "n_images": len(dataset.samples),
         "n_samples": sum(len(sample.branches) for sample in dataset.samples),
@@ -204,7 +204,7 @@ def _sample_counts(dataset: RowDataset) -> dict:
 
 def _token_counts(dataset: RowDataset) -> dict:
     """Tokens of the image sequences and of the whole plan with its replay, shared and as separate samples."""
-    images = [_row_tokens(dataset.samples[row.sample], row.branches) for row in dataset.rows]
+    images = [_row_tokens(dataset.samples[i], branches) for row in dataset.rows for i, branches in row.parts]
     again = [dataset.replay[i] for row in dataset.rows for i in row.replay]
     replayed = [_row_tokens(sample, range(len(sample.branches))) for sample in again]
     shared, separate = (sum(counts) for counts in zip(*images, *replayed, strict=True))

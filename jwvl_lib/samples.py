@@ -38,12 +38,21 @@ class Sample:
 
 @dataclass(frozen=True)
 class Row:
-    """The unit of a batch: some branches of one sample, and whole replay samples that go with them."""
+    """The unit of a batch: some branches of one sample, and whole replay samples that go with them.
+
+    Of packed rows (see `packed`) `also` holds the sample and branches of the others.
+    """
 
     sample: int
     branches: tuple[int, ...]
     replay: tuple[int, ...]
     epoch: int
+    also: tuple[tuple[int, tuple[int, ...]], ...] = ()
+
+    @property
+    def parts(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """(sample, branches) of every image of the row, replay left out."""
+        return ((self.sample, self.branches), *self.also)
 
 
 class RowDataset(Dataset):
@@ -74,7 +83,7 @@ class RowDataset(Dataset):
         replayed = [(self.replay[i], range(len(self.replay[i].branches))) for i in row.replay]
         return [
             self._sequence(sample, branches)
-            for sample, branches in [(self.samples[row.sample], row.branches), *replayed]
+            for sample, branches in [*((self.samples[i], branches) for i, branches in row.parts), *replayed]
         ]
 
     def n_replayed(self, row: Row) -> int:
@@ -281,6 +290,35 @@ def plan_rows(
             rows.append(Row(sample, branches, tuple(drawn), epoch))
         epoch += 1
     return rows[:n_rows]
+
+
+def packed(
+    rows: Sequence[Row], samples: Sequence[Sample], replay: Sequence[Sample] = (), tokens_per_row: int = 0
+) -> list[Row]:
+    """Rows joined, in their order, while their sequences fit into `tokens_per_row` together; 0: as they are.
+
+    Nothing is cut and nothing moved: a row that is longer alone stays alone.
+    """
+    if not tokens_per_row:
+        return list(rows)
+    joined, room = [], 0
+    for row in rows:
+        n_tokens = sum(len(samples[i].prefix_ids) + _n_text(samples[i], branches) for i, branches in row.parts)
+        again = [replay[i] for i in row.replay]
+        n_tokens += sum(len(sample.prefix_ids) + _n_text(sample, range(len(sample.branches))) for sample in again)
+        if joined and n_tokens <= room:
+            last = joined[-1]
+            more = {"also": last.also + row.parts, "replay": last.replay + row.replay}
+            joined[-1] = dataclasses.replace(last, epoch=row.epoch, **more)
+        else:
+            joined.append(row)
+            room = tokens_per_row
+        room -= n_tokens
+    return joined
+
+
+def _n_text(sample: Sample, branches: Sequence[int]) -> int:
+    return sum(len(sample.branches[b].input_ids) for b in branches)
 
 
 def validation_rows(samples: Sequence[Sample]) -> list[Row]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from jwvl_lib import branch_attention
@@ -138,8 +139,8 @@ def collate(
 
     `vision` is the images' features (n_visual, hidden) where `cached`, else their patches (n_patches, patch_dim); of a
     base outside the Qwen family the mapping of `chat_tokens.encode_images`.
-    `attention` is the decoder's implementation: eager attention needs another form of mask, `branch_attention` none
-    but a `branch_layout`; its sequences stand in one row behind one another, without padding.
+    `attention` is the decoder's implementation: eager attention needs another form of mask, FlexAttention a BlockMask,
+    `branch_attention` none but a `branch_layout`; its sequences stand in one row behind one another, without padding.
     Keys: `input_ids` and `labels` (B, L), `position_ids` (3, B, L) or (B, L), `attention_mask` (B, 1, L, L),
     `logits_to_keep` (B, L) bool, and either `mm_encoder_outputs` or `pixel_values` with what belongs to them.
     """
@@ -149,17 +150,26 @@ def collate(
     rows = [[pairs[i] for i in row] for row in branch_attention.pack(lengths)]
     sequences = [[sequence for sequence, _ in row] for row in rows]
     labels = _padded(sequences, "labels", IGNORE)
-    owner = _pad([torch.cat([torch.full_like(s.branch, k) for k, s in enumerate(row)]) for row in sequences], PADDING)
-    mask = block_mask(owner, _padded(sequences, "branch", 0))
     positions = _pad([torch.cat([s.position_ids[:, 0].T for s in row]) for row in sequences]).permute(2, 0, 1)
     batch = {
         "input_ids": _padded(sequences, "input_ids", pad_token_id),
         "position_ids": positions if len(positions) > 1 else positions[0],
-        "attention_mask": additive(mask) if attention == "eager" else mask,
+        "attention_mask": _mask(sequences, attention),
         "logits_to_keep": torch.roll(labels != IGNORE, -1, dims=1),
         "labels": labels,
     }
     return batch | _vision([pair for row in rows for pair in row], cached)
+
+
+def _mask(rows: Sequence[Sequence[SharedSequence]], attention: str) -> Tensor | BlockMask:
+    """Who attends to whom in rows of sequences, as the attention takes it."""
+    owner = _pad([torch.cat([torch.full_like(s.branch, k) for k, s in enumerate(row)]) for row in rows], PADDING)
+    branch = _padded(rows, "branch", 0)
+    if attention == "flex_attention":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return branch_attention.block_mask(owner.to(device), branch.to(device))
+    mask = block_mask(owner, branch)
+    return additive(mask) if attention == "eager" else mask
 
 
 def _collate_in_a_row(pairs: Sequence[tuple[SharedSequence, Tensor | Mapping[str, Tensor]]]) -> dict:

@@ -39,7 +39,8 @@ class TrainLog(TrainerCallback):
     ):
         self.path, self.rows, self.rows_per_step = Path(path), train_set.rows, rows_per_step
         self.watch, self.patience = watch, patience
-        self.n_samples = np.cumsum([0, *(len(row.branches) + train_set.n_replayed(row) for row in self.rows)])
+        seen = (sum(len(own) for _, own in row.parts) + train_set.n_replayed(row) for row in self.rows)
+        self.n_samples = np.cumsum([0, *seen])
         self.records = [r for r in read_log(self.path) if r["step"] <= taken_up_at] if taken_up_at else []
         self.evaluated_at = max((r["step"] for r in self.records if r["eval_loss"] is not None), default=-1)
         self.started = time.perf_counter() - (self.records[-1]["seconds"] if self.records else 0)

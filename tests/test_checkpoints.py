@@ -28,12 +28,13 @@ class Cut(TrainerCallback):
             raise CutOff
 
 
-def run(folder, cut_at=None, n_steps=6, lora_dropout=0.1, n_rows_at_once=2, **options):
+def run(folder, cut_at=None, n_steps=6, lora_dropout=0.1, n_rows_at_once=2, tokens_per_row=0, **options):
     processor = vlm.load_processor(tiny_base.FOLDER)
     torch.manual_seed(0)
     model = tuning.prepare(tiny_base.FOLDER, "lora", 4, 8, lora_dropout=lora_dropout)
     data = samples.prepare_samples(model, processor, images(3), [TURNS] * 3, list("abc"))
-    train_set = samples.RowDataset(processor, samples.plan_rows(data, 2 * n_steps, 2, seed=0), data)
+    rows = samples.packed(samples.plan_rows(data, 2 * n_steps, 2, seed=0), data, (), tokens_per_row)
+    train_set = samples.RowDataset(processor, rows, data)
     val_set = samples.RowDataset(processor, samples.validation_rows(data), data)
     changed = dict(max_steps=n_steps, save_strategy="steps", save_steps=2, eval_strategy="steps", eval_steps=3)
     changed["per_device_train_batch_size"] = n_rows_at_once
@@ -66,6 +67,16 @@ def test_a_run_cut_off_ends_with_the_same_bits(undisturbed, tmp_path, cut_at):
 
 
 @pytest.mark.slow
+def test_a_packed_run_cut_off_ends_with_the_same_bits(tmp_path):
+    """Two or three images behind one another in a row, one row a step."""
+    packing = {"n_steps": 4, "n_rows_at_once": 1, "tokens_per_row": 140}
+    run(tmp_path / "whole", **packing)
+    with pytest.raises(CutOff):
+        run(tmp_path / "cut", cut_at=3, **packing)
+    run(tmp_path / "cut", **packing)
+    assert all(torch.equal(v, weights(tmp_path / "cut")[k]) for k, v in weights(tmp_path / "whole").items())
+
+
 def test_a_torn_newest_checkpoint_falls_back_to_the_last_whole_one(undisturbed, tmp_path, caplog):
     with pytest.raises(CutOff):
         run(tmp_path, cut_at=5)

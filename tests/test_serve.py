@@ -4,13 +4,15 @@ import base64
 import io
 import json
 import threading
+from functools import partial
 
 import openai
 import pytest
+import torch
 from servers import free_port, running
 from test_chat import conversation, day, room  # noqa: F401
 
-from jwvl_lib import artifacts, chat, chat_endpoint, general_task, teacher, teacher_ledger
+from jwvl_lib import artifacts, chat, chat_endpoint, general_task, merge, teacher, teacher_ledger, tuning, vlm
 from jwvl_lib.teacher_client import Limits, ask_all
 from jwvl_lib.teacher_ledger import Request
 
@@ -74,6 +76,39 @@ def test_an_answer_streams_over_the_wire_piece_by_piece(base_url):
     whole = client.chat.completions.create(model=MODEL, max_tokens=200, temperature=0, messages=[_asked(item)])
     assert len([p for p in pieces if p]) > 2
     assert "".join(pieces).strip() == whole.choices[0].message.content.strip()
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory):
+    """An adapter that changes what the base says, and the model that carries it."""
+    folder, model = tmp_path_factory.mktemp("tuned") / "adapter", tuning.prepare(MODEL, "lora", 4, 8)
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data = 0.05 * torch.randn(parameter.shape, generator=generator)
+    tuning.save(model, folder)
+    return folder, model.eval()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["merged", "beside its base"])
+def test_a_tuned_model_says_over_the_wire_what_it_says_here(adapter, tmp_path, way):
+    folder, model = adapter
+    items, processor = general_task.make_items(6, 9), vlm.load_processor(MODEL)
+    asked = [i.image for i in items], [i.question for i in items], range(len(items))
+    here = vlm.answer(model, processor, *asked, max_new_tokens=12)
+    assert here != vlm.answer(vlm.load_model(MODEL), processor, *asked, max_new_tokens=12)
+    served, options = MODEL, ["--adapter", str(folder)]
+    if way == "merged":
+        merge.merge(MODEL, folder, tmp_path / "merged", n_items=2)
+        served, options = str(tmp_path / "merged"), []
+    port = free_port()
+    command = ["jwvl_lib.serve", "--model", served, *options, "--port", str(port)]
+    with running(command, port, "health", tmp_path, artifacts.REPO) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
+        ask = partial(client.chat.completions.create, model=served, max_tokens=12, temperature=0)
+        there = [ask(messages=[_asked(item)]).choices[0].message.content for item in items]
+    assert [text.strip() for text in there] == here
 
 
 def _asked(item):

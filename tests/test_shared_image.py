@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.attention import flex_attention
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from jwvl_lib import branch_attention, shared_image
@@ -171,7 +172,7 @@ def test_layout_shows_every_token_what_the_dense_mask_shows(lengths):
     found = torch.zeros_like(dense)
     keys = torch.cat([at["context"], at["branches"]], dim=1)
     for asked, read, mask in (
-        (at["prefix"], at["prefix"], at["prefix_mask"]),
+        (at["prefix"], at["prefix"], branch_attention._additive(branch_attention._causal(at["prefix"].shape[1])[None])),
         (at["branches"], keys, at["branch_mask"]),
     ):
         visible = (mask == 0)[:, 0].expand(len(asked), -1, -1)
@@ -181,6 +182,24 @@ def test_layout_shows_every_token_what_the_dense_mask_shows(lengths):
     assert torch.equal(laid[at["place"]], torch.arange(len(owner)))
     assert not (dense & ~found).any()
     assert not (found & ~dense)[1:].any()  # padding asks as token 0 and is thrown away
+
+
+@pytest.mark.filterwarnings("ignore")  # FlexAttention says that it is slow where it is not compiled
+def test_flex_attention_sees_what_the_dense_mask_shows():
+    """The rule itself, the blocks that are skipped, and the forward pass; backward and speed need a GPU."""
+    parts = [made_sequence(n, rows=12, columns=12, seed=n) for n in (6, 1, 3)]
+    pairs = [(sequence, patches) for sequence, _, _, patches in parts]
+    masks = {name: shared_image.collate(pairs, 0, name, False)["attention_mask"] for name in ("sdpa", "flex_attention")}
+    dense, blocks = masks["sdpa"], masks["flex_attention"]
+    n_rows, _, length, _ = dense.shape
+    rule = flex_attention.create_mask(blocks.mask_mod, n_rows, 1, length, length, device="cpu")
+    assert torch.equal(rule, dense)
+    n_computed = int((blocks.kv_num_blocks + blocks.full_kv_num_blocks).sum())
+    assert n_computed < n_rows * (-(-length // 128)) ** 2  # what no token sees is skipped
+    query, key, value = torch.randn(3, n_rows, 2, length, 16, generator=torch.Generator().manual_seed(0))
+    want = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=dense)
+    got = flex_attention.flex_attention(query, key, value, block_mask=blocks)
+    assert torch.allclose(got, want, atol=1e-5)
 
 
 def test_positions_are_those_of_transformers(model):

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import TrainingArguments
 
-from jwvl_lib import general_task, preflight, samples, shared_image, tiny_base, train, train_log, vlm
+from jwvl_lib import chat_tokens, general_task, preflight, samples, shared_image, tiny_base, train, train_log, vlm
 
 DECODER = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
 TURNS = [("Which instrument?", "SDO/HMI"), ("读出图中的文字。", "SDO/AIA 171\n2014-02-03 06:00 UT"), ("Spots?", "yes")]
@@ -135,6 +135,11 @@ def test_preflight_counts_and_leaves_the_model_alone(processor, tmp_path):
     assert 0 < counts["tokens_saved_share"] < 1
     assert (counts["n_images"], counts["n_samples"], counts["n_samples_seen"], counts["n_steps"]) == (3, 9, 18, 3)
     assert counts["n_trainable"] == sum(p.numel() for name, p in model.named_parameters() if "lora_" in name)
+    in_one = samples.RowDataset(processor, samples.packed(dataset.rows, data, (), 10_000), data)
+    packed = preflight.preflight(model, in_one, arguments(tmp_path))
+    assert (len(in_one), packed["n_steps"]) == (1, 1)
+    same = [key for key in counts if key.startswith(("tokens", "n_samples", "n_images"))]
+    assert {key: packed[key] for key in same} == {key: counts[key] for key in same}
 
 
 def test_features_of_before_are_refused_where_the_tower_is_trained(processor, tmp_path):
@@ -201,6 +206,34 @@ def test_an_epoch_shows_every_annotation_once_and_the_replay_share_holds(sizes, 
     )
     assert abs(n_replayed - share * (n_seen + n_replayed)) <= 4
     assert rows == samples.plan_rows(data, n_rows, branches_per_image, seed, replay, share)
+
+
+def sample_of(n_prefix, *lengths):
+    branches = tuple(chat_tokens.Branch(torch.arange(n), 1) for n in lengths)
+    return samples.Sample("a", (), None, None, torch.arange(n_prefix), branches)
+
+
+@given(
+    sizes=st.lists(st.lists(st.integers(2, 30), min_size=1, max_size=5), min_size=1, max_size=6),
+    budget=st.integers(1, 400),
+    share=st.sampled_from([0.0, 0.3]),
+)
+def test_packing_joins_rows_in_order_within_the_budget(sizes, budget, share):
+    data, replay = [sample_of(20, *lengths) for lengths in sizes], [sample_of(20, 5, 7)] if share else []
+    rows = samples.plan_rows(data, 30, 3, seed=1, replay=replay, replay_share=share)
+    assert samples.packed(rows, data, replay, 0) == rows
+    joined = samples.packed(rows, data, replay, budget)
+    assert [part for row in joined for part in row.parts] == [part for row in rows for part in row.parts]
+    assert [i for row in joined for i in row.replay] == [i for row in rows for i in row.replay]
+
+    def length(row):
+        parts = [*((data[i], own) for i, own in row.parts), *((replay[i], (0, 1)) for i in row.replay)]
+        return sum(20 + sum(len(sample.branches[b].input_ids) for b in own) for sample, own in parts)
+
+    assert all(length(row) <= budget or not row.also for row in joined)
+    starts = np.cumsum([0, *(len(row.parts) for row in joined)])
+    for row, start in zip(joined, starts[1:-1], strict=False):
+        assert length(row) + length(rows[start]) > budget  # full: the next row did not fit
 
 
 def test_replay_without_samples_is_refused():
