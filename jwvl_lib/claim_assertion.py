@@ -11,12 +11,12 @@ from jwvl_lib.claim_scope import REGION_KINDS, clause
 
 _COMMA = re.compile(r"[,，;；:：](?!\d)")
 _NOT_ASSERTED = re.compile(
-    r"\b(?:chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|if|whether|should|threat"
+    r"\b(?:chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|if(?!\s+(?:I\s|you\s+ask|asked|pressed))|whether|should|threat"
     r"|potential|risk|more\s+likely|most\s+(?:of|[A-Z]-class|large|major|big)|known\s+to|imagine|suppose)\b"
     r"|\b(?:means?|denotes?|called|known\s+as|by\s+definition|always|usually|often|generally"
     r"|typically|in\s+general|in\s+cycle\s+\d+|normally|(?<!not\s)needed|required|requires?|depends?|tends?\s+to"
     r"|typical\s+of|in\s+theory)\b"
-    r"|概率|几率|预计|预报(?!员)|预测|预期|有望|将会|是否|是不是|如果|假如|若是|若(?![单只仅论就按以干])|倘若|需要|代表|取决于|称为|叫做"
+    r"|概率|几率|百分之|预计|预报(?!员)|预测|预期|有望|将会|是否|是不是|如果|假如|若是|若(?![单只仅论就按以干])|倘若|需要|代表|取决于|称为|叫做"
     r"|叫作|意味着"
     r"|定义|\btutorials?\b|\btextbooks?\b(?!\s+(?:case|example|[A-Z]))|教程|常(?=构成|见|有|出现|呈|由|被|是|能)|教科书|课本|(?<!\d)(?<!\d[号区])(?<!活动区)无关|常常|往往|通常|一般|总是"
     r"|有人|据说|有.{0,3}说|\bsome\s+(?:say|would|claim|think|call)|\brumou?r|受.{1,6}影响"
@@ -37,7 +37,7 @@ _MAY = re.compile(
     re.I,
 )
 _CONDITION = re.compile(
-    r"\s*(?:were\s+(?:this|it|the|AR|region)|had\s+(?:this|it|the)|if|assuming|suppose|预计|预测|预期|预报员|如果|假如|若(?![单只仅论就按以])|倘若|假设)(?![A-Za-z])",
+    r"\s*(?:were\s+(?:this|it|the|AR|region)|had\s+(?:this|it|the)|if(?!\s+(?:I\s|you\s+ask|asked|pressed))|assuming|suppose|预计|预测|预期|预报员|如果|假如|若(?![单只仅论就按以])|倘若|假设)(?![A-Za-z])",
     re.I,
 )
 _LONG_AGO_REGION = re.compile(r"\d{4,5}\s+(?:of|in|from)\s+@|@的[^\d，。]{0,6}\d{4,5}")
@@ -159,6 +159,8 @@ def _doubted(text: str, find: tuple, start: int, end: int) -> bool:
         r"\b(?:may|might|could|can|will|would)\s+(?!be\s+seen|see|put|say|call|rate|estimate|guess)", text[low:at], re.I
     ):
         return True
+    if kind == "date_obs" and (_EVENT_OF.search(text[low:at]) or _EVENT_AFTER.match(text, find[0][1])):
+        return True
     if _LAST_TIME.search(text[start:at]) and kind in (*REGION_KINDS, "spots_visible", "n_regions"):
         return True
     if kind == "noaa_ar" and _NEXT.search(text[low:at]):
@@ -195,6 +197,9 @@ def _past(text: str, low: int, at: int, start: int, high: int) -> bool:
     return last is not None and not (last.end() <= at and _NOW.search(text, last.end(), at))
 
 
+# the day of an event without a class, which is no claim
+_EVENT_OF = re.compile(r"\b(?:flare|storm|CME|eclipse|superflare)s?\s+(?:of|on|from)\s+(?:the\s+)?$", re.I)
+_EVENT_AFTER = re.compile(r"(?:日|的|那次|那场)*(?:大|强|巨)?(?:耀斑|爆发|磁暴|风暴|日食)")
 _LAST_TIME = re.compile(
     r"上一?次(?!观测)|\bsince\s+(?:[A-Z][a-z]+\s+)?(?:19|20)\d\d\b(?=[^,;]*$|,\s*when)|\bthe\s+last\s+time\b"
 )
@@ -224,7 +229,7 @@ def _of_this_image(text: str, found: list[tuple], start: int, end: int) -> list[
         gone = {*months, *(f for f in flares for m in months if max(f[0] - m[1], m[0] - f[1]) < 12)}
         found = [f for f in found if f[0] not in gone]
     specific = any(kind in ("noaa_ar", "date_obs", "n_regions", "n_filaments") for _, kind, _ in found)
-    concluded = re.search(r"\b(?:hence|probably|therefore|so\s+this)\b|应该?是", sentence)
+    concluded = re.search(r"\b(?:hence|probably|guess|layer\s*:|therefore|so\s+this)\b|应该?是", sentence)
     general = _PHYSICS.search(sentence) or _DEFINED.search(sentence)
     general = general and not concluded
     if general and not specific and not PICTURE.search(sentence):

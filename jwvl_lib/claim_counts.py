@@ -3,7 +3,7 @@
 import re
 
 from jwvl_lib.claim_grammar import EN_NUMBER, UPPER, ZH_NUMBER, Pattern, pattern
-from jwvl_lib.claim_tally import answered, count, if_spots, listed, none_in_part, noun_before, the_rest, visible
+from jwvl_lib.claim_tally import answered, count, only_one, if_spots, listed, none_in_part, noun_before, the_rest, visible
 
 # --------------------------------------------------------------------------------------------------------------------
 # English: a number, any adjectives, a noun
@@ -53,7 +53,7 @@ _SEEN = (
 )
 _TALLY = r"(?:count|number|total|tally)"
 _IS = (
-    r"\s*(?:\bis|\bwas|\bare|\bof|:|=|\bstands?\s+at|\breaches|\bequals|\bcomes\s+to|\bamounts\s+to|\bgiven\s+as"
+    r"\s*(?:,?\s*which\s+)?(?:\bis|\bwas|\bare|\bof|:|=|\bstands?\s+at|\breaches|\bequals|\bcomes\s+to|\bamounts\s+to|\bgiven\s+as"
     r"|\bput\s+at|\b(?:rose|grew|fell|dropped|increased)\s+to|,|\()\s*"
 )
 _IS += r"(?:(?:an?|only|just|modest|mere|impressive|exactly|about|roughly|around|given|as|at|about|some)\s+)*"
@@ -113,7 +113,9 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"{RANGE}{ADJECTIVES}\s+{_SPOT}", count("n_spots"), over=True),
     pattern("en", rf"\b(?:an?|its|the)\s+(?:only|lone|solitary|single|isolated){ADJECTIVES}\s+{_SPOT}",
             [("n_spots", 1)], over=True),
-    pattern("en", rf"(?P<n>{EN_NUMBER})\s+of\s+(?:them|these|those)\b(?!\s+(?:is|are|was|were|lies?|has|have|trans"
+    pattern("en", rf"\bthere\s+(?:is|are)\s+(?:only\s+|just\s+)?(?P<n>{EN_NUMBER})(?=\s*(?:[.,;]|$))", noun_before),
+    pattern("en", rf"\bnumber\s+of{ADJECTIVES}\s+(?:coronal\s+holes|filaments)\b[^.;\d]{{0,24}}?{_IS}(?P<n>{EN_NUMBER})", noun_before),
+    pattern("en", rf"{RANGE}\s+of\s+(?:them|these|those)\b(?!\s+(?:is|are|was|were|lies?|has|have|trans"
         rf"|nearly|large))", if_spots),
     pattern("en", rf"(?P<n>{EN_NUMBER})\s+(?:were|was|are)\s+(?:reported|counted|recorded|noted|listed|drawn"
         rf"|seen)\b", if_spots),
@@ -164,7 +166,7 @@ _ZH_REPLY = rf"[^？?。]{{0,10}}[？?][\s\"」]*(?:答:|[A-Z]:)?[\s\"「]*(?P<a
 ZH_COUNTS: list[Pattern] = [
     pattern("zh", r"无黑子(?:的)?(?:天数?|日数?|期)", []),
     pattern("zh", rf"第\s*{ZH_NUMBER}\s*{_MEASURE}|黑子相对数{ANY}{{0,3}}?[为是]?\s*{ZH_NUMBER}", []),
-    pattern("zh", rf"(?:另|同|某|每|这|那|是|为|作为|之)一{_MEASURE}{ANY}{{0,8}}?(?:活动区|黑子群|区)", []),
+    pattern("zh", rf"(?:另|同|某|每|这|那|是|为|作为|之)一{_MEASURE}{ANY}{{0,8}}?(?:活动区|黑子群|区)", only_one),
     pattern("zh", r"(?<=\d{4})\s*(?:这|共|等)?(?P<n>[二两三四五六七八九十]|\d)[个群](?:活动区|编号)?(?=[，。,.;；]"
         r"|$)", count("n_regions")),
     pattern("zh", rf"(?:(?:有?几个|多少个?){_KIND}|{_KIND}(?:呢|吗|有?几个|有?多少个?)){_ZH_REPLY}",
@@ -176,6 +178,8 @@ ZH_COUNTS: list[Pattern] = [
             lambda m: the_rest(m) if re.search("新|其[他它余]|别的|更多", m.group()) else none_in_part(m)),
     pattern("zh", rf"(?:一{_MEASURE}|任何|连一{_MEASURE}){ANY}{{0,4}}?{_KIND}(?:也|都|均)(?:没有?|未|看不到|不见|无"
         rf"|不存在)", [("n_regions", 0)]),
+    pattern("zh", r"(?:[今当这][天日]|该日)[^，。；]{0,4}无黑子日|又是一?个?无黑子日", [("spots_visible", "no")]),
+    pattern("zh", r"黑子一打|一打(?:\([^)]*\))?小?黑子", [("n_spots", 12)]),
     pattern("zh", rf"{_KIND}(?:数目?|情况)?\s*:\s*(?:无|没有)", [("n_regions", 0)]),
     pattern("zh", r"黑子(?:数目?|情况)?\s*:\s*(?:无|没有)", [("spots_visible", "no")]),
     pattern("zh", rf"{_KIND}(?:均|都)?(?:不存在|全无|一个也没有)", [("n_regions", 0)]),

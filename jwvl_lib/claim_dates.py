@@ -24,7 +24,7 @@ _DAY = rf"(?P<day>(?<!\d)\d{{1,2}}(?!\d)|{'|'.join(_ORDINALS)})(?:st|nd|rd|th)?"
 _WEEKDAY = r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\b\.?,?\s+)?"
 _ISO = r"(?P<year>(?:19|20)\d\d)(?P<sep>[-/.])(?P<month>\d{1,2})(?P=sep)(?P<day>\d{1,2})(?!\d)"
 _DAY_FIRST = rf"{_DAY}(?:\s+(?:day\s+)?of)?[\s-]*{_MONTH},?(?:\s+of|\s+in)?[\s-]*{_YEAR}"
-_MONTH_FIRST = rf"{_MONTH}[\s-]+(?:the\s+)?{_DAY}(?:\s*,|\s+of|-)?\s*{_YEAR}"
+_MONTH_FIRST = rf"{_MONTH}[\s-]+(?:the\s+)?{_DAY}(?:\s*,|\s+of(?:\s+(?:the\s+)?year)?|-)?\s*{_YEAR}"
 _ZH_DIGIT = r"[〇零一二三四五六七八九十\d]"
 _ZH_DAY = rf"(?P<month>{_ZH_DIGIT}{{1,3}})\s*月\s*(?P<day>{_ZH_DIGIT}{{1,3}})\s*[日号]"
 _ZH_DATE = rf"(?P<year>{_ZH_DIGIT}{{4}}|\d\d)\s*年\s*{_ZH_DAY}"
@@ -44,7 +44,7 @@ _CLOCK = (
     rf"(?:\s*(?:hrs?|hours)\b)?{_HALF}?"
 )
 _ZH_CLOCK = (
-    rf"{_PART_OF_DAY}(?P<hour>{_ZH_DIGIT}{{1,3}})\s*[时点點]\s*(?:(?P<minute>半|一刻|三刻|{_ZH_DIGIT}{{1,3}})\s*分?"
+    rf"{_PART_OF_DAY}(?P<hour>{_ZH_DIGIT}{{1,3}})\s*[时点點]\s*(?:(?P<minute>半|一刻|三刻|整|{_ZH_DIGIT}{{1,3}})\s*分?"
     rf"(?:\s*(?P<second>{_ZH_DIGIT}{{1,3}})\s*秒)?|整)?(?![个\d])"
 )
 _HOUR = rf"(?P<hour>[01]?\d|2[0-4])(?:\s*o'clock)?{_HALF}"
@@ -103,7 +103,7 @@ def _exact(match: re.Match) -> Found | None:
     return _value(match) if match["minute"] or match["part"] or match.group()[-1] in "时整" else None
 
 
-_ZH_MINUTES = {"半": 30, "一刻": 15, "三刻": 45}
+_ZH_MINUTES = {"半": 30, "一刻": 15, "三刻": 45, "整": 0}
 
 
 def _clock(found: dict) -> str | None:

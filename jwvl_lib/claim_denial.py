@@ -89,6 +89,11 @@ _NOT_THERE_AFTER = re.compile(
 )
 
 
+_IS_NOT = re.compile(
+    r"\b(?:this|that|it|the\s+(?:region|group|number))\s*(?:is|was)\s*(?:not|n't)\s+(?:(?:NOAA|ARs?|region)\s*)*[\"']?$"
+    r"|(?:这|它|该[区群]|编号)(?:可|并)?(?:不是|并非)(?:NOAA|AR|活动区|\s)*[\"“「]?$",
+    re.I,
+)
 _DOES = re.compile(
     r"(?:号|区|活动区|的)*(?:有|存在|出现|具有|产生|爆发|发生|变|是|为)|'s?\s|\s+(?:shows?|has|had"
     r"|produc)",
@@ -108,7 +113,8 @@ def denied(text: str, found: Sequence[tuple], start: int, end: int) -> list[bool
     for (low, high), kind, _ in found:
         before = _ASIDE.sub(" ", text[max(start, low - 110) : low])[-60:]
         if kind == "noaa_ar":
-            not_there = _NOT_THERE.search(before) and not _DOES.match(text, high, end)
+            not_there = _IS_NOT.search(before) and re.match(r"[\"'”」]?\s*(?:[,;.，；。]|$)", text[high:])
+            not_there = not_there or _NOT_THERE.search(before) and not _DOES.match(text, high, end)
             listed = (
                 bool(marks)
                 and marks[-1]

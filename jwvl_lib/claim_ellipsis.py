@@ -49,7 +49,23 @@ def completed(text: str, found: Sequence[tuple], start: int, end: int) -> list[t
                 continue
             claim = _carried(text, match, out, said, start, end)
             out += [claim] if claim else []
-    return sorted(out, key=lambda f: f[0])
+    return sorted(out + _shares(text, out, start, end), key=lambda f: f[0])
+
+
+_SHARE = re.compile(r"(?<![\d.])(?P<f>\d*\.?\d+)\s*(?:%|per\s?cent\b)|(?P<per>十?[千万])分之(?P<of>\d*\.?\d+)")
+_MILLIONTHS_OF = {"": 1e4, "千": 1e3, "万": 1e2, "十万": 10}
+
+
+def _shares(text: str, found: list[tuple], start: int, end: int) -> list[tuple]:
+    """ "13182占半球万分之3.5，13180占万分之1.3": a share of the hemisphere, which was named for another region."""
+    areas = [f for f in found if f[1] == "area_msh" and re.search("%|分之|cent", text[slice(*f[0])])]
+    out = []
+    for match in _SHARE.finditer(text, start, end) if areas else ():
+        free = not any(match.start() < b and a < match.end() for (a, b), _, _ in found)
+        if free and areas[0][0][0] < match.start() and _new_region(text, found, *match.span(), areas[0], start, end):
+            share = float(match["f"] or match["of"])
+            out.append((match.span(), "area_msh", round(share * _MILLIONTHS_OF[match["per"] or ""])))
+    return out
 
 
 def _carried(text: str, match: re.Match, found: list[tuple], said: list[tuple], start: int, end: int) -> tuple | None:
@@ -135,7 +151,8 @@ def _corrected(text: str, found: list[tuple], start: int, end: int) -> list[tupl
 
 _IN_ORDER = re.compile(
     rf"(?:分别|各|依次)(?:为|是|有|只有|仅有?|约|达|含)*\s*(?P<list>{ZH_NUMBER}[个颗]?(?:\s*[、,，和与]\s*{ZH_NUMBER}[个颗]?)+)"
-    rf"|(?P<list2>{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER})\b(?:\s+(?:of\s+them))?,?\s+respectively",
+    rf"|(?P<list2>{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER})\b(?:\s+(?:of\s+them))?,?\s+respectively"
+    rf"|(?:namely|with|of|:)\s+(?P<list3>{EN_NUMBER}\s+(?:versus|against|vs\.?)\s+{EN_NUMBER})(?=\s*(?:[.,;]|$))",
     re.I | re.A,
 )
 
@@ -144,7 +161,7 @@ def _respectively(text: str, found: list[tuple], start: int, end: int) -> list[t
     """ "分别只有11个和3个": the numbers of a list whose noun was said before."""
     out = []
     for match in _IN_ORDER.finditer(text, start, end):
-        part = "list" if match["list"] else "list2"
+        part = next(name for name in ("list", "list2", "list3") if match[name])
         low, high = match.span(part)
         said = [f for f in found if f[1] in _COUNTED and f[0][0] < low] + _nouns(text, found, start, low, _COUNTED)
         if said and not any(a < high and low < b for (a, b), _, _ in found):

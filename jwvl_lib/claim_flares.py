@@ -68,6 +68,7 @@ FLARES: list[Pattern] = [
     pattern("", rf"{_GOES}{_CLASS}(?:及?以上|或更[强大高]|及?以下)?(?:的)?\s*(?:{_EVENT}|{_ZH_EVENT})", _letter),
     pattern("en", rf"(?<=of\s){_GOES}\s(?:class|level)\b", _letter_if_flares),
     pattern("", rf"{_GOES}(?:-\s?(?:class|level)\b|\s*[级类])", _letter_if_flares),
+    pattern("zh", r"(?<![A-Za-z\d])(?-i:([XM]))级(?!黑子|活动区)", _letter),
     pattern("", rf"{_GOES}{_SHARED}(?:{_CLASS}|\s+flares?\b))", _if_flares),
     pattern("en", rf"\b(?:class|level)\s+{_GOES}(?![\w.])", _if_flares),
     pattern("en", rf"{_GOES}[-\s]flares?\b", _letter),

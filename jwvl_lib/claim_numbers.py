@@ -16,13 +16,13 @@ _LIST = (
     r"\d|\.\d|:\d|-\d))*"
 )
 _REGION_WORD = (
-    r"(?:NOAA[\s/-]*(?:ARs?|active\s+regions?|活动区)?|(?<![A-Za-z])ARs?|(?:active|sunspot|numbered|spotted)\s+"
+    r"(?:RGN|NOAA[\s/-]*(?:ARs?|active\s+regions?|活动区)?|(?<![A-Za-z])ARs?|(?:active|sunspot|numbered|spotted)\s+"
     r"(?:regions?|groups?)|regions?|groups?|sunspots?)"
 )
 _ZH_REGION_WORD = r"(?:NOAA\s*)?(?:AR|活动区|黑子群|NOAA|编号为?)"
 _NO_UNIT = (
     r"(?!\s*(?:Å|Angstrom|(?-i:A|K|G)\b|埃|km|DN|%|nm|万|个|公里|千米|年|亿|,\d|\.\d|MSH|millionths|counts"
-    r"|kelvin|degrees|°|square|UTC?\b))"
+    r"|kelvin|pixels?|px|像素|by\s+\d|degrees|°|square|UTC?\b))"
 )
 
 
@@ -76,8 +76,8 @@ def _spelt(match: re.Match) -> Found | None:
 
 
 _STRONG = re.compile(
-    r"(?<![\d./+A-Za-z-])1(?P<a>[0-4]\d{3}|\d{4})(?!\d|[.:]\d)|(?:\b(?:NOAA|ARs?|[Rr]egions?|[Gg]roups?)|活动区|编号为?|黑子群)\s*#?(?P<b>\d{4})"
-    r"(?!\d|\.\d)|(?<![\d.:])0(?P<c>\d{3})(?![\d年])|(?<!\d)(?P<d>\d{4})(?=号|区(?!间))"
+    r"(?<![\d./+A-Za-z-])1(?P<a>[0-4]\d{3}|\d{4})(?!\d|[.:]\d)|(?:\b(?:RGN|NOAA|ARs?|[Rr]egions?|[Gg]roups?)|活动区|编号为?|黑子群)\s*#?(?P<b>\d{4})"
+    r"(?!\d|\.\d)|(?<![\d.:/])0(?P<c>\d{3})(?![\d年])|(?<!\d)(?<!面积)(?<!area )(?P<d>\d{4})(?=号|区(?!间)|[,，:/\s(]{1,3}(?:[A-H][rsahkx][xoic]\b|[NS]\d\d[EW]))"
 )
 _LONE = re.compile(r"(?<![\d.,/+~-])(?<!\d:)(?!1[6-9]\d\d|20\d\d)[1-9]\d{3}(?!\d|[.:]\d|年)")
 _NEIGHBOURS = 60  # numbers given within two or three weeks of one another
@@ -129,7 +129,7 @@ def _table_row(match: re.Match) -> Found | None:
     if "area" in row and "n" not in row and int(row["area"]) > 150:
         numbers["area"] = "area_msh"
     out += [(kind, int(row[k]), match.span(k)) for k, kind in numbers.items() if k in row and kind]
-    return [*out, ("mcintosh_class", row["zpc"].capitalize(), match.span("zpc"))]
+    return out + [("mcintosh_class", row["zpc"].capitalize(), match.span("zpc"))] if "zpc" in row else out
 
 
 _Z, _P, _C = (
@@ -138,8 +138,10 @@ _Z, _P, _C = (
 )
 
 NUMBERS: list[Pattern] = [
-    pattern("", rf"(?<![\d.])(?P<ar>\d{{4,5}})\s+(?:(?P<place>[NS]\d\d[EW]\d\d)\s+)?(?:\d{{1,3}}\s+)?(?:(?P<area>\d{{1,4}})\s+)?"
+    pattern("", rf"(?<![\d.])(?P<ar>\d{{4,5}})\s+(?:(?P<place>[NS]\d\d[EW]\d\d)\s+(?:\d{{1,3}}\s+(?=\d))?)?(?:(?P<area>\d{{1,4}})\s+)?"
             rf"(?P<zpc>(?-i:{_Z}{_P}{_C}))(?:\s+\d\d(?=\s+\d))?\s+(?P<n>\d{{1,4}})(?![\d:.])(?!\s*(?:MSH|mill|spots|个))", _table_row),
+    pattern("", r"(?<![\d.])(?P<ar>\d{4,5})\s*[/|,，]\s*(?P<place>[NS]\d\d[EW]\d\d)\s*[/|,，]\s*(?P<area>\d{1,4})(?=\s*(?:[;；。]|$))",
+            _table_row),
     pattern("", r"(?<![\d.,/+])(?P<low>1\d{4})\s*(?:-|to|through|至|到)\s*(?:AR\s*)?(?P<high>1\d{4})(?!\d)", _range),
     pattern("en",
             rf"\b(?:{_REGION_WORD}|number){_NO}\d{{4,5}}(?!\d|\.\d|:\d\d(?!\d)|-\d|\s*(?:Å|Angstrom|nm|spots"
@@ -166,6 +168,7 @@ NUMBERS: list[Pattern] = [
     pattern("", rf"(?<![\d./+A-Za-z])(?<!(?<!-)-)1[0-4]\d{{3}}(?![\dA-Za-z]|/(?!1\d{{4}})|:\d\d(?!\d)"
         rf"|-\d){_NO_UNIT}{_LIST}", _numbers),
     pattern("", rf"(?<![\d.,/+A-Za-z×~±-])(?<!\d:)[1-9]\d{{3}}(?![\d/×x%°年]|\.\d|:\d\d(?!\d)|-\d){_NO_UNIT}", _near),
+    pattern("", r"(?<![\d./+A-Za-z-])[1-9]\d{3}(?=[,，:/\s(]{1,3}(?:(?-i:[A-H][rsahkx][xoic])\b|(?-i:[NS])\d\d(?-i:[EW])\d\d))", _if_no_area),
     pattern("zh", r"(?:^|(?<=[。；]))[1-9]\d{3}(?=\s*:\s*(?:[A-H][a-z]{2}|[NS]\d|[αβ]|\d+[个颗]|面积|黑子))", _numbers),
     pattern("zh", r"(?<![\d年于在自.,:/-])1[6-9]\d\d(?=(?:还|仍|正|则|也|已)?[在是有]|还在|仍|群)", _numbers),
     pattern("en", r"(?<=\bis\s)1[6-9]\d\d(?=,|\s+and\b)", lambda m: _numbers(m) if re.search(r"groups|regions", m.string) else None),

@@ -93,6 +93,7 @@ PLACES: list[Pattern] = [
             r"|er)|central)))|\b(upper|lower)[-\s](left|right)\b", lambda m: _seen(m)),
     pattern("zh", r"([东西])([南北])", _east_first),
     pattern("zh", r"从[^，。；]{0,6}?(?:[东西][南北]|[左右][上下]|[上下][左右])[^，。；]{0,3}(?:到|至|延伸)", []),
+    pattern("zh", r"[左右][上下]角(?!的?[^，。；]{0,10}(?:活动区|黑子|区|群|是|为|\d{4}))", []),
     pattern("zh", r"[左右上下]{2}角?(?:的|有)?(?:字|标|水印|时间|文字|比例|数字|色标|(?=\d{3}(?!\d)))", []),
     pattern("zh", r"([左右])([上下])|([上下])([左右])", lambda m: _seen(m)),
 ]  # fmt: skip
@@ -136,7 +137,7 @@ _SIGN = r"(positive|negative)"
 _FLUX = r"(?:magnetic|polarity|flux|field|(?:sun)?spots?|patch|umbra|side|part|end)"
 _ZH_SIGN = r"([正负南北NS])"
 _ZH_SPOT = r"(?:的?(?:黑子|部分|磁极|磁?极性|磁场|磁通|区|端|一侧|侧|极))*"
-_ZH_IS = r"\s*(?:应该?|大概|可能|明显|并|[都均皆全同也亦则却还仍]|依[然旧]|[一]律)*(?:不?是|不?为|非|呈现?|属于?|具有|带有?|表现为|显示为|:)?\s*"
+_ZH_IS = r"\s*(?:应该?|大概|可能|明显|并|[都均皆全同也亦则却还仍]|依[然旧]|[一]律|看[着上起去来]*|似乎|好?像)*(?:不?是|不?为|非|呈现?|属于?|具有|带有?|表现为|显示为|:)?\s*"
 
 # a region may be named between the words and the sign, so the sign is only looked at
 POLARITY: list[Pattern] = [

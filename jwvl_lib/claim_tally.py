@@ -79,6 +79,11 @@ def noun_before(match: re.Match) -> Found | None:
     return _counted(NOUNS.get(nouns[-1].lower(), "n_regions"), match) if nouns else None
 
 
+def only_one(match: re.Match) -> Found:
+    """ "只有11158这一个编号区" counts; "这一个活动区" only points."""
+    return [("n_regions", 1)] if re.search(r"[只仅唯][^，。；]{0,12}$", match.string[: match.start()]) else []
+
+
 def the_rest(match: re.Match) -> Found:
     """ "No other region": as many as are named as exceptions before, else nothing is counted."""
     named = re.search(
