@@ -119,7 +119,7 @@ def reply(
     slots["answer"] = answer
     steps = {name: str(rng.choice(_filled(templates[name], slots))) for name in STEPS}
     if "banner" not in slots:  # nothing is said of a banner that is not there
-        steps = {name: "" if re.search(OF_THE_BANNER, text) else text for name, text in steps.items()}
+        steps = {name: steps["identify"] if re.search(OF_THE_BANNER, t) else t for name, t in steps.items()}
     return {**steps, "answer": answer}
 
 

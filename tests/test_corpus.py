@@ -285,8 +285,9 @@ def test_a_picture_without_banner_has_no_fact_of_one(tmp_path):
     assert {q.prompt.task for q in asked} == {"description", "qa"}
     views, rng = teacher_plan.views_of(table), np.random.default_rng(0)
     for q in asked:
-        said = " ".join(grounded.reply(q.prompt, q.language, views[q.image_id].facts, rng).values())
-        assert not re.search("banner|横幅|UT", said, re.I)
+        said = grounded.reply(q.prompt, q.language, views[q.image_id].facts, rng)
+        assert all(said.values())
+        assert not re.search("banner|横幅|UT", " ".join(said.values()), re.I)
     with pytest.raises(ValueError, match="bare_share=2"):
         corpus.build_corpus(tmp_path, bare_share=2)
 
