@@ -23,7 +23,7 @@ from jwvl_lib.greedy import Model, bare
 from jwvl_lib.shared_image import SharedSequence
 
 # their shared sequences give the numbers of separate ones (tests/test_answering.py); a family is added with its test
-SHARING = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "llava", "idefics3", "smolvlm")
+SHARING = ("qwen2_5_vl", "qwen3_vl", "llava", "idefics3", "smolvlm")
 TAKE_MASKS = ("eager", "sdpa", branch_attention.NAME)  # attention that takes a 4-D mask
 MOST_READ = 4096  # tokens of prompts, padding included, that the model reads at a time
 MOST_CACHED = 2**15  # tokens of prompts, padding included, that are answered at a time: 1.2 GB for Qwen2.5-VL-3B
@@ -50,10 +50,15 @@ class _Asked:
     places: list[Tensor]  # whose next token is wanted: the end of each question, or an answer's tokens before each
 
 
-def shares(model: Model) -> bool:
-    """Whether questions can share their image: the family is known to, and the attention takes masks."""
+def shares(model: Model, processor: ProcessorMixin) -> bool:
+    """Whether questions can share their image: the family is known to, attention takes masks, the image comes first."""
     config = bare(model).config
-    return config.model_type in SHARING and config.get_text_config()._attn_implementation in TAKE_MASKS
+    if config.model_type not in SHARING or config.get_text_config()._attn_implementation not in TAKE_MASKS:
+        return False
+    try:
+        return bool(chat_tokens.chat_parts(processor))
+    except ValueError:  # the chat template asks before it shows
+        return False
 
 
 @torch.no_grad()  # not inference_mode: features may go into a training step
@@ -74,7 +79,7 @@ def see(
 
 
 def _encode(model: Model, processor: ProcessorMixin, images: list[Image.Image]) -> list[Seen]:
-    if not shares(model):
+    if not shares(model, processor):
         return [Seen(image) for image in images]
     if not _has_plain_features(model):
         taken = [chat_tokens.encode_images(processor, [image]) for image in images]
@@ -109,7 +114,7 @@ def answer(
     are about one image. At most `batch_size` are answered at a time. Returns the answers in the order of the
     questions, special tokens and outer white space removed.
     """
-    if not (shares(model) and greedy.is_argmax(model)):
+    if not (shares(model, processor) and greedy.is_argmax(model)):
         rows = zip(questions, image_index, strict=True)
         return [greedy.plain_answer(model, processor, _picture(images[i]), q, max_new_tokens) for q, i in rows]
     answers = [""] * len(questions)
@@ -139,15 +144,15 @@ def answer_log_likelihood(
     """Mean log-likelihood (natural log, per token, end-of-turn token included) of each answer to its question."""
     end = chat_tokens.turn_end(processor)
     tails = [torch.tensor(ids) for ids in _tokens(processor, [answer + end for answer in answers])]
-    if not shares(model):
+    if not shares(model, processor):
         rows = zip(questions, image_index, tails, strict=True)
         return [greedy.plain_score(model, processor, _picture(images[i]), q, tail) for q, i, tail in rows]
     scores = [0.0] * len(answers)
     asked = _sequences(model, processor, images, questions, image_index, tails, batch_size)
     for batch in _reading(asked):
-        logits, _ = _forward(model, processor, batch)
+        logits, wanted, _ = _forward(model, processor, batch)
         targets = torch.cat([tails[number] for number in _numbers(batch)]).to(logits.device)
-        token_scores = logits.float().log_softmax(-1).gather(-1, targets[:, None])[:, 0]
+        token_scores = logits[wanted, targets] - logits.logsumexp(-1)[wanted]
         lengths = [len(tails[number]) for number in _numbers(batch)]
         for number, part in zip(_numbers(batch), token_scores.split(lengths), strict=True):
             scores[number] = part.mean().item()
@@ -180,7 +185,7 @@ def _sequences(
     for number, (question, i) in enumerate(zip(questions, image_index, strict=True)):
         same = number if tails is None else question  # answers to one question share it
         about.setdefault(i, {}).setdefault(same, []).append(number)
-    _, before, after = chat_tokens._chat_parts(processor)
+    _, before, after = chat_tokens.chat_parts(processor)
     ids = [torch.tensor(t) for t in _tokens(processor, [before + question + after for question in questions])]
     asked = []
     for seen, same in zip(see(model, processor, [images[i] for i in about]), about.values(), strict=True):
@@ -240,8 +245,8 @@ def _prompt_width(asked: Sequence[_Asked]) -> int:
     return max(len(a.seen.prefix_ids) + int(a.sequence.branch.bincount()[1:].max()) for a in asked)
 
 
-def _forward(model: Model, processor: ProcessorMixin, batch: Sequence[_Asked]) -> tuple[Tensor, DynamicCache]:
-    """Logits after every wanted place, (n_places, vocabulary), and the cache, a row a sequence."""
+def _forward(model: Model, processor: ProcessorMixin, batch: Sequence[_Asked]) -> tuple[Tensor, Tensor, DynamicCache]:
+    """Logits, (n, vocabulary); which of them each of `places` wants, in turn; the cache, a row a sequence."""
     sequences = [asked.sequence for asked in batch]
     owner = _padded([torch.zeros_like(s.branch) for s in sequences], shared_image.PADDING)
     branch, tail = _padded([s.branch for s in sequences]), _padded([asked.tail for asked in batch])
@@ -261,8 +266,8 @@ def _forward(model: Model, processor: ProcessorMixin, batch: Sequence[_Asked]) -
         use_cache=True,
         **_vision(model, [asked.seen.vision for asked in batch]),
     )
-    logits = out.logits.reshape(-1, out.logits.shape[-1])
-    return logits[wanted.to(logits.device)], out.past_key_values
+    logits = out.logits.reshape(-1, out.logits.shape[-1]).float()
+    return logits, wanted.to(logits.device), out.past_key_values
 
 
 def _vision(model: Model, visions: Sequence[Tensor | dict[str, Tensor]]) -> dict:
@@ -277,7 +282,7 @@ def _padded(rows: Sequence[Tensor], value: int = 0) -> Tensor:
 
 def _start(model: Model, processor: ProcessorMixin, batch: Sequence[_Asked], width: int) -> greedy.Start:
     """Every question of a batch with its own part of the cache: that of its image and its own."""
-    logits, cache = _forward(model, processor, batch)
+    logits, wanted, cache = _forward(model, processor, batch)
     rows, columns, positions = [], [], []
     for row, asked in enumerate(batch):
         branch = asked.sequence.branch
@@ -288,11 +293,10 @@ def _start(model: Model, processor: ProcessorMixin, batch: Sequence[_Asked], wid
     own = torch.stack([torch.nn.functional.pad(c, (width - len(c), 0), value=-1) for c in columns]).to(model.device)
     at, column = torch.tensor(rows, device=model.device)[:, None], own.clamp(min=0)
     text = _padded([asked.sequence.input_ids for asked in batch]).to(model.device)
+    taken = [tuple(part[at, :, column].transpose(1, 2) for part in layer[:2]) for layer in cache]
     return greedy.Start(
-        logits=logits,
-        cache=DynamicCache(
-            [(k[at, :, column].transpose(1, 2), v[at, :, column].transpose(1, 2)) for k, v, *_ in cache]
-        ),
+        logits=logits[wanted],
+        cache=DynamicCache(taken),
         mask=(own >= 0).long(),
         text=text[at, column.where(own >= 0, own[:, -1:])],
         position=torch.stack(positions, dim=1)[..., None].to(model.device),

@@ -49,7 +49,7 @@ def encode_prefix(processor, image_grid_thw: Tensor) -> Tensor:
     `image_grid_thw` (n_images, 3) in patches, of the Qwen family; for others see `encode_images`.
     """
     grids = image_grid_thw.reshape(-1, 3)
-    text, *rest = _chat_parts(processor, 1, len(grids))[0].split(processor.image_token)
+    text, *rest = chat_parts(processor, 1, len(grids))[0].split(processor.image_token)
     for grid, after in zip(grids, rest, strict=True):
         text += processor.image_token * (int(grid.prod()) // processor.image_processor.merge_size**2) + after
     return _ids(processor, text)
@@ -57,7 +57,7 @@ def encode_prefix(processor, image_grid_thw: Tensor) -> Tensor:
 
 def encode_images(processor, images: Sequence) -> tuple[Tensor, dict[str, Tensor]]:
     """Prefix (P,) and what the model takes of the images, both as the processor itself makes them: any base."""
-    head = _chat_parts(processor, 1, len(images))[0]
+    head = chat_parts(processor, 1, len(images))[0]
     made = dict(processor(text=[head], images=[list(images)], return_tensors="pt"))
     prefix = made.pop("input_ids")[0]
     return prefix, {k: v for k, v in made.items() if k not in ("attention_mask", "mm_token_type_ids")}
@@ -70,7 +70,7 @@ def encode_branch(processor, question: str, answer: str, earlier: Sequence[tuple
     Prompt and answer are tokenised apart, as generation sees them: no token may straddle the border.
     """
     turns = [*earlier, (question, answer)]
-    _, *around = _chat_parts(processor, len(turns))
+    _, *around = chat_parts(processor, len(turns))
     end = turn_end(processor)
     pieces, later, n_question, length = [], [], 0, 0
     for k, (asked, answered) in enumerate(turns):
@@ -101,7 +101,7 @@ def _said(role: str, text: str) -> dict:
 
 
 @functools.lru_cache(maxsize=64)
-def _chat_parts(processor, n_turns: int = 1, n_images: int = 1) -> list[str]:
+def chat_parts(processor, n_turns: int = 1, n_images: int = 1) -> list[str]:
     """The rendered chat: up to the end of the last image, from there to the question, after the question; where there
     are more turns, from an answer to the next question and from there to the next answer.
     """

@@ -16,7 +16,7 @@ from IPython.display import display
 from transformers import TrainerCallback
 
 from jwvl_lib import artifacts, plots, vlm
-from jwvl_lib.samples import RowDataset, is_qwen, open_picture
+from jwvl_lib.samples import RowDataset, open_picture
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def closed_questions(processor, annotations: pd.DataFrame, n: int) -> Callable[.
     The questions are spread over the annotations that offer choices (a JSON list) and are about one image; None where
     there are none or `n` is 0. Draws no random number, so a watched run ends with the very weights of an unwatched one.
     """
-    if n == 0 or "choices" not in annotations or not is_qwen(processor):  # the way of asking is that family's
+    if n == 0 or "choices" not in annotations:
         return None
     closed = annotations.assign(choices=annotations["choices"].map(json.loads))
     closed = closed[closed["choices"].map(len) > 0]

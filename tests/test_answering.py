@@ -48,7 +48,7 @@ def test_answers_and_scores_equal_those_of_one_question_at_a_time(asked, attenti
     model, processor = asked
     images = pictures()
     model.set_attn_implementation(attention)
-    assert answering.shares(model)
+    assert answering.shares(model, processor)
     assert vlm.answer(model, processor, images, QUESTIONS, INDEX, 12) == one_by_one(model, processor, images)
     scores = vlm.answer_log_likelihood(model, processor, images, QUESTIONS, INDEX, ANSWERS)
     end = chat_tokens.turn_end(processor)
@@ -73,6 +73,19 @@ def test_a_base_that_cannot_share_goes_the_plain_way(asked, monkeypatch):
         vlm.choose(model, processor, vlm.see(model, processor, images), QUESTIONS, INDEX, choices),
     )
     assert plain == shared
+
+
+def test_a_chat_that_asks_before_it_shows_goes_the_plain_way(tiny, monkeypatch):
+    model, processor = tiny[0], vlm.load_processor(tiny_base.FOLDER)
+    template = (
+        "{% for m in messages %}{% for c in m['content'] %}{{ c['text'] if c['type'] == 'text' }}{% endfor %}"
+        "<|vision_start|><|image_pad|><|vision_end|>{% endfor %}"
+    )
+    monkeypatch.setattr(processor, "chat_template", template)
+    assert not answering.shares(model, processor)
+    assert vlm.answer(model, processor, pictures(), QUESTIONS[:2], [0, 1], 4) == one_by_one(
+        model, processor, pictures(), QUESTIONS[:2], [0, 1], 4
+    )
 
 
 def test_limits_split_the_work_and_change_nothing(tiny, monkeypatch):

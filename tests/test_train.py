@@ -282,7 +282,6 @@ def test_watched_questions_are_asked_with_their_choices(tmp_path, monkeypatch):
         {"question": "?", "answer": a, "choices": json.dumps(c), "task": t, "path": str(tmp_path / "a.png")}
         for a, c, t in rows
     )
-    monkeypatch.setattr(train_log, "is_qwen", lambda processor: True)
     monkeypatch.setattr(train_log.vlm, "choose", lambda *asked: [listed[0] for listed in asked[-1]])
     assert train_log.closed_questions(None, table, 10)(model=None) == 0.5
     assert train_log.closed_questions(None, table, 0) is None
