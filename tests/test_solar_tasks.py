@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jwvl_lib import artifacts, asking, bench, cheats, facts, metrics, solar_scores, solar_tasks, teacher_plan
+from jwvl_lib import artifacts, asking, cheats, facts, metrics, solar_scores, solar_tasks, teacher_plan
 from jwvl_lib.activity_frames import CLASSES
 from jwvl_lib.facts import Fact
 from jwvl_lib.prompts import load_prompts
@@ -14,7 +14,7 @@ from jwvl_lib.prompts import load_prompts
 HALE = ("Alpha", "Beta", "Beta-Gamma", "Beta-Gamma-Delta")
 MCINTOSH = ("Axx", "Cso", "Dai", "Ekc", "Fki", "Hsx")
 VIEWS = (("HMI", "magnetogram", "photosphere"), ("HMI", "continuum", "photosphere"), ("AIA", "171", "corona"))
-N_DAYS = 16
+N_DAYS = 14
 
 
 def _image(day, instrument, measurement, layer):
@@ -187,9 +187,16 @@ def test_the_gap_is_paired_and_counts_every_task(world):
 # planted cheats
 
 
+def judged(predictions):
+    """What `bench.score` gives, as far as the checks look."""
+    parsed = [float(p in json.loads(c)) for p, c in zip(predictions.prediction, predictions.choices, strict=True)]
+    rows = predictions.assign(task=predictions.solar_task, where="simulated", parsed=parsed, blank=False)
+    return rows.assign(correct=rows.correct.astype(float))
+
+
 def readings(asked, answer, trained=None):
-    predictions = predicted(asked[asked.solar_task != "S6"], answer)
-    rows = bench.score(predictions, {}).assign(task=predictions.solar_task)
+    predictions = predicted(asked[asked.solar_task.isin(["S1", "S2", "S7"]) & (asked.shuffle < 2)], answer)
+    rows = judged(predictions)
     trained = pd.DataFrame({"image_id": ["none"], "group_id": ["none"]}) if trained is None else trained
     found = cheats.records(rows, trained, tasks=solar_tasks.scored_tasks())
     return {(r["task"], r["metric"]): r["reading"] for r in found}
@@ -234,6 +241,17 @@ def test_leaked_images_and_answers_in_the_question_are_named(world):
     told = asked.assign(question=asked.target + "? " + asked.question)
     assert "TOLD" in readings(told, perfect)["S2", "told_share"]
     assert "TOLD" not in readings(asked, perfect)["S2", "told_share"]
+
+
+def test_planted_cheats_stand_beside_the_honest_and_are_named(world):
+    corpus, _, asked = world
+    rows = judged(predicted(asked[asked.solar_task == "S1"], perfect))
+    shown = cheats.planted(rows, corpus[corpus.split == "train"])
+    words = dict(zip(cheats.PLANTS, ("LEAKED", "NOT EARNED", "CONSTANT", "PLACE", "NO ANSWERS"), strict=True))
+    for row in shown.itertuples():
+        named = [word for word in words.values() if word in row.reading]
+        assert named == ([] if row.cheat == "none" else [words[row.cheat]]), row
+    assert sorted(shown.cheat[shown.cheat != "none"]) == sorted(cheats.PLANTS)
 
 
 def test_the_table_prints_every_task_with_its_references(world):
