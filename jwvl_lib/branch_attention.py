@@ -37,9 +37,10 @@ class Layout(TypedDict):
 
 
 def use(model: PreTrainedModel) -> None:
-    """Let the decoder of a model attend by `attend`; the vision tower keeps its own attention."""
+    """Let the decoder of a model attend by `attend` and the rest by SDPA, in training faster than eager at any size."""
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)  # for calls without a layout
+    model.set_attn_implementation("sdpa")
     model.set_attn_implementation({"text_config": NAME})
 
 

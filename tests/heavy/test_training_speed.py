@@ -23,7 +23,9 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, T
 from jwvl_lib import artifacts, samples, tiny_base, train, tuning, vlm
 
 pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("one_thread")]
-N_STEPS, N_ROUNDS, N_BRANCHES, N_EPOCHS = 3, int(os.environ.get("JWVL_ROUNDS", "5")), 6, 3
+N_STEPS, N_ROUNDS = int(os.environ.get("JWVL_STEPS", "4")), int(os.environ.get("JWVL_ROUNDS", "5"))
+N_BRANCHES, N_EPOCHS = 6, 3
+FULL_BLOCKS = json.loads(os.environ.get("JWVL_FULL_BLOCKS", "[0, 1, 2, 3, 4, 5]"))  # [2, 5]: windows in the others
 SIDES = {36: 168, 400: 560, 784: 784}  # visual tokens: pixels
 BARS = {(400, "frozen"): (8, 6), (400, "trained"): (5,), (784, "frozen"): (12,), (784, "trained"): (6.5,)}
 
@@ -50,7 +52,7 @@ def asked(peer, folder):
 
 
 def small_model(tokenizer):
-    """Qwen2.5-VL's shape, small: windows in the tower but for every third block, grouped keys, rotary sections."""
+    """Qwen2.5-VL's shape, small, every block of the tower attending to the whole picture as the tiny base's do."""
     ids = dict(zip(tiny_base.SPECIAL_TOKENS, tokenizer.convert_tokens_to_ids(tiny_base.SPECIAL_TOKENS), strict=True))
     config = Qwen2_5_VLConfig(
         text_config={
@@ -73,7 +75,7 @@ def small_model(tokenizer):
             "num_heads": 7,
             "out_hidden_size": 256,
             "window_size": 112,
-            "fullatt_block_indexes": [2, 5],
+            "fullatt_block_indexes": FULL_BLOCKS,
             "initializer_range": 0.05,
         },
         image_token_id=ids["<|image_pad|>"],
