@@ -74,15 +74,26 @@ def twins(items: pd.DataFrame, prompts: Mapping[str, Prompt]) -> pd.DataFrame:
     for row in items[items.task == "qa"].to_dict("records"):
         other = {"zh": "en", "en": "zh"}[row["language"]]
         if (row["image_id"], row["prompt_id"], other) not in asked:
-            prompt = prompts[row["prompt_id"]]
-            kind, listed = prompt.about.rpartition(":")[2], prompt.text["choices"]
-            words = {called(prompt, kind, c, row["language"]): called(prompt, kind, c, other) for c in listed}
-            offered = [words[c] for c in json.loads(row["choices"])]
+            prompt, choices = prompts[row["prompt_id"]], json.loads(row["choices"])
+            words = {c: _translated(prompt, c, row["language"], other) for c in choices}
+            offered = list(words.values())
             question = closed_question(prompt, prompt.text["questions"][other][0], offered, other)
             key = {"annotation_id": f"{row['annotation_id']}|{other}", "language": other, "question": question}
-            choices = json.dumps(offered, ensure_ascii=False)
-            rows.append(row | key | {"target": words[row["target"]], "choices": choices})
+            rows.append(
+                row | key | {"target": words[row["target"]], "choices": json.dumps(offered, ensure_ascii=False)}
+            )
     return pd.DataFrame(rows, columns=items.columns)
+
+
+def _translated(prompt: Prompt, choice: str, language: str, other: str) -> str:
+    """A choice as the prompt calls it in another language; names of instruments keep their codes."""
+    kind = prompt.about.rpartition(":")[2]
+    for value in prompt.text["choices"]:
+        if called(prompt, kind, value, language) == choice:
+            return called(prompt, kind, value, other)
+    for word in prompt.text["names"].get(kind, ()):  # a channel that the prompt does not list, as real images show
+        choice = choice.replace(prompt.name(kind, word, language), word)
+    return called(prompt, kind, choice, other)
 
 
 def general_items(items: Sequence[GeneralItem]) -> tuple[pd.DataFrame, dict[str, Image.Image]]:

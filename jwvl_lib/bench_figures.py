@@ -18,7 +18,7 @@ from jwvl_lib.plots import VERDICT_COLOURS, VERDICT_MARKS
 
 TRUE_COLOUR, HIT_COLOUR, MISS_COLOUR = "#ffffff", "#35d07f", "#ff4d4d"
 READERS = {"tuned": "#08519c", "base": "#9ecae1", "tesseract": "#b45309", "rapidocr": "#6b7280"}
-LINE = 0.062  # height of a line of the gallery's text, in its panel
+LINE = 0.064  # height of a line of the gallery's text, in its panel
 WIDE = 60  # characters of one
 
 
@@ -40,7 +40,16 @@ def plot_boxes(
     for k, box in enumerate(said or ()):
         ax.add_patch(_rectangle(box, edgecolor=HIT_COLOUR if k in hits else MISS_COLOUR, linewidth=1.5))
     if said is None:
-        ax.text(0.5, 0.04, "no boxes in the answer", transform=ax.transAxes, ha="center", color=MISS_COLOUR, fontsize=7)
+        ax.text(
+            0.5,
+            0.98,
+            "no boxes in the answer",
+            transform=ax.transAxes,
+            ha="center",
+            va="top",
+            color=MISS_COLOUR,
+            fontsize=8,
+        )
     return ax
 
 
@@ -98,10 +107,10 @@ def gallery(panels: Sequence[Mapping], stamp: str, columns: int = 2) -> Figure:
     """Pictures, each with the question, the truth, and what base and tuned say, their claims marked and coloured.
 
     A panel has image, title, why, question, target, base, tuned (texts), base_claims and tuned_claims
-    (`gallery.judged`), probability (of the tuned model's choice, NaN for an open question).
+    (`gallery.judged`).
     """
     rows = -(-len(panels) // columns)
-    fig = Figure(figsize=(6.4 * columns, 3.5 * rows + 0.5), layout="constrained")
+    fig = Figure(figsize=(6.4 * columns, 2.9 * rows + 0.4), layout="constrained")
     fig.suptitle(stamp, fontsize=9)
     grid = fig.add_gridspec(rows, 2 * columns, width_ratios=[1, 1.35] * columns)
     for k, panel in enumerate(panels):
@@ -117,8 +126,7 @@ def gallery(panels: Sequence[Mapping], stamp: str, columns: int = 2) -> Figure:
 def _write(ax: Axes, panel: Mapping) -> None:
     ax.set_axis_off()
     ax.set(xlim=(0, 1), ylim=(0, 1))
-    sure = f" (p = {panel['probability']:.2f})" if np.isfinite(panel["probability"]) else ""
-    lines = [(panel["why"] + sure, "black", "bold")]
+    lines = [(panel["why"], "black", "bold")]
     lines += _wrapped("Q: ", panel["question"], "0.35") + _wrapped("truth: ", panel["target"], "0.35")
     for model in ("base", "tuned"):
         lines += _wrapped(f"{model}: ", panel[model] or "(no answer)", "black")

@@ -12,16 +12,16 @@ from jwvl_lib.facts import Fact
 
 COLUMNS = "why annotation_id image_id task question target base tuned".split()
 WHY = {
-    "best": "best: every claim supported",
-    "worst": "worst: least of its claims supported",
-    "sure": "surprising: surest of all, and wrong",
+    "best": "best: {n_supported:.0f} of {n_claims} claims supported",
+    "worst": "worst: {n_supported:.0f} of {n_claims} claims supported",
+    "sure": "surprising: surest of all, and wrong: {choice}, p = {probability:.2f}",
     "lost": "surprising: base right, tuned wrong",
-    "doubt": "surprising: right, and least sure",
+    "doubt": "surprising: right, and least sure: p = {probability:.2f}",
 }
 
 
 def picked(scores: pd.DataFrame, language: str = "en", n: int = 2) -> pd.DataFrame:
-    """The answers to show, a row each with `COLUMNS` and `probability`, of scores of `bench.score`.
+    """The answers to show, a row each with `COLUMNS`, `kind` (a key of `WHY`) and `probability`, of `bench.score`.
 
     `n` best and `n` worst descriptions of the tuned model by the share of their claims that facts support (ties: more
     claims first); of the closed questions `n` of which the tuned model was surest and wrong, `n` that it answers
@@ -44,15 +44,18 @@ def picked(scores: pd.DataFrame, language: str = "en", n: int = 2) -> pd.DataFra
     for name, part in order:
         part = part[~part.annotation_id.isin(shown)]
         part = part.assign(seen=part.image_id.isin(images)).sort_values("seen", kind="stable")
-        part = part.drop_duplicates("image_id").head(n).assign(why=WHY[name])
+        part = part.drop_duplicates("image_id").head(n).assign(kind=name)
+        part["why"] = [WHY[name].format(**row) for row in part.to_dict("records")]
         shown, images = shown | set(part.annotation_id), images | set(part.image_id)
         parts.append(part)
-    return pd.concat(parts, ignore_index=True)[[*COLUMNS, "prompt_id", "probability", "choice", "simulated"]]
+    return pd.concat(parts, ignore_index=True)[[*COLUMNS, "kind", "prompt_id", "probability", "simulated"]]
 
 
 def _side_by_side(scores: pd.DataFrame) -> pd.DataFrame:
     tuned, base = (scores[scores.model == m].set_index("annotation_id") for m in ("tuned", "base"))
-    columns = "image_id task prompt_id simulated question target choice choice_correct correct n_claims".split()
+    columns = (
+        "image_id task prompt_id simulated question target choice choice_correct correct n_claims n_supported".split()
+    )
     wide = tuned[columns].assign(
         tuned=tuned.prediction,
         probability=tuned.choice_probability,

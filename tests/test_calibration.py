@@ -80,27 +80,27 @@ def answers():
 
 def test_the_gallery_shows_best_worst_and_surprising():
     scores, facts = answers()
-    shown = gallery.picked(scores, n=1).set_index("why")
-    ids = {key: shown.annotation_id.get(text) for key, text in gallery.WHY.items()}
+    shown = gallery.picked(scores, n=1).set_index("kind")
+    ids = shown.annotation_id.to_dict()
+    assert shown.why["sure"] == "surprising: surest of all, and wrong: photosphere, p = 0.68"
+    assert shown.why["best"] == "best: 2 of 2 claims supported"
     assert ids["best"] == "description00"
     assert ids["worst"] in {"description09", "description10", "description11"}
     assert (ids["sure"], ids["lost"], ids["doubt"]) == ("qa07", "qa04", "qa01")
-    assert shown.loc[gallery.WHY["lost"], ["base", "tuned"]].tolist() == ["photosphere", "corona"]
+    assert shown.loc["lost", ["base", "tuned"]].tolist() == ["photosphere", "corona"]
     assert shown.image_id.is_unique
-    verdicts = [
-        c["verdict"] for c in gallery.judged(shown.tuned[gallery.WHY["sure"]], facts["i7"], "en", "layer", "qa")
-    ]
+    verdicts = [c["verdict"] for c in gallery.judged(shown.tuned["sure"], facts["i7"], "en", "layer", "qa")]
     assert verdicts == ["contradicted"]
 
 
 def test_figures_hold_what_they_are_given():
     panel = {"image": IMAGE, "title": "SDO, simulated", "why": "best", "question": "Which?", "target": "corona"}
     claims = [{"verdict": "supported", "kind": "layer", "value": "corona"}] * 10
-    panel |= {"base": "", "tuned": "corona", "base_claims": [], "tuned_claims": claims, "probability": 0.75}
+    panel |= {"base": "", "tuned": "corona", "base_claims": [], "tuned_claims": claims}
     fig = bench_figures.gallery([panel] * 3, "TINY")
     texts = [t.get_text() for ax in fig.axes for t in ax.texts]
     assert texts.count("    ✓ layer: corona") == 3 * bench_figures.MOST_CLAIMS
-    assert {"best (p = 0.75)", "base: (no answer)", "      and 2 more"} <= set(texts)
+    assert {"best", "base: (no answer)", "      and 2 more"} <= set(texts)
     ax = Figure().add_subplot()
     bench_figures.plot_boxes(ax, IMAGE, [(1, 1, 5, 5)], [(1, 1, 5, 5), (8, 8, 9, 9)], {0})
     assert len(ax.patches) == 3

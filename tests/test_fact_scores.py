@@ -175,3 +175,7 @@ def test_every_closed_question_has_a_twin_in_the_other_language():
     assert len(asking.twins(pd.concat([items, pd.DataFrame([dict(twin)])]), prompts)) == 0
     back = asking.twins(pd.DataFrame([dict(twin)]), prompts).iloc[0]
     assert (back.target, back.choices) == ("corona", choices)
+    channels = ["SolO/EUI 174", "SDO/HMI magnetogram"]  # the first stands on real images only
+    row |= {"prompt_id": "qa.measurement", "choices": json.dumps(channels), "target": channels[1]}
+    twin = asking.twins(pd.DataFrame([row]), prompts).iloc[0]
+    assert (json.loads(twin.choices), twin.target) == (["SolO/EUI 174", "SDO/HMI 磁图"], "SDO/HMI 磁图")

@@ -1,15 +1,22 @@
-"""Tesseract and RapidOCR on simulated banners in both languages, clean and degraded."""
+"""Tesseract and RapidOCR on simulated banners in both languages, and beside a tuned model on a run's own banners.
+
+The last test needs a finished run (`JWVL_TESTED_RUN`, or outputs/tiny); it prints the whole table.
+"""
 
 import os
+from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from jwvl_lib import ocr_peers, render
+from jwvl_lib import artifacts, asking, ocr_peers, render, vlm
 
 pytestmark = pytest.mark.heavy
-HOW = ("clean", "blur", "jpeg", "low_contrast")
+HOW = ocr_peers.DEGRADATIONS
+RUN = Path(os.environ.get("JWVL_TESTED_RUN") or artifacts.REPO / "outputs" / "tiny")
+N_IMAGES = 24
 VIEWS = {
     "en": ("SDO/AIA 171", "SDO/HMI magnetogram", "GONG H-alpha", "SOHO/EIT 195", "SDO/HMI continuum"),
     "zh": ("太阳磁图", "日冕图像 171", "色球层图像", "白光连续谱", "极紫外图像 195"),
@@ -56,3 +63,28 @@ def test_rapidocr_reads_clean_banners(language):
     table = ocr_peers.compare({"rapidocr": ocr_peers.rapidocr()}, [banner(language, k) for k in range(20)], HOW)
     print(f"\n{language}, simulated banners\n{table.round(3).to_string(index=False)}")
     assert table.set_index("degradation").char_accuracy_no_blanks["clean"] > 0.6
+
+
+def test_the_tuned_model_beside_its_peers_on_held_out_banners(tmp_path):
+    if not (RUN / "04_training" / "manifest.json").exists():
+        absent(f"no finished run in {RUN}: make run, or set JWVL_TESTED_RUN")
+    peers, reasons = ocr_peers.readers()
+    if reasons:
+        absent("; ".join(reasons.values()))
+    corpus = pd.read_parquet(RUN / "01_corpus_curation" / "corpus.parquet")
+    accepted = pd.read_parquet(RUN / "03_review" / "accepted.parquet")
+    items = asking.select_items(corpus, accepted, tasks=["ocr"], max_images=N_IMAGES)
+    degraded = ocr_peers.degraded_items(items, N_IMAGES)
+    opened = ocr_peers.opener(asking.image_opener(RUN / "01_corpus_curation", items), degraded)
+    processor = vlm.load_processor("models/tiny_base")
+    model = vlm.load_model("models/tiny_base", adapter_dir=RUN / "04_training" / "adapter")
+    bound = (partial(f, model, processor) for f in (vlm.answer, vlm.choose_weighed))
+    own = asking.ask(degraded, opened, *bound, "tuned")
+    read = ocr_peers.read(degraded, opened, peers)
+    table = ocr_peers.scores(pd.concat([own, read]))
+    if folder := os.environ.get("JWVL_HEAVY_OUT"):
+        pd.concat([own, read]).to_parquet(Path(folder) / "readers.parquet")
+    print(f"\nheld-out simulated banners, tiny profile\n{table.round(3).to_string(index=False)}")
+    exact = table.set_index(["degradation", "language", "model"]).exact
+    assert exact["clean", "all", "tuned"] >= 0.95
+    assert exact["clean", "all", "tuned"] >= max(exact["clean", "all", "tesseract"], exact["clean", "all", "rapidocr"])
