@@ -83,7 +83,7 @@ def _frame(k: int, day: simulate.SimulatedDay, split: str, image_px: int, folder
     path.unlink()
     name = instruments.banner_name(obs.observatory, obs.instrument, obs.measurement)
     banner = [name, f"{obs.date_obs[:16].replace('T', ' ')} UT"]
-    picture = render.render(obs, image_px, banner, x_offset=2 + k % 5).image
+    picture = render.render(obs, image_px, banner, x_offset=int(rng.integers(2, 7))).image
     return Frame(f"activity-{split}-{k:04d}", picture, activity, split, obs.date_obs[:10], damage)
 
 
