@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# The notebooks under nbval in the tiny profile, in a temporary outputs folder, beside every other test; then the figures
-# of that tiny run against the bars (tests/test_bars.py). Two processes with one thread each: at this size that is faster
-# than one after the other with two. `notebooks` as argument runs nbval alone.
+# The notebooks under nbval in the tiny profile, in a temporary outputs folder, and then the browser tests; beside them
+# every other test; then the figures of that tiny run against the bars (tests/test_bars.py). Two processes with one thread
+# each: at this size that is faster than one after the other with two. `notebooks` as argument runs nbval alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=.venv/bin
+unset PYTHONDONTWRITEBYTECODE  # where it is set, each of some hundred processes would compile what it imports anew
 outputs=$(mktemp -d)
-notebooks=
-trap '[ -z "$notebooks" ] || kill "$notebooks" 2>/dev/null || true; rm -rf "$outputs"' EXIT
+beside=
+trap '[ -z "$beside" ] || kill -- "-$beside" 2>/dev/null || true; rm -rf "$outputs"' EXIT
 
 nbval=(env "JWVL_OUTPUTS=$outputs" "$bin/python" -m pytest -q --nbval-lax --nbval-current-env
   --nbval-cell-timeout=1800 -p no:cacheprovider notebooks/0[0-7]_*.ipynb)
@@ -17,11 +18,19 @@ if [ "${1:-}" = notebooks ]; then
 fi
 export OMP_NUM_THREADS=1
 failed=0
-"${nbval[@]}" >"$outputs/nbval.log" 2>&1 &
-notebooks=$!
-"$bin/python" -m pytest -q --durations=15 --ignore=tests/test_bars.py tests || failed=1
-wait "$notebooks" || failed=1
-notebooks=
-tail -n 60 "$outputs/nbval.log"
+set -m  # what runs beside is a process group, so that it can be ended as a whole
+rest=("$bin/python" -m pytest -q --durations=15 --ignore=tests/test_bars.py tests)
+{
+  code=0
+  "${nbval[@]}" || code=1
+  "${rest[@]}" -p no:cacheprovider -m browser || code=1
+  exit $code
+} >"$outputs/beside.log" 2>&1 &
+beside=$!
+set +m
+"${rest[@]}" -m "not browser" || failed=1
+wait "$beside" || failed=1
+beside=
+tail -n 120 "$outputs/beside.log"
 JWVL_TESTED_RUN=$outputs/tiny "$bin/python" -m pytest -q tests/test_bars.py || failed=1
 exit $failed
