@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 import sunpy
 
 from conftest import REPO, run_chain
+from jwvl_lib import run
 from jwvl_lib.artifacts import read_manifest, sha256
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
@@ -23,6 +25,17 @@ RESULTS = {  # what must be the same bytes again
     "02_distillation": ["annotations.parquet"],
     "03_review": ["accepted.parquet"],
 }
+
+
+@pytest.fixture
+def chain(tmp_path, monkeypatch, capsys):
+    """`chain(*arguments)`: the command in this process, writing under `tmp_path`; its exit status and its stderr."""
+    monkeypatch.setenv("JWVL_OUTPUTS", str(tmp_path))
+
+    def run_here(*arguments: str) -> tuple[int, str]:
+        return run.main(["-f", "params/smoke.yaml", *arguments]), capsys.readouterr().err
+
+    return run_here
 
 
 def _hashes(run_dir):
@@ -80,33 +93,45 @@ def test_second_run_skips_every_stage_in_half_a_minute(smoke_outputs):
 
 
 def test_killed_at_ten_random_moments_then_rerun_gives_the_same_bytes(smoke_outputs, tmp_path):
-    """SIGKILL to the kernel alone or to the whole process tree; the rerun takes up where the manifests end."""
-    rng = random.Random(20140224)
-    command = [sys.executable, "-m", "jwvl_lib.run", "-f", "params/smoke.yaml", "--from", "01", "--to", "03"]
-    environment = {**os.environ, "JWVL_OUTPUTS": str(tmp_path)}
-    killed = 0
-    while killed < 10:
-        process = subprocess.Popen(
-            command, cwd=REPO, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(rng.uniform(3, 12))
-        tree = psutil.Process(process.pid)
-        children = tree.children(recursive=True)
-        if process.poll() is not None:  # it had finished before the blow: begin a stage again, so that ten blows fall
-            (tmp_path / "smoke" / rng.choice(list(RESULTS)) / "manifest.json").unlink(missing_ok=True)
-            continue
+    """SIGKILL to the kernel alone or to the whole process tree; the rerun takes up where the manifests end.
+
+    Every stage is struck several times, the last one first: those before it stand meanwhile, as after a real blow.
+    """
+    rng, run_dir = random.Random(20140224), tmp_path / "smoke"
+    for stage in RESULTS:
+        shutil.copytree(smoke_outputs / "smoke" / stage, run_dir / stage)
+    for stage, n_blows in zip(reversed(RESULTS), (3, 3, 4), strict=True):
+        shutil.rmtree(run_dir / stage)
+        for _ in range(n_blows):
+            while not _struck(
+                stage, tmp_path, rng
+            ):  # it had ended before the blow: begin again, so that ten blows fall
+                (run_dir / stage / "manifest.json").unlink(missing_ok=True)
+        assert read_manifest(run_dir / stage) is None
+    done = run_chain(tmp_path, "--from", "01", "--to", "03", timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("skipped") == 0
+    assert _hashes(run_dir) == _hashes(smoke_outputs / "smoke")
+
+
+def _struck(stage: str, outputs: Path, rng: random.Random) -> bool:
+    """Run a stage and kill it, or its kernel, after seconds; whether the blow fell before its manifest was written."""
+    command = [sys.executable, "-m", "jwvl_lib.run", "-f", "params/smoke.yaml", "--from", stage, "--to", stage]
+    environment = {**os.environ, "JWVL_OUTPUTS": str(outputs)}
+    process = subprocess.Popen(command, cwd=REPO, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(rng.uniform(4, 8))
+    tree = psutil.Process(process.pid)
+    children = tree.children(recursive=True)
+    if process.poll() is None:
         victims = children[:1] if children and rng.random() < 0.4 else [*children, tree]
         for victim in victims:
             victim.kill()
         process.wait(timeout=60)
         psutil.wait_procs(children, timeout=10)
-        killed += 1
-    done = run_chain(tmp_path, "--from", "01", "--to", "03", timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert _hashes(tmp_path / "smoke") == _hashes(smoke_outputs / "smoke")
+    return read_manifest(outputs / "smoke" / stage) is None
 
 
-def test_unreadable_files_become_rejects_and_the_rest_goes_on(tmp_path):
+def test_unreadable_files_become_rejects_and_the_rest_goes_on(chain, tmp_path):
     folder = tmp_path / "local"
     folder.mkdir()
     content = (Path(sunpy.__file__).parent / "data" / "test" / "aia_171_level1.fits").read_bytes()
@@ -115,10 +140,8 @@ def test_unreadable_files_become_rejects_and_the_rest_goes_on(tmp_path):
     (folder / "picture.fits").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 100)
     (folder / "page.fits").write_text("<html>403</html>")
     (folder / "empty.fits").write_bytes(b"")
-    done = run_chain(
-        tmp_path, "-p", "sources", "local", "-p", "local_dir", str(folder), "--from", "01", "--to", "01", timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+    code, errors = chain("-p", "sources", "local", "-p", "local_dir", str(folder), "--from", "01", "--to", "01")
+    assert code == 0, errors
     stage = tmp_path / "smoke" / "01_corpus_curation"
     rejects = pd.read_parquet(stage / "rejects.parquet")
     assert len(rejects) == 4
@@ -128,20 +151,18 @@ def test_unreadable_files_become_rejects_and_the_rest_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["empty folder", "no folder"])
-def test_folder_without_images_is_one_clear_line(tmp_path, kind):
+def test_folder_without_images_is_one_clear_line(chain, tmp_path, kind):
     folder = tmp_path / "local"
     if kind == "empty folder":
         folder.mkdir()
-    done = run_chain(tmp_path, "-p", "sources", "local", "-p", "local_dir", str(folder), "--from", "01", "--to", "01")
-    assert done.returncode == 1
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    code, said = chain("-p", "sources", "local", "-p", "local_dir", str(folder), "--from", "01", "--to", "01")
+    assert code == 1
+    errors = [line for line in said.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
     assert str(folder) in errors[0]
 
 
-def test_missing_upstream_names_the_notebook_to_run(tmp_path):
-    done = run_chain(tmp_path, "--from", "03", "--to", "03")
-    assert done.returncode == 1
-    assert (
-        "Run notebooks/01_corpus_curation.ipynb" in done.stderr or "Run notebooks/02_distillation.ipynb" in done.stderr
-    )
+def test_missing_upstream_names_the_notebook_to_run(chain):
+    code, said = chain("--from", "03", "--to", "03")
+    assert code == 1
+    assert "Run notebooks/01_corpus_curation.ipynb" in said or "Run notebooks/02_distillation.ipynb" in said
