@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import pytest
+import test_checkpoints
 from safetensors.torch import load_file
 
-from jwvl_lib import artifacts, launch, parameters
+from jwvl_lib import artifacts, launch, parameters, train
 
 SCRIPT = """
 import sys
@@ -16,15 +17,25 @@ from pathlib import Path
 sys.path.insert(0, "tests")
 import torch
 torch.set_num_threads(1)
-import test_checkpoints
-from jwvl_lib import train
-folder = Path(sys.argv[1])
-test_checkpoints.run(folder, lora_dropout=0.0, n_rows_at_once=train.batch_sizes(2)["per_device_train_batch_size"])
+import test_launch
+test_launch.trained(Path(sys.argv[1]))
 """
 FSDP = (
     "--use_fsdp --fsdp_version 2 --fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP "
     "--fsdp_transformer_layer_cls_to_wrap Qwen2_5_VLDecoderLayer --fsdp_state_dict_type FULL_STATE_DICT"
 ).split()
+
+
+def trained(folder):
+    """The training of test_checkpoints, its global batch of two rows parted over however many processes there are."""
+    rows = train.batch_sizes(2)["per_device_train_batch_size"]
+    test_checkpoints.run(folder, lora_dropout=0.0, n_rows_at_once=rows)
+
+
+def written(folder):
+    """(log, adapter) of a training."""
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return log, load_file(folder / "adapter" / "adapter_model.safetensors")
 
 
 def launched(folder, *options):
@@ -42,8 +53,7 @@ def launched(folder, *options):
     command += ["--mixed_precision", "no", "--dynamo_backend", "no", str(folder / "script.py"), str(folder)]
     done = subprocess.run(command, cwd=artifacts.REPO, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return log, load_file(folder / "adapter" / "adapter_model.safetensors")
+    return written(folder)
 
 
 def assert_same_training(alone, together):
@@ -58,11 +68,13 @@ def assert_same_training(alone, together):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_two_processes_train_what_one_does(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     together = launched(tmp_path / "two", "--num_processes", "2", "--main_process_port", "0", "--multi_gpu")
-    assert_same_training(launched(tmp_path / "one", "--num_processes", "1"), together)
+    trained(tmp_path / "one")
+    assert_same_training(written(tmp_path / "one"), together)
     assert not (tmp_path / "two" / "checkpoints").exists()
 
 
