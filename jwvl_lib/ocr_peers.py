@@ -70,9 +70,13 @@ def rapidocr() -> Reader:
 
 
 def prepared(image: Image.Image) -> Image.Image:
-    """The banner enlarged and dark on light, as these programs expect; no other help."""
+    """The banner enlarged and dark on light, with a margin of its own ground, as these programs expect; no other help.
+
+    A white margin around a grey ground would be taken for the paper, and the text for nothing.
+    """
     grey = ImageOps.invert(image.convert("L"))
-    return ImageOps.expand(grey.resize((grey.width * ENLARGED, grey.height * ENLARGED), Image.LANCZOS), 20, 255)
+    grey = grey.resize((grey.width * ENLARGED, grey.height * ENLARGED), Image.LANCZOS)
+    return ImageOps.expand(grey, 20, int(np.median(np.asarray(grey))))
 
 
 def cleaned(text: str) -> str:

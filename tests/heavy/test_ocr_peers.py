@@ -16,7 +16,7 @@ from jwvl_lib import artifacts, asking, ocr_peers, render, vlm
 pytestmark = pytest.mark.heavy
 HOW = ocr_peers.DEGRADATIONS
 RUN = Path(os.environ.get("JWVL_TESTED_RUN") or artifacts.REPO / "outputs" / "tiny")
-N_IMAGES = 24
+N_IMAGES = int(os.environ.get("JWVL_BANNERS", 24))
 VIEWS = {
     "en": ("SDO/AIA 171", "SDO/HMI magnetogram", "GONG H-alpha", "SOHO/EIT 195", "SDO/HMI continuum"),
     "zh": ("太阳磁图", "日冕图像 171", "色球层图像", "白光连续谱", "极紫外图像 195"),
