@@ -88,6 +88,8 @@ def plot_readers(axes: Sequence[Axes], table: pd.DataFrame, metric: str = "exact
             rows = part[part.model == model].set_index("degradation").reindex(hows)
             at = np.arange(len(hows)) + (k - (len(models) - 1) / 2) * width
             ax.bar(at, rows[metric], width=0.92 * width, color=READERS[model], label=model)
+            for place in at[rows[metric] == 0]:  # a bar of no height is no bar
+                ax.text(place, 0.01, "0", ha="center", va="bottom", fontsize=7, color=READERS[model])
             if metric == "exact":
                 ax.vlines(at, rows["exact_low"], rows["exact_high"], color="black", lw=0.9)
         ax.set_xticks(range(len(hows)), [h.replace("_", " ") for h in hows])
@@ -95,7 +97,7 @@ def plot_readers(axes: Sequence[Axes], table: pd.DataFrame, metric: str = "exact
         ax.set_ylabel(f"{metric.replace('_', ' ')}, share")
         ax.set_title(f"asked in {'English' if language == 'en' else 'Chinese'}, n = {part.n.max()} banners", fontsize=9)
         ax.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, -0.32), ncols=4)
+    axes[1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return axes
 
 
