@@ -15,13 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from jwvl_lib import knowledge, report_boxes, report_texts
+from jwvl_lib.report_arithmetic import NUMBER, is_blackout, is_date, is_days_to_limb, is_difference, quotes, value_of
 
-# a place, a flare class, or a plain number
-NUMBER = re.compile(
-    rf"\b[NS]\d\d[EW]\d\d\d?\b|\b[{knowledge.goes_letters()}]\d+\.\d\b"
-    r"|(?<![\d.])\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?![\d])",
-    re.IGNORECASE,
-)
 BLACKOUT = re.compile(r"\bR[1-5]\b")
 HOW = ("quoted", "difference", "count", "probability", "date", "line number", "projected", "wording", "definition")
 DAYS_BEFORE = 9  # how far back a date of a report may lie
@@ -134,18 +129,18 @@ class _Known:
         """How a number follows from the lines cited beside it; empty where it does not."""
         cited = list(dict.fromkeys(cited))
         texts = [self.lines[c] for c in cited if c in self.lines]
-        value = _value(text)
-        if any(_quotes(text, value, line) for line in texts):
+        value = value_of(text)
+        if any(quotes(text, value, line) for line in texts):
             return "quoted"
         if text in self.times:
             return "date"
-        if value in self.dates and (not texts or _is_date(text, context)):
+        if value in self.dates and (not texts or is_date(text, context)):
             return "date"
         if f"{text}%" in self.chances or f"{text} %" in self.chances:
             return "probability"
         if value is not None and value == int(value) and 0 <= value <= len(cited):
             return "count"
-        if value is not None and _is_difference(value, texts[:4]):
+        if value is not None and is_difference(value, texts[:4]):
             return "difference"
         if value in {line for _, line in cited}:
             return "line number"
@@ -154,7 +149,7 @@ class _Known:
         if value is not None and any(self._days_since(source) == value for source, _ in cited):
             return "difference"
         rows = () if cited else self.rows.get(text, ())  # a warning names a region and cites nothing
-        return "quoted" if any(_quotes(text, value, row) for row in rows) else ""
+        return "quoted" if any(quotes(text, value, row) for row in rows) else ""
 
     def _days_since(self, source: str) -> int | None:
         """Days from the date in a source's name (`srs_20091021`) to the report's."""
@@ -170,18 +165,7 @@ class _Known:
         clock = text[11:16]
         if clock in ("", "00:00") or clock in self.times:
             return "date"
-        return "quoted" if any(_quotes(clock, None, line) for line in texts) else ""
-
-
-def is_blackout(grade: str, lines: Iterable[str]) -> bool:
-    """Whether a radio blackout grade ("R3") is that of the largest flare which the lines print, by NOAA's scale."""
-    flares = [_strength(c) for line in lines for c in re.findall(rf"\b[{knowledge.goes_letters()}]\d+\.\d", line)]
-    reached = (name for name, least in knowledge.grades("R") if flares and _strength(str(least)) <= max(flares))
-    return next(reached, "") == grade
-
-
-def _strength(goes_class: str) -> tuple[int, float]:
-    return knowledge.goes_letters().index(goes_class[0]), float(goes_class[1:])
+        return "quoted" if any(quotes(clock, None, line) for line in texts) else ""
 
 
 def _chances(report: dict) -> set[str]:
@@ -194,60 +178,6 @@ def _chances(report: dict) -> set[str]:
     values += [v for r in report["regions"] for p in r.get("mcintosh_chances", {}).values() for v in p.values()]
     values = [v for v in values if isinstance(v, int | float)]
     return {"0.1%"} | {f"{100 * v:.{d}f}%" for v in values for d in (0, 1)}
-
-
-def _value(text: str) -> float | None:
-    try:
-        value = float(text.replace(",", ""))
-    except ValueError:
-        return None
-    return value if value < 1e30 else None
-
-
-@lru_cache(maxsize=65536)
-def _quotes(text: str, value: float | None, line: str) -> bool:
-    """Whether a raw line prints the number: as it stands, without leading zeros, as a clock time, as a NOAA number."""
-    if re.search(rf"(?<!\d)0*{re.escape(text.replace(':', ''))}(?!\d)", line) or re.search(
-        rf"(?<!\d){re.escape(text)}(?!\d)", line
-    ):
-        return True
-    if value is None:
-        return False
-    printed = _printed(line)
-    return value in printed or (10000 < value < 20000 and value - 10000 in printed)
-
-
-@lru_cache(maxsize=8192)
-def _printed(line: str) -> frozenset[float]:
-    """The numbers a line prints, and the same to one and two decimals."""
-    found = {_value(n) for n in re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", line, re.IGNORECASE)} - {None}
-    return frozenset(found | {round(p, 1) for p in found} | {round(p, 2) for p in found})
-
-
-def _is_difference(value: float, lines: list[str]) -> bool:
-    """Whether two cited lines print numbers that differ by it, or by it times a few days."""
-    numbers = [{float(n) for n in re.findall(r"(?<!\d)\d{1,4}(?!\d)", line)} for line in lines]
-    return any(
-        abs(abs(a - b) / days - value) < 0.06
-        for i, first in enumerate(numbers)
-        for second in numbers[i + 1 :]
-        for a in first
-        for b in second
-        for days in range(1, 9)
-    )
-
-
-def is_days_to_limb(days: float, lines: list[str]) -> bool:
-    """Whether a place that a line prints reaches the west limb after so many days of rotation, 13.2 degrees each."""
-    places = (m for line in lines for m in re.finditer(r"\b[NS]\d\d([EW])(\d\d\d?)\b", line))
-    return any(abs((90 - int(m[2]) * (1 if m[1] == "W" else -1)) / 13.2 - days) <= 1 for m in places)
-
-
-def _is_date(text: str, context: str) -> bool:
-    months = "January|February|March|April|May|June|July|August|September|October|November|December"
-    places = [m.start() for m in re.finditer(rf"(?<!\d){re.escape(text)}(?!\d)", context)]
-    near = (context[max(at - 12, 0) : at + 14] for at in places)
-    return any(re.search(rf"年|月|日|天| d\b|\d-\d|:\d|UT|since|{months}", words) for words in near)
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import sunpy
 
-from jwvl_lib import narrative, rates, report, report_facts, report_numbers, report_page, swpc
+from jwvl_lib import narrative, rates, report, report_arithmetic, report_facts, report_page, swpc
 
 SUNPY_SRS = Path(sunpy.__file__).parent / "data" / "test" / "SRS"
 DAY = "2000-09-27"
@@ -504,11 +504,11 @@ def test_page_in_a_real_browser(chromium, quiet_day):
     ],
 )
 def test_a_blackout_grade_follows_from_the_largest_flare_cited(grade, lines, follows):
-    assert report_numbers.is_blackout(grade, lines) is follows
+    assert report_arithmetic.is_blackout(grade, lines) is follows
 
 
 def test_days_to_the_limb_follow_from_the_place_a_line_prints():
     line = ["1465 S17E39   054  0210 Dao  05   06 Beta"]
-    assert report_numbers.is_days_to_limb(9, line)
-    assert not report_numbers.is_days_to_limb(4, line)
-    assert not report_numbers.is_days_to_limb(9, ["1465 S17W39   054  0210 Dao  05   06 Beta"])
+    assert report_arithmetic.is_days_to_limb(9, line)
+    assert not report_arithmetic.is_days_to_limb(4, line)
+    assert not report_arithmetic.is_days_to_limb(9, ["1465 S17W39   054  0210 Dao  05   06 Beta"])
