@@ -3,6 +3,7 @@
 Reads and writes nothing.
 """
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -11,14 +12,18 @@ from jwvl_lib.claim_scope import REGION_KINDS, clause
 
 _COMMA = re.compile(r"[,，;；:：](?!\d)")
 _NOT_ASSERTED = re.compile(
-    r"\b(?:chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|if(?!\s+(?:I\s|you\s+ask|asked|pressed))|whether|should|threat"
+    r"\b(?:chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|if(?!\s+(?:I\s|you\s+ask|asked"
+    r"|pressed))|whether|should|threat"
     r"|potential|risk|more\s+likely|most\s+(?:of|[A-Z]-class|large|major|big)|known\s+to|imagine|suppose)\b"
     r"|\b(?:means?|denotes?|called|known\s+as|by\s+definition|always|usually|often|generally"
     r"|typically|in\s+general|in\s+cycle\s+\d+|normally|(?<!not\s)needed|required|requires?|depends?|tends?\s+to"
     r"|typical\s+of|in\s+theory)\b"
-    r"|概率|几率|百分之|预计|预报(?!员)|预测|预期|有望|将会|是否|是不是|如果|假如|若是|若(?![单只仅论就按以干])|倘若|需要|代表|取决于|称为|叫做"
+    r"|概率|几率|百分之|预计|预报(?!员)|预测|预期|有望|将会|是否|是不是|如果|假如|若是|若(?![单只仅论就按以干])"
+    r"|倘若|需要|代表|取决于|称为|叫做"
     r"|叫作|意味着"
-    r"|定义|\btutorials?\b|\btextbooks?\b(?!\s+(?:case|example|[A-Z]))|教程|常(?=构成|见|有|出现|呈|由|被|是|能)|教科书|课本|(?<!\d)(?<!\d[号区])(?<!活动区)无关|常常|往往|通常|一般|总是"
+    r"|定义|\btutorials?\b|\btextbooks?\b(?!\s+(?:case|example|[A-Z]))|教程|常(?=构成|见|有|出现|呈|由|被|是|能)"
+    r"|教科书|课本"
+    r"|(?<!\d)(?<!\d[号区])(?<!活动区)无关|常常|往往|通常|一般|总是"
     r"|有人|据说|有.{0,3}说|\bsome\s+(?:say|would|claim|think|call)|\brumou?r|受.{1,6}影响"
     r"|很常见|适合|以为(?!为)|更容?易|大部分|大?多数|假设|设想|并不是说|常[与伴]|表现为(?=[亮暗])|是指|指的是"
     r"|并不等于|不等于|有.{0,12}(?:可能|风险|潜力|能力)(?!性?的?是)",
@@ -31,18 +36,22 @@ _MAY = re.compile(
     r"|become|argue|reach|unleash|erupt|flare|release|cause|fire|launch|affect|occur|follow|go|be\s+(?:enough"
     r"|accompanied))\w*"
     r"|\bwill\b(?!\s+be\s+seen)|(?<!\bI\s)(?<!\bwe\s)\bwould\b|\bcapable\s+of\b|\blikely\s+to\b"
-    r"|\bmistak\w+\s+(?:it|this)?\s*(?:for|as)\b|误(?:认|以|读|当)(?:为|成|作)是?|将(?=于|在|会|转)|[后来]会[放爆产出发]|料到.{0,16}会"
+    r"|\bmistak\w+\s+(?:it|this)?\s*(?:for|as)\b|误(?:认|以|读|当)(?:为|成|作)是?|将(?=于|在|会|转)"
+    r"|[后来]会[放爆产出发]|料到.{0,16}会"
     r"|(?:可能|或许|也许|仍|将|有可能)(?:会|再次?|将|还|仍|有可能|可能|在)*(?:爆发|产生|发生|出现|引发|触发|释放|影响"
     r"|有)(?!了|过)",
     re.I,
 )
 _CONDITION = re.compile(
-    r"\s*(?:were\s+(?:this|it|the|AR|region)|had\s+(?:this|it|the)|if(?!\s+(?:I\s|you\s+ask|asked|pressed))|assuming|suppose|预计|预测|预期|预报员|如果|假如|若(?![单只仅论就按以])|倘若|假设)(?![A-Za-z])",
+    r"\s*(?:were\s+(?:this|it|the|AR|region)|had\s+(?:this|it|the)|if(?!\s+(?:I\s|you\s+ask|asked|pressed))|assuming"
+    r"|suppose|预计|预测|预期|预报员|如果|假如|若(?![单只仅论就按以])|倘若|假设)(?![A-Za-z])",
     re.I,
 )
 _LONG_AGO_REGION = re.compile(r"\d{4,5}\s+(?:of|in|from)\s+@|@的[^\d，。]{0,6}\d{4,5}")
 _NOT_EXCLUDED = re.compile(
-    r"(?:不|不能|无法|难以|不可)排除|的可能性?(?:很|较|极|不|仍|也|依然|比较|还)*[大小高低存]|\b(?:cannot|can't|not\s+to)\s+(?:be\s+)?(?:exclude|rule)d?\b",
+    r"(?:不|不能|无法|难以|不可)排除|的可能性?(?:很|较|极|不|仍|也|依然|比较|还)*[大小高低存]|\b(?:cannot|can't"
+    r"|not\s+to)\s+(?:be\s+)?(?:exclude"
+    r"|rule)d?\b",
     re.I,
 )
 _QUESTION = re.compile(r"[?？]\s*$|[吗呢][。？?]?\s*$")
@@ -52,15 +61,20 @@ _PAST = re.compile(
     r"\b(?:\w+\s+(?:days?|weeks?|months?|years?)\s+(?:ago|earlier|before)\b(?=.*\bwas\b)|(?<!since\s)yesterday"
     r"|last\s+(?:week|month|year|night|rotation)|previously"
     r"|formerly|used\s+to|ha(?:d|ving)\s+(?:still\s+)?been|(?<!\d\s)the\s+day\s+before|had\s+(?:\w+\s+)?(?:fired"
-    r"|produced|unleashed|released|erupted|hosted)|was\s+still|had\s+(?:(?:already|just|barely|only|also|even|earlier|once|never|not)\s+){0,2}(?:[a-z]+ed|given|grown"
-    r"|begun|become|shown|made|sent|let|set|seen|thrown|shot)|a\s+day\s+earlier|three\s+days\s+later|remind\w*\s+\w+\s+of)\b"
-    r"|(?:昨天|昨日(?!以来|的\d)|前天|前日|[一二两三四五六七八九十\d]天前|上周|上个?月|上[一个]*(?:太阳)?自转[周期]?|前一[天日](?!以来)|上一?次|追溯|早先|早上还|[之此]前还|原本|本来是?|从前|过去(?!\s*[\d一二两三四几十]+|的?一)|此前|先前|原先|起初|曾经?|想起"
+    r"|produced|unleashed|released|erupted|hosted)|was\s+still|had\s+(?:(?:already|just|barely|only|also|even"
+    r"|earlier|once|never|not)\s+){0,2}(?:[a-z]+ed|given|grown"
+    r"|begun|become|shown|made|sent|let|set|seen|thrown|shot)|a\s+day\s+earlier|three\s+days\s+later"
+    r"|remind\w*\s+\w+\s+of)\b"
+    r"|(?:昨天|昨日(?!以来|的\d)|前天|前日|[一二两三四五六七八九十\d]天前|上周|上个?月"
+    r"|上[一个]*(?:太阳)?自转[周期]?|前一[天日](?!以来)|上一?次|追溯|早先|早上还|[之此]前还|原本"
+    r"|本来是?|从前|过去(?!\s*[\d一二两三四几十]+|的?一)|此前|先前|原先|起初|曾经?|想起"
     r"|联想到)",
     re.I,
 )
 _THINKING_OF = re.compile(r"remind\w*\s+\w+\s+of|想起|联想到|当年|类似于?|媲美|堪比", re.I)
 _CONTRAST = re.compile(
-    r"\b(?:unlike|compared\s+(?:to|with)|in\s+contrast\s+to|(?<!rather\s)(?<!nothing\smore\s)(?<!\bno\smore\s)(?<!other\s)than)\s"
+    r"\b(?:unlike|compared\s+(?:to|with)|in\s+contrast\s+to"
+    r"|(?<!rather\s)(?<!nothing\smore\s)(?<!\bno\smore\s)(?<!other\s)than)\s"
     r"+(?:in\s+|an?\s+|the\s+|for\s+"
     r"|those\s+of\s+)*$|(?:不同于|有别于|相比于?|相较于?|[比较](?:前一[天日]|昨[天日])的?)\s*$",
     re.I,
@@ -78,7 +92,8 @@ PICTURE = re.compile(
     re.I,
 )
 _PHYSICS = re.compile(
-    r"\b(?:plasma|temperatures?|heat\w*|densit\w+|conduct\w*|dominated\s+by|formation\s+height|formed\s+at|emission|MK|kelvin"
+    r"\b(?:plasma|temperatures?|heat\w*|densit\w+|conduct\w*|dominated\s+by|formation\s+height|formed\s+at|emission"
+    r"|MK|kelvin"
     r"|sensitive\s+to|contributions?|because|in\s+general)\b"
     r"|等离子体|加热|温度|密度|贡献|形成高度|形成于|敏感|由.{2,12}组成|主要由|MK",
     re.I,
@@ -171,7 +186,8 @@ def _doubted(text: str, find: tuple, start: int, end: int) -> bool:
         return True
     if _ASSERTED.search(part):
         return False
-    if _NOT_ASSERTED.search(part) or any(m.start() < at - low for m in _MAY.finditer(part)):
+    not_asserted, may_from = _hedges(part)
+    if not_asserted or may_from < at - low:
         return True
     return past and (kind in REGION_KINDS or (kind == "date_obs" and "T" not in find[2]))
 
@@ -179,7 +195,8 @@ def _doubted(text: str, find: tuple, start: int, end: int) -> bool:
 # "Yesterday, AR 11158 was beta": a time alone before a comma rules what follows; from the change on it is now
 _TIME_ALONE = re.compile(r"(?:^|[,，])[^,，]{0,14}[,，]\s*$")
 _NOW = re.compile(
-    r"\b(?:now|today|currently|since|still)\b|今[天日]|现在?|目前|如今|至今|(?:发展|演变|增|减|升|降|扩|缩|转|改|变)[^，。；]{0,4}[到至为成]"
+    r"\b(?:now|today|currently|since|still)\b|今[天日]|现在?|目前|如今|至今|(?:发展|演变|增|减|升|降|扩|缩|转|改"
+    r"|变)[^，。；]{0,4}[到至为成]"
     r"|变[为成]",
     re.I,
 )
@@ -191,10 +208,8 @@ def _past(text: str, low: int, at: int, start: int, high: int) -> bool:
     opening = before is not None and _PAST.search(before.group()) and not re.search(r"\d{4}", before.group())
     if opening and not _NOW.search(text, low, at):
         return True
-    last = None
-    for last in _PAST.finditer(text, low, high):
-        pass
-    return last is not None and not (last.end() <= at and _NOW.search(text, last.end(), at))
+    said = [m.end() for m in _PAST.finditer(text, low, high)]
+    return bool(said) and not (said[-1] <= at and _NOW.search(text, said[-1], at))
 
 
 # the day of an event without a class, which is no claim
@@ -204,6 +219,14 @@ _LAST_TIME = re.compile(
     r"上一?次(?!观测)|\bsince\s+(?:[A-Z][a-z]+\s+)?(?:19|20)\d\d\b(?=[^,;]*$|,\s*when)|\bthe\s+last\s+time\b"
 )
 _NEXT = re.compile(r"\bnext\b[^,;]{0,40}\bwill\b|\bwill\s+(?:be|become|get)\b[^,;]{0,12}$|下一个[^，。；]{0,16}$", re.I)
+
+
+@functools.lru_cache(maxsize=64)
+def _hedges(part: str) -> tuple[bool, int]:
+    """Whether a clause asserts nothing at all, and from where on it says only what may be."""
+    may = _MAY.search(part)
+    return _NOT_ASSERTED.search(part) is not None, may.start() if may else len(part)
+
 
 _LIFE = re.compile(
     r"\b(?:rotat\w+\s+(?:onto|into|over|off|out)|appeared|emerged|was\s+(?:first\s+)?numbered|crossed|launched"

@@ -21,7 +21,8 @@ _BUILT_NAMES = {
     "instrument": {
         r"日震(?:和|与|及)?磁(?:场)?成?像仪": "HMI",
         r"大气成像(?:组件|仪|望远镜|设备|阵列)": "AIA",
-        r"(?:Hα|H阿尔法)成像光谱仪|H-?alpha\s+Imaging\s+Spectrograph": "HIS",
+        r"(?:Hα|H阿尔法)成像光谱仪": "HIS",
+        r"H-?alpha\s+Imaging\s+Spectrograph": "HIS",
     },
 }
 _MAGNETIC = r"(?:(?:line-of-sight|longitudinal|LOS|vector|full-disk)\s+)*"
@@ -39,10 +40,8 @@ _CHANNEL_WORD = r"(?:channel|pass-?band|band|filter|line|wavelength|EUV|波段|�
 
 _SMALL = set("aia hmi eit mdi sdo soho bbso".split())
 _LAUNCH = (
-    r"(?-i:[A-Z]{3,})(?:\s+(?:was|had\s+been|is|has\s+been|were))?(?:\s+(?:not|only|yet|even))*\s+(?:been\s+)?"
-    r"(?:launched|in\s+orbit)"
-    r"|(?-i:[A-Z]{3,})\s*(?:卫星)?[^，。；是为]{0,12}(?:发射|升空|上天)|\blaunch"
-    r"\s+of\s+(?-i:[A-Z]{3,})"
+    r"(?-i:[A-Z]{3,})(?=(?:\s+(?:was|had\s+been|is|has\s+been|were))?(?:\s+(?:not|only|yet|even))*\s+(?:been\s+)?"
+    r"(?:launched|in\s+orbit)|\s*(?:卫星)?[^，。；是为]{0,12}(?:发射|升空|上天))|(?<=\blaunch\sof\s)(?-i:[A-Z]{3,})"
 )
 
 
@@ -61,12 +60,7 @@ def _named(kind: str, names: set[str]) -> Pattern:
     known = {name.casefold(): name for name in names}
     small = _one_of({name.lower() for name in names} & _SMALL)
     either = rf"(?<![A-Za-z])(?:(?-i:{_one_of(names)}){'|' + small if small else ''})(?![A-Za-z\d])"
-    return pattern("", rf"{_LAUNCH}|{either}", lambda m: _name(m, kind, known))
-
-
-def _name(match: re.Match, kind: str, known: dict[str, str]) -> Found:
-    """A name, unless the words are about its launch: "before SDO was launched"."""
-    return [(kind, known[match.group().casefold()])] if match.group().casefold() in known else []
+    return pattern("", either, lambda m: [(kind, known[m.group().casefold()])])
 
 
 def _measured(instrument: str, digits: str) -> tuple:
@@ -78,14 +72,15 @@ def _measured(instrument: str, digits: str) -> tuple:
 def _worded(kind: str, language: str) -> Pattern:
     """Every word the knowledge base has for the values of a kind; "Solar Orbiter" may break at a line's end."""
     words = {re.sub(r"[\s-]+", " ", word.casefold()): value for word, value in knowledge.words(kind, language).items()}
-    built = {} if kind == "layer" else {re.compile(regex, re.I): v for regex, v in _BUILT_NAMES[kind].items()}
+    built = {re.compile(r, re.I): v for r, v in _BUILT_NAMES.get(kind, {}).items() if language == "zh" or r.isascii()}
     regex = "|".join([*(r.pattern for r in built), *(re.escape(w).replace("\\ ", r"[\s-]+") for w in _longest(words))])
 
     def value(match: re.Match) -> Found:
         named = next((v for r, v in built.items() if r.fullmatch(match.group())), None)
         return [(kind, named or words[re.sub(r"[\s-]+", " ", match.group().casefold())])]
 
-    return pattern("", regex if language == "zh" else rf"(?<![A-Za-z])(?:{regex})(?![A-Za-z])", value)
+    latin = rf"(?<![A-Za-z])(?:{regex})(?![A-Za-z])"
+    return pattern("zh", regex, value) if language == "zh" else pattern("", latin, value)
 
 
 def _longest(words: Iterable[str]) -> list[str]:
@@ -154,18 +149,22 @@ CHANNELS: list[Pattern] = [
             rf"|frames?\b|pictures?\b))", lambda m: _angstrom(m[1])),
     pattern("", rf"(?<![\d.,:])({'|'.join(_CHANNEL_NUMBERS)}|6173|6563|6768)(?!\d|:\d|\.\d|,\d{{3}}"
         rf"|\s*{_COUNTED})", _as_said),
-    pattern("", rf"{_WAVE}\s*(?:\bis\b|是|为)[^，。；;,.\d]{{0,24}}(?:wavelength|\bangstrom|波长|埃)", lambda m: _angstrom(m[1])),
+    pattern("", rf"{_WAVE}\s*(?:\bis\b|是|为)[^，。；;,.\d]{{0,24}}(?:wavelength|\bangstrom|波长"
+        rf"|埃)", lambda m: _angstrom(m[1])),
     pattern("",
             r"(?<![A-Za-z])(?:H|hydrogen)[-\s_]?(?:alpha|α|阿尔法)(?![A-Za-z])|氢[-\s的]?(?:alpha|α|阿尔法)",
             [("measurement", "H-alpha")]),
     pattern("", r"\b(?:Lyman|Ly)[-\s]?(?:alpha|α)|莱曼[-\s]?(?:α|阿尔法)", []),
 ]  # fmt: skip
 
+LAUNCHES: list[Pattern] = [pattern("", _LAUNCH, [])]  # "before SDO was launched"
+
 PICTURE: list[Pattern] = [
     # names of phenomena and scales, and pictures in general
     pattern("",
             r"(?-i:\bEIT\s*(?:waves?|波)|\bGOES(?:\s+(?:soft\s+)?(?:X-ray\s+)?)?(?:class\w*|flux|level|scale|级))", []),
-    pattern("en", r"\b(?:photospheric|chromospheric|coronal)\s+(?:magnetograms|fields?|lines?|temperatures?|plasma)", []),
+    pattern("en", r"\b(?:photospheric|chromospheric|coronal)\s+(?:magnetograms|fields?|lines?|temperatures?"
+        r"|plasma)", []),
     pattern("",
             r"\b(?:magnetograms|Dopplergrams)\b(?!\s+(?:taken|from|of\s+this))|磁图的(?:噪声|精度|灵敏度|分辨率"
             r"|零点|质量)", []),

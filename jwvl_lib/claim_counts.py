@@ -3,7 +3,17 @@
 import re
 
 from jwvl_lib.claim_grammar import EN_NUMBER, UPPER, ZH_NUMBER, Pattern, pattern
-from jwvl_lib.claim_tally import answered, count, only_one, if_spots, listed, none_in_part, noun_before, the_rest, visible
+from jwvl_lib.claim_tally import (
+    answered,
+    count,
+    if_spots,
+    listed,
+    none_in_part,
+    noun_before,
+    only_one,
+    the_rest,
+    visible,
+)
 
 # --------------------------------------------------------------------------------------------------------------------
 # English: a number, any adjectives, a noun
@@ -36,11 +46,13 @@ DOES = (
     r"|except|apart|besides|lies|lay|sits)\w*)"
 )
 RANGE = (
-    rf"(?:(?:between|from)\s+)?(?P<n>{EN_NUMBER})(?:\s*(?:-|to|or|and|,\s*(?:at\s+most|maybe|perhaps|possibly))\s*(?P<m>{UPPER}))?(?P<more>\s*\+"
+    rf"(?:(?:between|from)\s+)?(?P<n>{EN_NUMBER})(?:\s*(?:-|to|or|and|,\s*(?:at\s+most|maybe|perhaps"
+    rf"|possibly))\s*(?P<m>{UPPER}))?(?P<more>\s*\+"
     r"|\s+or\s+more)?(?P<fewer>\s+or\s+fewer|\s+or\s+less)?"
 )
 NONE = (
-    r"(?:\b(?:no|zero|(?:the\s+)?absence\s+of(?:\s+any)?|nobody\s+(?:saw|sees|found|could\s+(?:see|find))(?:\s+(?:any|an?))?|without(?:\s+(?:any|a(?:\s+single)?))?|(?:free|devoid|empty|clear|bare)\s+(?:of"
+    r"(?:\b(?:no|zero|(?:the\s+)?absence\s+of(?:\s+any)?|nobody\s+(?:saw|sees|found|could\s+(?:see"
+    r"|find))(?:\s+(?:any|an?))?|without(?:\s+(?:any|a(?:\s+single)?))?|(?:free|devoid|empty|clear|bare)\s+(?:of"
     r"|from)(?:\s+(?:any|all))?"
     r"|lack(?:s|ing)?(?:\s+any)?|not\s+(?:a|one)(?:\s+single)?|no\s+(?:sign|trace|hint)s?\s+of(?:\s+(?:any|an?))?"
     r"|(?:can(?:not|'t)|could\s*n[o']t|(?:is|are|was|were|do|does|did)(?:\s+not|n't))(?:\s+\w+){0,2}?\s+(?:any"
@@ -53,7 +65,8 @@ _SEEN = (
 )
 _TALLY = r"(?:count|number|total|tally)"
 _IS = (
-    r"\s*(?:,?\s*which\s+)?(?:\bis|\bwas|\bare|\bof|:|=|\bstands?\s+at|\breaches|\bequals|\bcomes\s+to|\bamounts\s+to|\bgiven\s+as"
+    r"\s*(?:,?\s*which\s+)?(?:\bis|\bwas|\bare|\bof|:|=|\bstands?\s+at|\breaches|\bequals|\bcomes\s+to"
+    r"|\bamounts\s+to|\bgiven\s+as"
     r"|\bput\s+at|\b(?:rose|grew|fell|dropped|increased)\s+to|,|\()\s*"
 )
 _IS += r"(?:(?:an?|only|just|modest|mere|impressive|exactly|about|roughly|around|given|as|at|about|some)\s+)*"
@@ -66,7 +79,8 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"\b(?:sunspot|wolf|relative)\s+(?:sunspot\s+)?number\b(?:{_IS})?\s*(?:{EN_NUMBER})?", []),
     pattern("en", r"\bspot(?:less|-free)\s+(?:days?|stretch\w*|runs?|periods?|spells?|weeks?|months?|streaks?)", []),
     pattern("en", r"\b(?:stretch\w*|periods?|runs?|spells?|days|weeks|months)\s+without\s+(?:sun)?spots", []),
-    pattern("en", rf"\bof\s+(?:numbered\s+|active\s+)*(?:regions|groups)\s+there\s+(?:is|are)\s+{RANGE}", count("n_regions")),
+    pattern("en", rf"\bof\s+(?:numbered\s+|active\s+)*(?:regions|groups)\s+there\s+(?:is"
+        rf"|are)\s+{RANGE}", count("n_regions")),
     # a question and its answer
     pattern("en", rf"{_ASKED}{ADJECTIVES}\s+(?:regions|groups|ARs)\b{_REPLY}", answered("n_regions", ("n_regions", 0))),
     pattern("en", rf"{_ASKED}{ADJECTIVES}\s+{_SPOT}{_REPLY}", answered("n_spots", ("spots_visible", "no"))),
@@ -114,7 +128,8 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"\b(?:an?|its|the)\s+(?:only|lone|solitary|single|isolated){ADJECTIVES}\s+{_SPOT}",
             [("n_spots", 1)], over=True),
     pattern("en", rf"\bthere\s+(?:is|are)\s+(?:only\s+|just\s+)?(?P<n>{EN_NUMBER})(?=\s*(?:[.,;]|$))", noun_before),
-    pattern("en", rf"\bnumber\s+of{ADJECTIVES}\s+(?:coronal\s+holes|filaments)\b[^.;\d]{{0,24}}?{_IS}(?P<n>{EN_NUMBER})", noun_before),
+    pattern("en", rf"\bnumber\s+of{ADJECTIVES}\s+(?:coronal\s+holes"
+        rf"|filaments)\b[^.;\d]{{0,24}}?{_IS}(?P<n>{EN_NUMBER})", noun_before),
     pattern("en", rf"{RANGE}\s+of\s+(?:them|these|those)\b(?!\s+(?:is|are|was|were|lies?|has|have|trans"
         rf"|nearly|large))", if_spots),
     pattern("en", rf"(?P<n>{EN_NUMBER})\s+(?:were|was|are)\s+(?:reported|counted|recorded|noted|listed|drawn"
@@ -151,7 +166,8 @@ ZH_N = rf"(?P<n>{ZH_NUMBER}|[俩仨])(?:\s*(?:[-~]|到|至|或)\s*(?P<m>{UPPER})
 _MORE = r"(?:(?P<more>或更多|及以上|以上|或以上)的?)?"
 NO = (
     r"(?:没有|不存在|未见|未出现|看不到|看不见|看不出|无法看到|无法看出|无法辨认|找不到|未能看到|未能见到"
-    r"|不见|未找到|找不出|没能?(?:找到|看到|见到|发现)|见不到|未发现|未观测到|未检测到|缺乏|没|无)(?:任何|一个|一颗|一群|一处|一丝|一点|到|有|出|看到|看见|见到|观测到"
+    r"|不见|未找到|找不出|没能?(?:找到|看到|见到|发现)|见不到|未发现|未观测到|未检测到|缺乏|没|无)(?:任何|一个"
+    r"|一颗|一群|一处|一丝|一点|到|有|出|看到|看见|见到|观测到"
     r"|发现|检测到|找到|半个)*"
 )
 END = r"(?=\s*(?:[，。,:;；、)）!！]|\.(?!\d)|$|左右|上下|以上|之多))"
@@ -161,7 +177,10 @@ COUNTED = (
     r"|起来)"
 )
 
-_ZH_REPLY = rf"[^？?。]{{0,10}}[？?][\s\"」]*(?:答:|[A-Z]:)?[\s\"「]*(?P<answer>{ZH_N}[个颗]?(?=[，。,]|$)|一[个颗]也?没有|没有|无)"
+_ZH_REPLY = (
+    rf"[^？?。]{{0,10}}[？?][\s\"」]*(?:答:|[A-Z]:)?[\s\"「]*(?P<answer>{ZH_N}[个颗]?(?=[，。,]|$)"
+    rf"|一[个颗]也?没有|没有|无)"
+)
 
 ZH_COUNTS: list[Pattern] = [
     pattern("zh", r"无黑子(?:的)?(?:天数?|日数?|期)", []),
@@ -189,7 +208,8 @@ ZH_COUNTS: list[Pattern] = [
             rf"|[无没]有?(?:黑子|斑点)(?!天|日|期)|无斑",
             [("spots_visible", "no")]),
     pattern("zh",
-            rf"(?:一{_MEASURE}|任何|连一{_MEASURE})?(?:可见的?)?(?:太阳|小)?黑[子点](?:也|都|均)(?:没有?|未|看不到|找不到|找不着|不见"
+            rf"(?:一{_MEASURE}|任何|连一{_MEASURE})?(?:可见的?)?(?:太阳|小)?黑[子点](?:也|都|均)(?:没有?|未|看不到"
+            rf"|找不到|找不着|不见"
             rf"|看不见|无)",
             [("spots_visible", "no")]),
     pattern("zh",

@@ -20,7 +20,7 @@ _MONTH = (
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)(?![a-z])\.?"
 )
 _YEAR = r"(?<!\d)(?P<year>(?:19|20)\d\d|'\d\d)(?!\d)"
-_DAY = rf"(?P<day>(?<!\d)\d{{1,2}}(?!\d)|{'|'.join(_ORDINALS)})(?:st|nd|rd|th)?"
+_DAY = rf"(?=[\dfsten])(?P<day>(?<!\d)\d{{1,2}}(?!\d)|{'|'.join(_ORDINALS)})(?:st|nd|rd|th)?"
 _WEEKDAY = r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\b\.?,?\s+)?"
 _ISO = r"(?P<year>(?:19|20)\d\d)(?P<sep>[-/.])(?P<month>\d{1,2})(?P=sep)(?P<day>\d{1,2})(?!\d)"
 _DAY_FIRST = rf"{_DAY}(?:\s+(?:day\s+)?of)?[\s-]*{_MONTH},?(?:\s+of|\s+in)?[\s-]*{_YEAR}"
@@ -39,7 +39,9 @@ _PART_OF_DAY = r"(?P<part>凌晨|清晨|早上|早晨|上午|中午|午后|下�
 _HALF = r"(?P<half>\s*\(?[ap]\.?m\b\.?\)?|\s+in\s+the\s+(?:morning|afternoon|evening)|\s+at\s+night)"
 _SECOND = r"(?:\s*[:ms分]\s*(?P<second>[0-5]\d)(?:\.\d+)?(?:秒|s(?![a-z]))?)?"
 _CLOCK = (
-    rf"{_PART_OF_DAY}(?P<hour>[01]?\d|2[0-4])(?:\s*[:h]\s*|\s*[时點点]\s*|\.(?=\d\d\s*(?:UT|Z\b|[ap]\.?m\b))"
+    rf"(?=[\d凌清早上中午下傍晚夜深当]){_PART_OF_DAY}(?P<hour>[01]?\d|2[0-4])(?:\s*[:h]\s*|\s*[时點点]\s*"
+    rf"|\.(?=\d\d\s*(?:UT|Z\b"
+    rf"|[ap]\.?m\b))"
     rf"|(?=\d\d\s*(?:UT|Z\b|GMT|hrs?\b|hours\b|世界时)))(?P<minute>[0-5]\d){_SECOND}(?:分|m(?![a-z]))?"
     rf"(?:\s*(?:hrs?|hours)\b)?{_HALF}?"
 )
@@ -195,7 +197,8 @@ DATES: list[Pattern] = [
     pattern("", rf"(?<!\d)(?<!\d:){_CLOCK4}\s*(?:UTC?|Z|GMT)(?![A-Za-z])", _value),
     pattern("en", rf"(?<![\d:.]){_HOUR}", _value),
     pattern("en", _PAST_HOUR, _past_hour),
-    pattern("en", r"\b(?:noon|midday)\b(?:\s+UTC?)?(?=\s+(?:on|of|UTC?)\b|\s*,)|(?<=\bat\s)noon\b", [("date_obs", "T12:00")]),
+    pattern("en", r"\b(?:noon|midday)\b(?:\s+UTC?)?(?=\s+(?:on|of|UTC?)\b|\s*,)"
+        r"|(?<=\bat\s)noon\b", [("date_obs", "T12:00")]),
     pattern("", r"(?<![\d:.,+])(?P<hour>[01]?\d|2[0-3])\s*UTC?(?![A-Za-z]|\s*[+\d])", _value),
     pattern("en", rf"(?<!\d)(?<!\d:)(?:at|around|about)\s+{_CLOCK}(?![\d:])", _value),
     pattern("en", rf"(?<!\d)(?<!\d:)(?=\d\d:\d\d){_CLOCK}(?![\d:])", _value),

@@ -114,12 +114,15 @@ _NOUNS = {
 _NOUNS = {kind: re.compile(words, re.I) for kind, words in _NOUNS.items()}
 # the words between the noun and its number
 _SAYS = re.compile(
-    r"(?:有|为|是|达到?|仅|只|才|也|约|却|到|至|含|剩|数出|拥有|\b(?:is|has|have|are|was|counts?|with|just|only|mere|of|at|to"
-    r"|now|about|around|roughly|nearly|carries|shows|holds|still|former|latter)|前者|后者)\s*$|(?<!\d)\d{4,5}[^，。；\da-z]{0,2}\s*$",
+    r"(?:有|为|是|达到?|仅|只|才|也|约|却|到|至|含|剩|数出|拥有|\b(?:is|has|have|are|was|counts?|with|just|only"
+    r"|mere|of|at|to"
+    r"|now|about|around|roughly|nearly|carries|shows|holds|still|former|latter)|前者|后者)\s*$"
+    r"|(?<!\d)\d{4,5}[^，。；\da-z]{0,2}\s*$",
     re.I | re.A,
 )
 _SOMETHING_ELSE = re.compile(
-    r"(?:[级第]|耀斑|纬|经|度|时|倍|百分|概率|波长|日期|flare|class|latitude|longitude|degrees|chance|percent)[^，,]{0,14}$",
+    r"(?:[级第]|耀斑|纬|经|度|时|倍|百分|概率|波长|日期|flare|class|latitude|longitude|degrees|chance"
+    r"|percent)[^，,]{0,14}$",
     re.I,
 )
 
@@ -150,7 +153,8 @@ def _corrected(text: str, found: list[tuple], start: int, end: int) -> list[tupl
 
 
 _IN_ORDER = re.compile(
-    rf"(?:分别|各|依次)(?:为|是|有|只有|仅有?|约|达|含)*\s*(?P<list>{ZH_NUMBER}[个颗]?(?:\s*[、,，和与]\s*{ZH_NUMBER}[个颗]?)+)"
+    rf"(?:分别|各|依次)(?:为|是|有|只有|仅有?|约|达"
+    rf"|含)*\s*(?P<list>{ZH_NUMBER}[个颗]?(?:\s*[、,，和与]\s*{ZH_NUMBER}[个颗]?)+)"
     rf"|(?P<list2>{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER})\b(?:\s+(?:of\s+them))?,?\s+respectively"
     rf"|(?:namely|with|of|:)\s+(?P<list3>{EN_NUMBER}\s+(?:versus|against|vs\.?)\s+{EN_NUMBER})(?=\s*(?:[.,;]|$))",
     re.I | re.A,
@@ -178,7 +182,8 @@ def _sign(word: str, before: str) -> str:
 
 
 _AS_WELL = re.compile(
-    r"(?:[^,;.]{0,30}?\b(?:positive|negative)(?:\s+polarity)?)?,?\s*(?:just\s+)?(?:as|so|like)\s+(?:it\s+)?(?:in|for|are|is|does|do|has|did|its\s+neighbou?r)?\s*(?:in\s+)?"
+    r"(?:[^,;.]{0,30}?\b(?:positive|negative)(?:\s+polarity)?)?,?\s*(?:just\s+)?(?:as|so|like)\s+(?:it\s+)?(?:in|for"
+    r"|are|is|does|do|has|did|its\s+neighbou?r)?\s*(?:in\s+)?"
     r"(?:(?:AR|NOAA|region)s?\s*)*$"
     r"|[^，。；,;]{0,4}[，,]?\s*(?:与|和|跟|同)(?:AR|NOAA|活动区)*$"
 )

@@ -16,7 +16,8 @@ _ZH_EVENT = r"(?:特?大|小|中等|强|太阳|X射线|软X射线)*(?:耀斑|爆
 _ABOUT_FLARES = re.compile(r"flar|erupt|outburst|event|耀斑|爆", re.I)
 # a letter before "and", "/" or a comma, whose "-class" comes with a later letter: "neither M- nor X-class"
 _SHARED = (
-    rf"(?=-?\s*(?:,|/|、|and/or|and|or|nor|to|及|和|与|或|至|到)\s*(?:(?:one|two|three|four|five|six|\d)\s+)?(?:[{_LETTERS}]-?\s*(?:,|/|、|and|or|和|或)\s*)?"
+    rf"(?=-?\s*(?:,|/|、|and/or|and|or|nor|to|及|和|与|或|至|到)\s*(?:(?:one|two|three|four|five|six"
+    rf"|\d)\s+)?(?:[{_LETTERS}]-?\s*(?:,|/|、|and|or|和|或)\s*)?"
     rf"[{_LETTERS}]"
 )
 

@@ -68,15 +68,14 @@ _EN_SMALL = rf"(?:(?:{_TEN})(?:[-\s](?:{_ONE})\b)?|{_TEEN}|{_ONE})"
 EN_WORDS = rf"(?:(?:(?:{_ONE}|a)\s+thousand(?:,?\s+(?:and\s+)?)?)?(?:{_ONE}|a)\s+hundred(?:\s+(?:and\s+)?{_EN_SMALL})?"
 EN_WORDS += rf"|{_EN_SMALL}|(?:(?:half\s+)?a\s+)?dozen|a\s+(?:couple|pair|trio|quartet|quintet)\s+of)(?![a-z])"
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?!\d)"
-EN_NUMBER = rf"(?:(?<![\d.,/+-])(?<!\b\d:)(?<!\b\d\d:)(?:{DIGITS})|\b{EN_WORDS})"
-ZH_WORDS = (
-    r"(?<![几好第])(?<![^子群区总个]数)[零〇一二两三四五六七八九十百千]+(?:万[零〇一二两三四五六七八九十百千]*)?(?!几)"
-)
+EN_NUMBER = rf"(?:(?=\d)(?<![\d.,/+-])(?<!\b\d:)(?<!\b\d\d:)(?:{DIGITS})|\b(?=[zotfsenadh]){EN_WORDS})"
+_HAN = "[零〇一二两三四五六七八九十百千]"
+ZH_WORDS = rf"(?={_HAN})(?<![几好第])(?<![^子群区总个]数){_HAN}+(?:万{_HAN}*)?(?!几)"
 # "四五个" is four or five, "二十三四" 23 or 24, "五六十" 50 to 60
 ZH_NEIGHBOURS = (
     "(?P<tens>[一二三四五六七八九]?十|)(?P<a>[一二两三四五六七八])(?P<b>[二两三四五六七八九])(?P<unit>[十百千]?)"
 )
-ZH_NUMBER = rf"(?:(?<![\d.,/+-])(?<!\b\d:)(?<!\b\d\d:){DIGITS}(?:万(?!分))?|{ZH_WORDS})"
+ZH_NUMBER = rf"(?:(?=\d)(?<![\d.,/+-])(?<!\b\d:)(?<!\b\d\d:){DIGITS}(?:万(?!分))?|{ZH_WORDS})"
 UPPER = rf"(?:{DIGITS}|\b{EN_WORDS}|{ZH_WORDS})"  # the second number of a range, which follows a dash
 
 _ZH_VALUE = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "俩": 2, "仨": 3}
@@ -135,7 +134,10 @@ def _neighbours(text: str) -> tuple[int, int] | None:
 
 
 # comparisons: which end of the claimed interval a number is; nobody quarrels about the sixtieth of "more than 60"
-_AT_LEAST = r"at\s+least|no(?:t)?\s+(?:fewer|less)\s+than|a\s+minimum\s+of|>=|≥|至少有?|少说也?有?|最少有?|起码有?|不少于|不低于|不下"
+_AT_LEAST = (
+    r"at\s+least|no(?:t)?\s+(?:fewer|less)\s+than|a\s+minimum\s+of|>=|≥|至少有?|少说也?有?|最少有?|起码有?"
+    r"|不少于|不低于|不下"
+)
 # "loops over 3 regions" is a place, "with over 3 regions" a count
 _AFTER = (
     "(?:"

@@ -49,7 +49,11 @@ _REMEMBERED = re.compile(
 )  # fmt: skip
 
 _FORMER = re.compile(
-    r"(?:(?:19|20)\d\d年(?:\d{1,2}月)?的|\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周(?:之?前)?的|(?:上一个?|上个|上(?=[周月])|同(?=[年月])|那(?=[次年时])|去年|前(?=[一天年])|当(?=[年时]))[^，。；\d]{0,6}的|原(?:为|来的?|编号为?)?|(?:曾|早先|以前|先前|当时|上一?周|那时)(?:编号)?(?:为|是)|前身(?:为"
+    r"(?:(?:19|20)\d\d年(?:\d{1,2}月)?的|\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周(?:之?前)?的|(?:上一个?"
+    r"|上个|上(?=[周月])"
+    r"|同(?=[年月])|那(?=[次年时])|去年|前(?=[一天年])|当(?=[年时]))[^，。；\d]{0,6}的|原(?:为|来的?|编号为?)?"
+    r"|(?:曾|早先|以前|先前|当时|上一?周"
+    r"|那时)(?:编号)?(?:为|是)|前身(?:为"
     r"|是)?|曾(?:经)?(?:为|是"
     r"|编号为?))\s*(?:known\s+as\s+|numbered\s+)?$",
     re.I,
@@ -76,8 +80,10 @@ def _spelt(match: re.Match) -> Found | None:
 
 
 _STRONG = re.compile(
-    r"(?<![\d./+A-Za-z-])1(?P<a>[0-4]\d{3}|\d{4})(?!\d|[.:]\d)|(?:\b(?:RGN|NOAA|ARs?|[Rr]egions?|[Gg]roups?)|活动区|编号为?|黑子群)\s*#?(?P<b>\d{4})"
-    r"(?!\d|\.\d)|(?<![\d.:/])0(?P<c>\d{3})(?![\d年])|(?<!\d)(?<!面积)(?<!area )(?P<d>\d{4})(?=号|区(?!间)|[,，:/\s(]{1,3}(?:[A-H][rsahkx][xoic]\b|[NS]\d\d[EW]))"
+    r"(?<![\d./+A-Za-z-])1(?P<a>[0-4]\d{3}|\d{4})(?!\d|[.:]\d)|(?:\b(?:RGN|NOAA|ARs?|[Rr]egions?|[Gg]roups?)|活动区"
+    r"|编号为?|黑子群)\s*#?(?P<b>\d{4})"
+    r"(?!\d|\.\d)|(?<![\d.:/])0(?P<c>\d{3})(?![\d年])|(?<!\d)(?<!面积)(?<!area )(?P<d>\d{4})(?=号|区(?!间)"
+    r"|[,，:/\s(]{1,3}(?:[A-H][rsahkx][xoic]\b|[NS]\d\d[EW]))"
 )
 _LONE = re.compile(r"(?<![\d.,/+~-])(?<!\d:)(?!1[6-9]\d\d|20\d\d)[1-9]\d{3}(?!\d|[.:]\d|年)")
 _NEIGHBOURS = 60  # numbers given within two or three weeks of one another
@@ -118,7 +124,7 @@ _HEADED = {"area_msh": re.compile(r"面积|\barea", re.I), "n_spots": re.compile
 
 
 def _table_row(match: re.Match) -> Found | None:
-    """A row as SWPC prints it: number, place, area, class, spots, magnetic type; a lone number is what the head names."""
+    """A row as SWPC prints it: number, place, area, class, spots; a lone number is what the head of the table names."""
     row = {k: v for k, v in match.groupdict().items() if v}
     out = [("noaa_ar", int(row["ar"]), match.span("ar"))]
     if "place" in row:
@@ -138,9 +144,12 @@ _Z, _P, _C = (
 )
 
 NUMBERS: list[Pattern] = [
-    pattern("", rf"(?<![\d.])(?P<ar>\d{{4,5}})\s+(?:(?P<place>[NS]\d\d[EW]\d\d)\s+(?:\d{{1,3}}\s+(?=\d))?)?(?:(?P<area>\d{{1,4}})\s+)?"
-            rf"(?P<zpc>(?-i:{_Z}{_P}{_C}))(?:\s+\d\d(?=\s+\d))?\s+(?P<n>\d{{1,4}})(?![\d:.])(?!\s*(?:MSH|mill|spots|个))", _table_row),
-    pattern("", r"(?<![\d.])(?P<ar>\d{4,5})\s*[/|,，]\s*(?P<place>[NS]\d\d[EW]\d\d)\s*[/|,，]\s*(?P<area>\d{1,4})(?=\s*(?:[;；。]|$))",
+    pattern("", rf"(?<![\d.])(?P<ar>\d{{4,5}})\s+(?:(?P<place>[NS]\d\d[EW]\d\d)\s+(?:\d{{1,3}}\s+(?=\d))?)?"
+            r"(?:(?P<area>\d{1,4})\s+)?"
+            rf"(?P<zpc>(?-i:{_Z}{_P}{_C}))(?:\s+\d\d(?=\s+\d))?\s+(?P<n>\d{{1,4}})(?![\d:.])(?!\s*(?:MSH|mill|spots"
+            rf"|个))", _table_row),
+    pattern("", r"(?<![\d.])(?P<ar>\d{4,5})\s*[/|,，]\s*(?P<place>[NS]\d\d[EW]\d\d)\s*[/"
+        r"|,，]\s*(?P<area>\d{1,4})(?=\s*(?:[;；。]|$))",
             _table_row),
     pattern("", r"(?<![\d.,/+])(?P<low>1\d{4})\s*(?:-|to|through|至|到)\s*(?:AR\s*)?(?P<high>1\d{4})(?!\d)", _range),
     pattern("en",
@@ -168,10 +177,12 @@ NUMBERS: list[Pattern] = [
     pattern("", rf"(?<![\d./+A-Za-z])(?<!(?<!-)-)1[0-4]\d{{3}}(?![\dA-Za-z]|/(?!1\d{{4}})|:\d\d(?!\d)"
         rf"|-\d){_NO_UNIT}{_LIST}", _numbers),
     pattern("", rf"(?<![\d.,/+A-Za-z×~±-])(?<!\d:)[1-9]\d{{3}}(?![\d/×x%°年]|\.\d|:\d\d(?!\d)|-\d){_NO_UNIT}", _near),
-    pattern("", r"(?<![\d./+A-Za-z-])[1-9]\d{3}(?=[,，:/\s(]{1,3}(?:(?-i:[A-H][rsahkx][xoic])\b|(?-i:[NS])\d\d(?-i:[EW])\d\d))", _if_no_area),
+    pattern("", r"(?<![\d./+A-Za-z-])[1-9]\d{3}(?=[,，:/\s(]{1,3}(?:(?-i:[A-H][rsahkx][xoic])\b"
+        r"|(?-i:[NS])\d\d(?-i:[EW])\d\d))", _if_no_area),
     pattern("zh", r"(?:^|(?<=[。；]))[1-9]\d{3}(?=\s*:\s*(?:[A-H][a-z]{2}|[NS]\d|[αβ]|\d+[个颗]|面积|黑子))", _numbers),
     pattern("zh", r"(?<![\d年于在自.,:/-])1[6-9]\d\d(?=(?:还|仍|正|则|也|已)?[在是有]|还在|仍|群)", _numbers),
-    pattern("en", r"(?<=\bis\s)1[6-9]\d\d(?=,|\s+and\b)", lambda m: _numbers(m) if re.search(r"groups|regions", m.string) else None),
+    pattern("en", r"(?<=\bis\s)1[6-9]\d\d(?=,|\s+and\b)", lambda m: _numbers(m) if re.search(r"groups"
+        r"|regions", m.string) else None),
 ]  # fmt: skip
 
 # a number in a sentence about regions, which nothing else has taken: four digits that are no year, no wavelength

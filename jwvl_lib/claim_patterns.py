@@ -6,13 +6,15 @@ the picture is comes last. The patterns stand by sense in `claim_dates`, `claim_
 `claim_regions`, `claim_places`, `claim_flares` and `claim_counts`.
 """
 
+import functools
 import re
+from itertools import groupby
 
 from jwvl_lib import knowledge
 from jwvl_lib.claim_changes import CHANGES
-from jwvl_lib.claim_channels import CHANNELS, PICTURE
+from jwvl_lib.claim_channels import CHANNELS, LAUNCHES, PICTURE
 from jwvl_lib.claim_counts import COUNTS
-from jwvl_lib.claim_dates import DATES
+from jwvl_lib.claim_dates import DATES, MONTHS
 from jwvl_lib.claim_features import FEATURES
 from jwvl_lib.claim_flares import FLARES
 from jwvl_lib.claim_grammar import Pattern
@@ -26,11 +28,18 @@ _LETTERS = knowledge.goes_letters()
 _DETECTED = [knowledge.term(f"feature.{name}", "zh") for name in ("filament", "coronal_hole", "plage")]
 _Z, _P, _C = ("".join(letters) for letters in knowledge.mcintosh_letters())
 
-__all__ = ["BARE", "GROUPS", "PATTERNS", "SENTENCE_END"]
+__all__ = ["BARE", "GROUPS", "PATTERNS", "SENTENCE_END", "groups"]
+
+
+def _gated(patterns: list[Pattern], needs: re.Pattern, marker: str, gate: re.Pattern) -> list[tuple]:
+    """Patterns in their order as groups: those with a marker in their regex need what the gate finds, too."""
+    runs = groupby(patterns, key=lambda p: marker in p.regex.pattern)
+    return [(gate if marked else needs, list(run)) for marked, run in runs]
+
 
 # each group with what a text must hold for any of its patterns to fit: most sentences need few groups
 GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
-    (re.compile(r"\d|[年月时点]|\bnoon"), DATES),
+    *_gated(DATES, re.compile(r"\d|[年月时点]|\bnoon"), MONTHS[0] + "(?:", re.compile("|".join(MONTHS), re.I)),
     (re.compile(r"\d|[A-Z]{2}|alpha|α|阿尔法|angstrom|埃", re.I), CHANNELS),
     (re.compile(r"\d{3}|[一二三四五六七八九〇零]{3}"), NUMBERS),
     (
@@ -60,9 +69,18 @@ GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
     (re.compile(rf"(?i:filament|hole|plage)|纤维|{'|'.join(_DETECTED)}"), FEATURES),
     (re.compile(r"(?<!\d)[1-9]\d{2,3}(?!\d)|[一二三四五六七八九〇零十]{5}"), BARE_NUMBERS),
     (re.compile(r"positive|negative|[正负]|前导|领头|先导", re.I), POLARITY),
+    (re.compile(r"launch|orbit|发射|升空|上天", re.I), LAUNCHES),
     (re.compile(""), PICTURE),
 ]
 PATTERNS: list[Pattern] = [pattern for _, patterns in GROUPS for pattern in patterns]
+
+
+@functools.cache
+def groups(languages: frozenset[str]) -> list[tuple[re.Pattern, list[Pattern]]]:
+    """The groups without the patterns of other languages."""
+    spoken = [(needs, [p for p in patterns if p.language in languages]) for needs, patterns in GROUPS]
+    return [group for group in spoken if group[1]]
+
 
 # answers of one or two words, whose meaning comes from the question
 BARE = {

@@ -44,7 +44,8 @@ PLACES: list[Pattern] = [
             rf"|by)?\s*(?:lon(?:gitude)?\s*[=:]?\s*)?{_LON}{_DEG}(?-i:(?P<ew>[EW]))(?![A-Za-z])",
             _location),
     pattern("en",
-            rf"{_EN_LAT}{_DEG}(?:of\s+)?(?P<ns>north|south)(?:ern)?(?:\s+latitude)?{_BETWEEN}{_EN_LON}{_DEG}(?:of\s+)?(?P<ew>east"
+            rf"{_EN_LAT}{_DEG}(?:of\s+)?(?P<ns>north"
+            rf"|south)(?:ern)?(?:\s+latitude)?{_BETWEEN}{_EN_LON}{_DEG}(?:of\s+)?(?P<ew>east"
             rf"|west)(?:ern)?\b", _location),
     pattern("en",
             rf"latitudes?\s+(?:of\s+|is\s+)?{_EN_LAT}{_DEG}(?P<ns>N|S|north|south)\b{_BETWEEN}{_EN_LON}{_DEG}"
@@ -66,10 +67,12 @@ PLACES: list[Pattern] = [
             rf"|\s)*latitude\s+(?:of\s+)?{_EN_LAT}{_DEG}"
             r"(?P<ns>north|south|N|S)\b", _location),
     pattern("zh",
-            rf"(?P<ew>[EW东西])[经]?\s*(?P<lon>\d{{1,3}}){_DEG}[,，、和]?\s*(?:日面)?纬度?(?:为|是|在|:)?\s*(?P<ns>[NS南北])"
+            rf"(?P<ew>[EW东西])[经]?\s*(?P<lon>\d{{1,3}}){_DEG}[,，、和]?\s*(?:日面)?纬度?(?:为|是|在"
+            rf"|:)?\s*(?P<ns>[NS南北])"
             rf"\s*(?P<lat>\d{{1,2}}){_DEG}", _location),
     pattern("zh",
-            rf"以(?P<ew>[东西])(?:约)?\s*(?P<lon>{ZH_NUMBER}){_DEG}[,，、和]?(?:且|距|赤道|位于|在|以|偏)*(?P<ns>[南北])纬?(?:约)?"
+            rf"以(?P<ew>[东西])(?:约)?\s*(?P<lon>{ZH_NUMBER}){_DEG}[,，、和]?(?:且|距|赤道|位于|在|以"
+            rf"|偏)*(?P<ns>[南北])纬?(?:约)?"
             rf"\s*(?P<lat>{ZH_NUMBER}){_DEG}", _location),
     pattern("zh",
             rf"(?P<ew>[东西])经\s*(?P<lon>{ZH_NUMBER}){_DEG}[,，、和]?\s*(?P<ns>[南北])纬\s*"
@@ -137,7 +140,10 @@ _SIGN = r"(positive|negative)"
 _FLUX = r"(?:magnetic|polarity|flux|field|(?:sun)?spots?|patch|umbra|side|part|end)"
 _ZH_SIGN = r"([正负南北NS])"
 _ZH_SPOT = r"(?:的?(?:黑子|部分|磁极|磁?极性|磁场|磁通|区|端|一侧|侧|极))*"
-_ZH_IS = r"\s*(?:应该?|大概|可能|明显|并|[都均皆全同也亦则却还仍]|依[然旧]|[一]律|看[着上起去来]*|似乎|好?像)*(?:不?是|不?为|非|呈现?|属于?|具有|带有?|表现为|显示为|:)?\s*"
+_ZH_IS = (
+    r"\s*(?:应该?|大概|可能|明显|并|[都均皆全同也亦则却还仍]|依[然旧]|[一]律|看[着上起去来]*|似乎"
+    r"|好?像)*(?:不?是|不?为|非|呈现?|属于?|具有|带有?|表现为|显示为|:)?\s*"
+)
 
 # a region may be named between the words and the sign, so the sign is only looked at
 POLARITY: list[Pattern] = [
@@ -153,7 +159,8 @@ POLARITY: list[Pattern] = [
     pattern("en",
             rf"\b{_LEAD}(?:\s+(?:magnetic|main|large|big|dominant))*(?:\s+{_PART})*(?={_OF}{_IS}{_SIGN}\b)", _polarity),
     pattern("en",
-            rf"\b{_SIGN}(?:[-\s]{_FLUX})*[-\s]+(?:is\s+)?(?:in\s+the\s+)?(?:lead(?:ing|ers?|s)?|preceding)\b", _polarity),
+            rf"\b{_SIGN}(?:[-\s]{_FLUX})*[-\s]+(?:is\s+)?(?:in\s+the\s+)?(?:lead(?:ing|ers?|s)?"
+            rf"|preceding)\b", _polarity),
     pattern("en",
             rf"\b{_SIGN}\s+(?:polarity|flux|field|part|pole|one)(?={_OF}\s+(?:is|lies|forms)\s+(?:on\s+|in\s+)?"
             rf"(?:the\s+)?(?:west\b|western|westward|leading|leader|preceding|front))",

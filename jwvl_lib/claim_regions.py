@@ -109,7 +109,8 @@ def _hole_area(match: re.Match) -> Found:
 
 
 _WITHOUT = re.compile(
-    r"(?:\b(?:no|without(?:\s+any?)?|lacks?(?:\s+any?)?|lost\s+its|(?:has|have|is|does|did)(?:\s*n't|\s+not)[a-z\s]{0,12})\s*"
+    r"(?:\b(?:no|without(?:\s+any?)?|lacks?(?:\s+any?)?|lost\s+its|(?:has|have|is|does|did)(?:\s*n't"
+    r"|\s+not)[a-z\s]{0,12})\s*"
     r"|(?:没有?|无|不[具含带]有?|未[见现形][^，。]{0,3}|看不[到出]))(?:任何|明显的?)?$", re.I,
 )  # fmt: skip
 
@@ -117,6 +118,14 @@ _WITHOUT = re.compile(
 def _lone_delta(match: re.Match) -> Found | None:
     """ "No delta" denies the class; "a delta spot" is only a part of one."""
     return [("hale_class", "Delta")] if _WITHOUT.search(match.string[: match.start()]) else None
+
+
+_INITIALS = {"B": "Beta", "G": "Gamma", "D": "Delta"}
+
+
+def _initials(match: re.Match) -> Found:
+    """ "BGD" of a table of summaries."""
+    return [("hale_class", "-".join(_INITIALS[c] for c in match.group().upper()))]
 
 
 def _hale(match: re.Match) -> Found:
@@ -146,7 +155,9 @@ CLASSES: list[Pattern] = [
     pattern("zh", rf"冕洞(?:的)?总?面积[^，。；\d]{{0,6}}(?P<n>{ZH_NUMBER})\s*{_ZH_MILLIONTHS}", _hole_area),
     pattern("en", rf"\bcoronal\s+holes?\b[^,.;\d]{{0,30}}(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _hole_area),
     # what it came from it is no more
-    pattern("", rf"(?:\b(?:from|out\s+of)\s+(?:an?\s+)?|[从由](?:[^，。；\d]{{0,6}}的)?(?:一个)?\s*){_MCINTOSH}(?=\s*(?:to|into)\b|型?小?群?\s*(?:逐?渐|迅?速)?(?:变|演|发展|升|降|到"
+    pattern("", rf"(?:\b(?:from|out\s+of)\s+(?:an?\s+)?"
+        rf"|[从由](?:[^，。；\d]{{0,6}}的)?(?:一个)?\s*){_MCINTOSH}(?=\s*(?:to"
+        rf"|into)\b|型?小?群?\s*(?:逐?渐|迅?速)?(?:变|演|发展|升|降|到"
         rf"|至|转|增|长"
         rf"|成))", []),
     pattern("", rf"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*)(?:(?:{GREEK})[-/\s]?)+(?:class|type|型)?(?=\s*(?:to|into)\b"
@@ -191,7 +202,8 @@ CLASSES: list[Pattern] = [
     pattern("zh",
             rf"(?<=面积)(?:依次|分别|各)(?:为|是|有)?\s*{ZH_NUMBER}(?:\s*[、,，和与]\s*{ZH_NUMBER})+(?:\s*"
             rf"(?:个单位|{_ZH_MILLIONTHS}))?", _areas),
-    pattern("en", rf"\bareas\b[^.;]{{0,60}}?\b(?:are|were|of|at)\s+(?P<list>{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER})"
+    pattern("en", rf"\bareas\b[^.;]{{0,60}}?\b(?:are|were|of"
+        rf"|at)\s+(?P<list>{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER})"
             rf"(?:\s*{_MILLIONTHS})?,?\s+respectively", _areas, over=True),
     pattern("en",
             rf"\bareas?\s+(?:of|are|is|were)\s+{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER}(?:"
@@ -203,7 +215,8 @@ CLASSES: list[Pattern] = [
             rf"(?P<n>{ZH_NUMBER})(?:\s*(?:个)?单位)?(?:左右|上下|以上|多)?(?=\s*(?:[,，。;；、)]|\.(?!\d)|$))", _area),
     pattern("zh", rf"[猛骤剧]?[增扩减缩][加大小少]?[到至]了?(?P<n>{ZH_NUMBER})(?![\d.个颗条级]|\s*[个颗条级])", _area),
     pattern("zh", rf"面积(?!第)[^第，。；：、,;:\d一二两三四五六七八九十]{{0,8}}(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到"
-        rf"|至)\s*(?P<m>{UPPER}))?(?![\d.颗倍%°:年月天零一二两三四五六七八九十百千]|个(?!单位)|\s*(?:平方|角秒|分之|成|百万|万|亿|多?倍))", _area),
+        rf"|至)\s*(?P<m>{UPPER}))?(?![\d.颗倍%°:年月天零一二两三四五六七八九十百千]|个(?!单位)|\s*(?:平方|角秒"
+        rf"|分之|成|百万|万|亿|多?倍))", _area),
     pattern("", r"(?:(?<=[,/]\s)|(?<=，))(?P<n>\d{2,4})(?=\s*[,，/。;；]|$)", _if_listed),
     pattern("zh", rf"(?<=[，,、])(?P<n>{ZH_NUMBER})[个颗](?=[，。,]|$)", _spots_in_row),
     pattern("", r"(?:(?<=\d{4}[(（])|(?<=\d{4}\s[(（]))(?P<n>\d{1,4})(?=[)）])", _in_row),
@@ -226,8 +239,9 @@ CLASSES: list[Pattern] = [
             r"(?<![A-Za-zα-ω体])(?:[αβ]|γ(?=\s*[-/]?\s*δ|\s*(?:型|类|构型|位形|class|config|type|group|region)))"
             r"(?:\s*[-/]?\s*[γδ]){0,2}(?![A-Za-zα-ω])", _hale),
     pattern("", r"(?<![A-Za-z])(?:BGD|(?-i:B[GD]))(?![A-Za-z])",
-            lambda m: [("hale_class", "-".join({"B": "Beta", "G": "Gamma", "D": "Delta"}[c] for c in m.group().upper()))]),
-    pattern("", r"(?<![A-Za-zα-ωβγ/-])(?<!alpha[\s-])(?<!beta[\s-])(?<!gamma[\s-])(?<![βγ][\s-])(?:delta|δ)(?![A-Za-zα-ω-])", _lone_delta),
+            _initials),
+    pattern("", r"(?<![A-Za-zα-ωβγ/-])(?<!alpha[\s-])(?<!beta[\s-])(?<!gamma[\s-])(?<![βγ][\s-])(?:delta"
+        r"|δ)(?![A-Za-zα-ω-])", _lone_delta),
     pattern("", r"\bunipolar\b|单极(?=群|黑子|型|区|的|性|，|。|$)", [("hale_class", "Alpha")]),
     pattern("zh", r"(?:阿尔法|贝塔|贝它|伽[马玛](?=\s*-?\s*德))(?:\s*[-/]?\s*(?:伽[马玛]|德[尔耳]塔)){0,2}", _hale),
 ]  # fmt: skip

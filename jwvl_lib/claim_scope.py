@@ -31,19 +31,23 @@ SUBJECT = re.compile(
 )
 # a region named only to compare with it is not spoken about
 _COMPARED = re.compile(
-    r"(?:\bthan(?:\s+(?:that|those)\s+of)?|\bwhat|\bunlike|\blike|\bdwarfs|\bto|\bwith|\bbeyond|比|与|和|如|[仅略]?次于|不及|大于|小于|超过|高于|低于|优于"
+    r"(?:\bthan(?:\s+(?:that|those)\s+of)?|\bwhat|\bunlike|\blike|\bdwarfs|\bto|\bwith|\bbeyond|比|与|和|如"
+    r"|[仅略]?次于|不及"
+    r"|大于|小于|超过|高于|低于|优于"
     r"|等同|相当于|像)\s*(?:the\s+)?"
     r"(?:(?:NOAA|AR|region|neighbou?r|活动区|黑子群|号)\s*)*$",
     re.I,
 )
 _COMPARING = re.compile(
-    r"\b(?:than|unlike|compared|dwarfs|similar|what|beyond|next)\b|比|类似|次于|不及|不如|大于|小于|超过|高于|低于|优于|等同|相当于",
+    r"\b(?:than|unlike|compared|dwarfs|similar|what|beyond|next)\b|比|类似|次于|不及|不如|大于|小于|超过|高于|低于"
+    r"|优于|等同|相当于",
     re.I,
 )
 # "not a sixth of 11967", "a quarter of the size of 9393"
 _TIMES_IT = re.compile(r"(?:号|区|活动区)?的[^，。；为是有占达约]{0,6}(?:倍|分之|一半)")
 _HALF_OF = re.compile(
-    r"\b(?:times|half|quarter|third|fraction)\s+(?:of\s+)?(?:(?:the\s+)?(?:size|area)\s+of|that\s+of|as\s+\w+\s+as|of)?\s*"
+    r"\b(?:times|half|quarter|third|fraction)\s+(?:of\s+)?(?:(?:the\s+)?(?:size|area)\s+of|that\s+of|as\s+\w+\s+as"
+    r"|of)?\s*"
     r"(?:AR\s*)?$", re.I,
 )  # fmt: skip
 _ANOTHER = re.compile(

@@ -14,7 +14,7 @@ from jwvl_lib.claim_assertion import asserted
 from jwvl_lib.claim_denial import denied
 from jwvl_lib.claim_ellipsis import completed, likewise
 from jwvl_lib.claim_grammar import interval, plain
-from jwvl_lib.claim_patterns import BARE, GROUPS
+from jwvl_lib.claim_patterns import BARE, groups
 from jwvl_lib.claim_times import flare_times, joined
 from jwvl_lib.claim_verdicts import VERDICTS, Claim, judge, largest_region, spots_visible
 from jwvl_lib.facts import Fact
@@ -72,13 +72,17 @@ def _spoken(text: str, language: str | None) -> set[str]:
 
 def _finds(text: str, language: str | None) -> list[tuple]:
     """What the patterns find in a plain text, in reading order: (span, kind, value)."""
-    spoken = _spoken(text, language)
+    spoken = frozenset(_spoken(text, language))
     taken = bytearray(len(text))
     found = []
-    for pattern in (p for needs, patterns in GROUPS if needs.search(text) for p in patterns if p.language in spoken):
-        for match in pattern.regex.finditer(text):
+    for pattern in (p for needs, patterns in groups(spoken) if needs.search(text) for p in patterns):
+        at = 0
+        while match := pattern.regex.search(text, at):
             start, end = match.span()
-            closed = taken[start] or taken[end - 1] if pattern.over else any(taken[start:end])
+            at = end + (start == end)
+            closed = taken[start] or taken[end - 1] if pattern.over else 1 in taken[start:end]
+            if closed:
+                at = _after_taken(taken, start, end)  # "from 70 to 67 spots": the 70 is taken, the 67 is not
             values = None if closed or start == end else pattern.values(match)
             if values is not None:
                 placed = [(v[2] if len(v) > 2 else (start, end), v[0], v[1]) for v in values]
@@ -87,6 +91,12 @@ def _finds(text: str, language: str | None) -> list[tuple]:
                     taken[low:high] = b"\1" * (high - low)
                 found += placed
     return sorted(found, key=lambda find: find[0])
+
+
+def _after_taken(taken: bytearray, start: int, end: int) -> int:
+    """The first free place after the first taken stretch of a match; its end if there is none."""
+    free = taken.find(0, taken.find(1, start, end), end)
+    return end if free < 0 else free
 
 
 def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Claim]:

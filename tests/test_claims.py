@@ -197,24 +197,28 @@ def test_the_grammar_of_a_sentence(text, expected):
 # --------------------------------------------------------------------------------------------------------------------
 # the bar, on sentences that no template made
 
-PRECISION, RECALL = 0.97, 0.95  # the bar; held on the sentences that the grammar was mended on
-UNSEEN_FLOORS = {"en": (0.955, 0.935), "zh": (0.915, 0.895)}  # not the bar: what is held where nobody mended
+PRECISION, RECALL = 0.97, 0.95  # the bar, on the whole test set of each language
+# Not the bar: what is held where nobody mended. Each blind set, scored once before it was read (precision/recall):
+# C .957/.930 en, .919/.920 zh; D .935/.928 (n = 447), .938/.895 (494); E .950/.920 (475), .945/.913 (561).
+UNSEEN_FLOORS = {"en": (0.96, 0.94), "zh": (0.945, 0.93)}
 
 
 def _part(entry):
-    """ "dev"; of the test split, written blind, "read" (odd numbers) or "unseen": nobody who mends reads those."""
+    """ "dev"; of the test split "read" (mended on after it was scored once) or "unseen": the odd numbers of set E."""
     if entry["split"] == "dev":
         return "dev"
-    return "read" if int(entry["id"].rpartition("-")[2]) % 2 else "unseen"
+    _, letter, n = entry["id"].split("-")
+    return "unseen" if letter == "E" and int(n) % 2 else "read"
 
 
 def test_precision_and_recall_on_written_sentences(capsys):
-    """1,389 sentences of five hands, none made by a template; the floors below the bar say where it is not reached."""
+    """2,109 sentences of seven hands, none made by a template; the floors below the bar say where it is not reached."""
     entries = claim_scoring.load()
     extract = functools.cache(claims.extract)
+    parts = {"dev": ("dev",), "test": ("read", "unseen"), "unseen": ("unseen",)}
     rows = {
-        part: claim_scoring.score([e for e in entries if _part(e) == part], extract, claims.check)
-        for part in ("dev", "read", "unseen")
+        name: claim_scoring.score([e for e in entries if _part(e) in part], extract, claims.check)
+        for name, part in parts.items()
     }
     with capsys.disabled():
         print("\nsentences  language  precision  recall  verdicts right  claims  sentences")
@@ -224,6 +228,7 @@ def test_precision_and_recall_on_written_sentences(capsys):
                 f"{r['n']:7d} {r['n_sentences']:10d}"
             )
     for language, (precision, recall) in UNSEEN_FLOORS.items():
+        assert rows["test"][language]["all"]["n_sentences"] >= 400
         for part in rows:
             row, unseen = rows[part][language]["all"], part == "unseen"
             assert row["precision"] >= (precision if unseen else PRECISION), (part, language)
