@@ -89,21 +89,21 @@ def test_a_chat_that_asks_before_it_shows_goes_the_plain_way(tiny, monkeypatch):
 
 
 def test_limits_split_the_work_and_change_nothing(tiny, monkeypatch):
-    items = general_task.make_items(6, seed=3)
-    images, questions = [item.image for item in items], [item.question for item in items] * 5
-    index = [(k + k // 6) % 6 for k in range(30)]
-    want = one_by_one(*tiny, images, questions, index, 20)
+    items = general_task.make_items(4, seed=3)
+    images, questions = [item.image for item in items], [item.question for item in items] * 3
+    index = [(k + k // 4) % 4 for k in range(12)]
+    want = one_by_one(*tiny, images, questions, index)
     calls = []
     forward = answering._forward
     monkeypatch.setattr(answering, "_forward", lambda *a: calls.append(len(a[2])) or forward(*a))
-    assert vlm.answer(*tiny, images, questions, index, 20) == want
-    assert calls == [6]
+    assert vlm.answer(*tiny, images, questions, index, 12) == want
+    assert calls == [4]
     monkeypatch.setattr(answering, "MOST_READ", 300)
-    assert vlm.answer(*tiny, images, questions, index, 20, batch_size=4) == want
-    assert len(calls) > 6
+    assert vlm.answer(*tiny, images, questions, index, 12, batch_size=2) == want
+    assert len(calls) > 4
     assert max(calls[1:]) <= 3
     monkeypatch.setattr(answering, "MOST_CACHED", 10)  # less than one prompt: one sequence at a time
-    assert vlm.answer(*tiny, images, questions, index, 20) == want
+    assert vlm.answer(*tiny, images, questions, index, 12) == want
     assert vlm.answer(*tiny, images, [], []) == vlm.answer_log_likelihood(*tiny, images, [], [], []) == []
 
 

@@ -12,7 +12,18 @@ import torch
 from servers import free_port, running
 from test_chat import conversation, day, room  # noqa: F401
 
-from jwvl_lib import artifacts, chat, chat_endpoint, general_task, merge, teacher, teacher_ledger, tuning, vlm
+from jwvl_lib import (
+    artifacts,
+    chat,
+    chat_endpoint,
+    endpoint_answers,
+    general_task,
+    merge,
+    teacher,
+    teacher_ledger,
+    tuning,
+    vlm,
+)
 from jwvl_lib.teacher_client import Limits, ask_all
 from jwvl_lib.teacher_ledger import Request
 
@@ -54,6 +65,14 @@ def test_the_teachers_client_speaks_its_wire_format(base_url, tmp_path):
     letter = teacher_ledger.dead_letters(tmp_path / "teacher.sqlite").iloc[0]
     assert (letter["http_status"], letter["outcome"]) == (200, "invalid")
     assert letter["raw"]
+
+
+@pytest.mark.slow
+def test_the_benchmark_gets_the_answers_it_would_get_in_this_process(base_url):
+    items = general_task.make_items(3, 5)
+    asked = [i.image for i in items], [i.question for i in items], range(3)
+    here = vlm.answer(vlm.load_model(MODEL), vlm.load_processor(MODEL), *asked, max_new_tokens=12)
+    assert endpoint_answers.answer(*asked, base_url=base_url, model=MODEL, max_new_tokens=12) == here
 
 
 @pytest.mark.slow
