@@ -169,7 +169,8 @@ PICTURE: list[Pattern] = [
             r"\b(?:magnetograms|Dopplergrams)\b(?!\s+(?:taken|from|of\s+this))|磁图的(?:噪声|精度|灵敏度|分辨率"
             r"|零点|质量)", []),
     pattern("en", r"\bcoronal\s+(?:holes?|mass|loops?|rain|dimmings?|arcades?|streamers?|cavit)", []),
-    pattern("zh", r"(?:过渡区|色球|日冕|光球|冕)(?:与?日?冕?)(?:成像仪|探测器|望远镜|观测卫星|仪)", []),
+    pattern("zh", rf"(?:{'|'.join(_longest(knowledge.words('layer', 'zh')))}|冕)(?:与?日?冕?)(?:成像仪|探测器"
+        rf"|望远镜|观测卫星|仪)", []),
     pattern("zh", r"日冕物质|日冕雨|冕洞|日冕环|日冕洞|冕环|日冕暗化", []),
     *(_worded("layer", language) for language in knowledge.LANGUAGES),
     *(_worded(kind, language) for kind in ("instrument", "observatory") for language in knowledge.LANGUAGES),

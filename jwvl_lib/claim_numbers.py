@@ -79,11 +79,16 @@ def _spelt(match: re.Match) -> Found | None:
     return [("noaa_ar", number(digits))] if digits else None
 
 
+_Z, _P, _C = (
+    f"[{''.join(letters)}{''.join(letters).lower()}{''.join(letters).upper()}]"
+    for letters in knowledge.mcintosh_letters()
+)
+_PLACED = rf"(?:(?-i:{_Z}{_P}{_C})(?![A-Za-z])|(?-i:[NS])\d\d(?-i:[EW]))"  # what comes next to a number in a table
 _STRONG = re.compile(
     r"(?<![\d./+A-Za-z-])1(?P<a>[0-4]\d{3}|\d{4})(?!\d|[.:]\d)|(?:\b(?:RGN|NOAA|ARs?|[Rr]egions?|[Gg]roups?)|活动区"
     r"|编号为?|黑子群)\s*#?(?P<b>\d{4})"
     r"(?!\d|\.\d)|(?<![\d.:/])0(?P<c>\d{3})(?![\d年])|(?<!\d)(?<!面积)(?<!area )(?P<d>\d{4})(?=号|区(?!间)"
-    r"|[,，:/\s(]{1,3}(?:[A-H][rsahkx][xoic]\b|[NS]\d\d[EW]))"
+    rf"|[,，:/\s(]{{1,3}}{_PLACED})"
 )
 _LONE = re.compile(r"(?<![\d.,/+~-])(?<!\d:)(?!1[6-9]\d\d|20\d\d)[1-9]\d{3}(?!\d|[.:]\d|年)")
 _NEIGHBOURS = 60  # numbers given within two or three weeks of one another
@@ -138,11 +143,6 @@ def _table_row(match: re.Match) -> Found | None:
     return out + [("mcintosh_class", row["zpc"].capitalize(), match.span("zpc"))] if "zpc" in row else out
 
 
-_Z, _P, _C = (
-    f"[{''.join(letters)}{''.join(letters).lower()}{''.join(letters).upper()}]"
-    for letters in knowledge.mcintosh_letters()
-)
-
 NUMBERS: list[Pattern] = [
     pattern("", rf"(?<![\d.])(?P<ar>\d{{4,5}})\s+(?:(?P<place>[NS]\d\d[EW]\d\d)\s+(?:\d{{1,3}}\s+(?=\d))?)?"
             r"(?:(?P<area>\d{1,4})\s+)?"
@@ -177,9 +177,8 @@ NUMBERS: list[Pattern] = [
     pattern("", rf"(?<![\d./+A-Za-z])(?<!(?<!-)-)1[0-4]\d{{3}}(?![\dA-Za-z]|/(?!1\d{{4}})|:\d\d(?!\d)"
         rf"|-\d){_NO_UNIT}{_LIST}", _numbers),
     pattern("", rf"(?<![\d.,/+A-Za-z×~±-])(?<!\d:)[1-9]\d{{3}}(?![\d/×x%°年]|\.\d|:\d\d(?!\d)|-\d){_NO_UNIT}", _near),
-    pattern("", r"(?<![\d./+A-Za-z-])[1-9]\d{3}(?=[,，:/\s(]{1,3}(?:(?-i:[A-H][rsahkx][xoic])\b"
-        r"|(?-i:[NS])\d\d(?-i:[EW])\d\d))", _if_no_area),
-    pattern("zh", r"(?:^|(?<=[。；]))[1-9]\d{3}(?=\s*:\s*(?:[A-H][a-z]{2}|[NS]\d|[αβ]|\d+[个颗]|面积|黑子))", _numbers),
+    pattern("", rf"(?<![\d./+A-Za-z-])[1-9]\d{{3}}(?=[,，:/\s(]{{1,3}}{_PLACED})", _if_no_area),
+    pattern("zh", r"(?:^|(?<=[。；]))[1-9]\d{3}(?=\s*:\s*(?:[αβ]|\d+[个颗]|面积|黑子))", _numbers),
     pattern("zh", r"(?<![\d年于在自.,:/-])1[6-9]\d\d(?=(?:还|仍|正|则|也|已)?[在是有]|还在|仍|群)", _numbers),
     pattern("en", r"(?<=\bis\s)1[6-9]\d\d(?=,|\s+and\b)", lambda m: _numbers(m) if re.search(r"groups"
         r"|regions", m.string) else None),

@@ -120,7 +120,7 @@ def _lone_delta(match: re.Match) -> Found | None:
     return [("hale_class", "Delta")] if _WITHOUT.search(match.string[: match.start()]) else None
 
 
-_INITIALS = {"B": "Beta", "G": "Gamma", "D": "Delta"}
+_INITIALS = {value[0]: value for value in knowledge.values("hale_class") if "-" not in value}
 
 
 def _initials(match: re.Match) -> Found:

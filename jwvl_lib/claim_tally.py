@@ -34,7 +34,7 @@ def _of_some(match: re.Match) -> bool:
 
 
 _REST = re.compile(r"(?:另外?|其余的?|其[他它]的?|剩下的?|剩余的?|余下的?|还有|前|后)\s*$", re.I)
-_SIDE = r"(?:north|south|east|west|northeast|northwest|southeast|southwest)(?:ern)?"
+_SIDE = r"(?:(?:north|south)(?:east|west)?|east|west)(?:ern)?"
 _PART = re.compile(
     r"[东西南北]半球|象限|东[南北]|西[南北]|赤道以[南北]|子午线以[东西]|[东西南北][侧边部面](?!缘)|[左右][侧边上下]"
     r"|[上下]方"
