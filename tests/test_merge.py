@@ -18,19 +18,20 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-base, adapter, kind = sys.argv[1:]
-model = AutoModelForImageTextToText.from_pretrained(adapter if kind == "whole" else base, dtype=torch.float32)
-if kind == "adapter":
-    model = PeftModel.from_pretrained(model, adapter)
+base, adapter, merged = sys.argv[1:]
 tokenizer, images = AutoTokenizer.from_pretrained(base), Qwen2VLImageProcessorPil.from_pretrained(base)
 seen = images(images=[Image.new("RGB", (56, 56), "orange")], return_tensors="pt")
 text = "<|vision_start|>" + "<|image_pad|>" * 4 + "<|vision_end|>Which instrument?<|im_end|>"
 tokens = tokenizer(text, return_tensors="pt")
 kinds = (tokens.input_ids == tokenizer.convert_tokens_to_ids("<|image_pad|>")).int()
-with torch.no_grad():
-    logits = model(**tokens, **seen, mm_token_type_ids=kinds).logits[0, -1]
+def logits(folder, adapter=None):
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    model = PeftModel.from_pretrained(model, adapter) if adapter else model
+    with torch.no_grad():
+        return model(**tokens, **seen, mm_token_type_ids=kinds).logits[0, -1].tolist()
+found = [logits(base), logits(base, adapter), logits(merged)]
 assert not any(name.startswith("jwvl") for name in sys.modules)
-print(json.dumps(logits.tolist()))
+print(json.dumps(found))
 """
 
 
@@ -40,9 +41,10 @@ def run(tmp_path_factory):
     return folder, *trained(folder, "lora", projector=True, tower=False)
 
 
-def plain_logits(base, adapter, kind):
+def plain_logits(base, adapter, merged):
+    """Last logits of the base, of the base under the adapter and of the merged model, by those packages alone."""
     done = subprocess.run(
-        [sys.executable, "-c", PLAIN, str(artifacts.resolve(base)), str(adapter), kind],
+        [sys.executable, "-c", PLAIN, str(artifacts.resolve(base)), str(adapter), str(merged)],
         capture_output=True,
         text=True,
         cwd="/",
@@ -58,9 +60,7 @@ def test_adapter_and_merged_model_load_where_this_library_is_not(run, tmp_path):
     figures = merge.merge(tiny_base.FOLDER, folder / "adapter", tmp_path / "merged", n_items=4)
     assert figures["greedy_answers_equal"]
     assert figures["largest_logit_difference"] < 1e-3
-    adapted = plain_logits(tiny_base.FOLDER, folder / "adapter", "adapter")
-    whole = plain_logits(tiny_base.FOLDER, tmp_path / "merged", "whole")
-    base = plain_logits(tiny_base.FOLDER, folder, "base")
+    base, adapted, whole = plain_logits(tiny_base.FOLDER, folder / "adapter", tmp_path / "merged")
     assert torch.allclose(adapted, whole, atol=1e-3)
     assert not torch.allclose(adapted, base, atol=1e-1)
     assert sorted(p.suffix for p in (tmp_path / "merged").iterdir() if p.suffix not in (".json", ".jinja", ".txt")) == [
