@@ -25,6 +25,7 @@ Reader = Callable[[Image.Image], str]
 DEGRADATIONS = ("clean", "blur", "jpeg", "low_contrast")
 VARIED = "varied"  # place, size, font and fields drawn anew (`banner_styles`), nothing degraded
 LANGUAGES = ("en", "zh")
+EMPTY = ("ci_low", "ci_high", "floor", "chance", "difference", "difference_low", "difference_high")
 TESSERACT_LANGUAGES = {"en": "eng", "zh": "chi_sim+eng"}
 ENLARGED = 4  # both were made for scans of 300 dpi, banners are 13 px high
 FIELDS = {
@@ -206,7 +207,7 @@ def scores(answers: pd.DataFrame, **options: float) -> pd.DataFrame:
     blanks, which these programs do not tell apart.
     """
     rows = []
-    frame = answers.assign(degradation=answers.image_id.str.rpartition("|")[2])
+    frame = answers.assign(degradation=[str(i).rpartition("|")[2] for i in answers.image_id])
     for how in (h for h in (*DEGRADATIONS, VARIED) if (frame.degradation == h).any()):
         for language in ("all", *LANGUAGES):
             part = frame[(frame.degradation == how) & ((frame.language == language) | (language == "all"))]
@@ -215,15 +216,19 @@ def scores(answers: pd.DataFrame, **options: float) -> pd.DataFrame:
                 low, high = metrics.interval(right, said.group_id, **options)
                 head = {"degradation": how, "language": language, "model": model}
                 rows.append(head | _scores(said.prediction, said.target) | {"exact_low": low, "exact_high": high})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ["degradation", "language", "model", "n"])
 
 
 def records(table: pd.DataFrame, reasons: Mapping[str, str]) -> list[dict]:
     """Rows of `scores` as records of `metrics.json` (section `ocr_peers`, profile `ocr.<degradation>`).
 
-    A record is the model's; `peers` holds what each peer scores on the same banners, `reading` says it, or why it did
+    Without any answer one row says why. A record is the model's; `peers` holds what each peer scores on the same banners, `reading` says it, or why it did
     not run.
     """
+    if table.empty:
+        head = {"task": "ocr", "metric": "exact", "profile": "ocr.clean", "language": "all", "group": "simulated"}
+        head |= {"section": "ocr_peers", "value": None, "n": 0, "n_failed": 0, "reason": "; ".join(reasons.values())}
+        return [head | dict.fromkeys(EMPTY) | {"model": model} for model in ("base", "tuned")]
     rows = []
     for (how, language), part in table.groupby(["degradation", "language"], sort=False):
         by_model = part.set_index("model")
@@ -233,8 +238,7 @@ def records(table: pd.DataFrame, reasons: Mapping[str, str]) -> list[dict]:
             told = [f"{name} {value:.3f}" for name, value in peers.items()]
             reading = "; ".join([*told, *(f"{name} {reason}" for name, reason in reasons.items())])
             head = {"task": "ocr", "metric": metric, "profile": f"ocr.{how}", "language": language}
-            head |= {"group": "simulated", "section": "ocr_peers"} | dict.fromkeys(("floor", "chance"))
-            head |= dict.fromkeys(("difference", "difference_low", "difference_high"))
+            head |= {"group": "simulated", "section": "ocr_peers"} | dict.fromkeys(EMPTY)
             for model in (m for m in ("base", "tuned") if m in by_model.index):
                 own = by_model.loc[model]
                 spread = (own.exact_low, own.exact_high) if metric == "exact" else (math.nan, math.nan)
