@@ -14,7 +14,7 @@ _BARE = re.compile(
     r"(?=\s*(?:[,;:)，。；、）!！]|\.(?!\d)|$|(?:and|but|while|whereas|in|for|versus|vs|against|as|compared|on|at|to"
     r"|with"
     r"|of)\b|in\b"
-    r"|而|左右|以上))",
+    r"|而|左右|以上|之间))",
     re.I | re.A,
 )
 _SIGN = re.compile(
@@ -114,7 +114,7 @@ _NOUNS = {
 _NOUNS = {kind: re.compile(words, re.I) for kind, words in _NOUNS.items()}
 # the words between the noun and its number
 _SAYS = re.compile(
-    r"(?:有|为|是|达到?|仅|只|才|也|约|却|到|至|含|剩|数出|拥有|\b(?:is|has|have|are|was|counts?|with|just|only"
+    r"(?:有|为|是|在|达到?|仅|只|才|也|约|却|到|至|含|剩|数出|拥有|\b(?:is|has|have|are|was|counts?|with|just|only"
     r"|mere|of|at|to"
     r"|now|about|around|roughly|nearly|carries|shows|holds|still|former|latter)|前者|后者)\s*$"
     r"|(?<!\d)\d{4,5}[^，。；\da-z]{0,2}\s*$",
@@ -187,18 +187,23 @@ _AS_WELL = re.compile(
     r"(?:(?:AR|NOAA|region)s?\s*)*$"
     r"|[^，。；,;]{0,4}[，,]?\s*(?:与|和|跟|同)(?:AR|NOAA|活动区)*$"
 )
+_ALSO = re.compile(r"[^，。；,;]{0,4}[，,]\s*(?:而|且)?(?:AR|NOAA|活动区)*")  # "，11969也是"
 _THE_SAME = re.compile(r"(?:号|区)?(?:的)?(?:相?同|一样|一致|一个样)|\s*(?:too|as\s+well|likewise)\b")
 
 
 def likewise(text: str, found: Sequence[tuple], span: tuple[int, int], end: int) -> list[int]:
     """The regions of which the same is said after a find: "positive, as in 9393 and 9401", "Dao，与13181同"."""
     after = [f for f in found if f[1] == "noaa_ar" and f[0][0] >= span[1]]
-    if not after or not _AS_WELL.fullmatch(text, span[1], after[0][0][0]):
+    gap = (text, span[1], after[0][0][0]) if after else None
+    if gap is None or not (_AS_WELL.fullmatch(*gap) or _ALSO.fullmatch(*gap)):
         return []
     last, listed = after[0][0][0], []
     for (low, high), _, value in after:
         if low > last and not re.fullmatch(r"[\s,、和与及]*(?:and|AR)?\s*", text[last:low]):
             break
         listed, last = [*listed, value], high
+    also = re.match(r"也(?:是(?=[，。；,;]|$)|如此|一样|同样)", text[last:end])
     chinese = text[after[0][0][0] - 1] in "与和跟同区R"
+    if _ALSO.fullmatch(text, span[1], after[0][0][0]):
+        return listed if also else []
     return listed if not chinese or _THE_SAME.match(text, last, end) else []

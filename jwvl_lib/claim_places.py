@@ -176,16 +176,19 @@ POLARITY: list[Pattern] = [
     pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}\s*(?:并?不是|并非|不为)([正负])极?性?[,，]?\s*而?(?:是"
         rf"|为)([正负])",
             lambda m: [("leading_polarity", "positive" if m[g] == "正" else "negative", m.span(g)) for g in (1, 2)]),
-    pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、:)]|$)", _polarity),
+    pattern("zh", rf"(?:前导|领头|先导|领先){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、:()]|$)", _polarity),
     pattern("zh",
-            rf"(?:前导|领头|先导|领先){_ZH_SPOT}(?=[^。；]{{0,14}}?(?:是|为|呈|即)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]"
+            rf"(?:前导|领头|先导|领先){_ZH_SPOT}(?=(?:(?!相反|不同|相同)[^。；]){{0,14}}?(?:是|为|呈"
+            rf"|即)\s*{_ZH_SIGN}(?:极|磁|[\s,，。;；、)]"
             rf"|$))", _polarity),
     pattern("zh",
             r"([正负])(?:磁)?极性?的?(?:磁场|黑子|磁通|部分)?(?:在前|前导|领先|居前|位于前|先导)|由([正负])"
             r"(?:磁)?极性?的?(?:黑子|磁场|部分)?(?:前导|领头|引领|领先)", _polarity),
-    pattern("zh", r"([正负])前导", _polarity),
+    pattern("zh", r"([正负])前导|前([正负])后[正负]", _polarity),
     pattern("zh", r"以([正负])(?:磁)?极性?(?:黑子|磁场|磁通)?(?:(?:为|作为)(?:前导|先导)|领头|引领)", _polarity),
     pattern("zh", r"(?<=前导)(?:者|一方)(?:是|为)([正负])", _polarity),
+    pattern("zh", r"(?:前者|后者)(?:却|则|也)?(?:是|为|呈)([正负])(?=极|磁|的|[\s,，。;；、:()]|$)",
+            lambda m: _polarity(m) if "前导" in m.string else None),
     # the second of two: "11968 leads negative, 11967 positive"
     pattern("zh",
             r"(?:则|却|也|亦)(?:为|是|呈)([正负])(?=极|磁|[\s,，。;；、)]|$)",

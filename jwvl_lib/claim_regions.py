@@ -152,6 +152,8 @@ CLASSES: list[Pattern] = [
     pattern("en", rf"\b(?:total|combined|overall)\s+(?:sunspot\s+|spot\s+)?area\b[^,.;\d]{{0,24}}(?P<n>{EN_NUMBER})(?"
         rf":\s*{_MILLIONTHS})?", _total),
     pattern("zh", rf"(?<!半球)总面积[^，。；\d]{{0,6}}(?P<n>{ZH_NUMBER})(?:\s*{_ZH_MILLIONTHS})?(?!\s*%)", _total),
+    pattern("zh", rf"(?<!洞)面积(?:加起来|合计|之和|加在一起|总计"
+        rf"|总和)[^，。；\d]{{0,4}}(?P<n>{ZH_NUMBER})(?:\s*{_ZH_MILLIONTHS})?", _total),
     pattern("zh", rf"冕洞(?:的)?总?面积[^，。；\d]{{0,6}}(?P<n>{ZH_NUMBER})\s*{_ZH_MILLIONTHS}", _hole_area),
     pattern("en", rf"\bcoronal\s+holes?\b[^,.;\d]{{0,30}}(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _hole_area),
     # what it came from it is no more

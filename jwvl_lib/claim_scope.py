@@ -44,7 +44,10 @@ _COMPARING = re.compile(
     re.I,
 )
 # "not a sixth of 11967", "a quarter of the size of 9393"
-_TIMES_IT = re.compile(r"(?:号|区|活动区)?的[^，。；为是有占达约]{0,6}(?:倍|分之|一半)")
+_TIMES_IT = re.compile(
+    r"(?:号|区|活动区)?的[^，。；为是有占达约]{0,6}(?:倍|分之|一半)|(?:号|区|活动区)?(?:一致"
+    r"|不同|相反)"
+)
 _HALF_OF = re.compile(
     r"\b(?:times|half|quarter|third|fraction)\s+(?:of\s+)?(?:(?:the\s+)?(?:size|area)\s+of|that\s+of|as\s+\w+\s+as"
     r"|of)?\s*"
@@ -234,8 +237,16 @@ _CLEFT = re.compile(
     r"(?:(?:就|只|仅|都|则|也)*(?:是|有|为|属)|:\s*)(?:编号|NOAA|AR|活动区|\s)*",
     re.I,
 )
-_NONE_AT_ALL = re.compile(r"^\s*(?:there\s+(?:was|were)\s+)?no\s+(?:[A-Z]-\s*(?:,|and|or)\s*)?$", re.I)
-_OTHERS = re.compile(r"\s*(?:其他|其它|另外?有|另外还有|elsewhere\b|others?\b)", re.I)
+_NONE_AT_ALL = re.compile(
+    r"^\s*(?:there\s+(?:was|were)\s+)?no\s+(?:[A-Z]-\s*(?:,|and|or)\s*)?$"
+    r"|^[^，。；\d]{0,14}(?:没有|无|未[^，。；\d]{0,4})$",
+    re.I,
+)
+_OTHERS = re.compile(
+    r"\s*(?:其他|其它|其余|剩下|另外?有|另外还有|另外?[一两二三\d]|the\s+other|elsewhere\b"
+    r"|others?\b)",
+    re.I,
+)
 _PRONOUN = re.compile(r"\s*(?:其(?![他它余中])|它|该[区群]|这个|its?\b|the\s+(?:region|group)\b|this\b)", re.I)
 
 
