@@ -97,4 +97,6 @@ def test_real_images_are_recognised_by_a_model_of_simulated_days(shared_data, tu
         print(f"\n{which}: greedy {shares[which][0]:.3f}, likeliest {shares[which][1]:.3f} (n = {len(rows)})")
         print(confusion(rows))
     assert len(images) > 80
-    assert shares["with banner"][1] >= 0.80  # as the corpus draws them; what it does without is printed and no bar
+    assert shares["with banner"][0] >= 0.80  # as the corpus draws them, generated
+    assert shares["with banner"][1] >= 0.80
+    assert shares["without banner"][1] >= 0.70  # by looks alone; a tenth of the images are of kinds never simulated
