@@ -222,8 +222,8 @@ def scores(answers: pd.DataFrame, **options: float) -> pd.DataFrame:
 def records(table: pd.DataFrame, reasons: Mapping[str, str]) -> list[dict]:
     """Rows of `scores` as records of `metrics.json` (section `ocr_peers`, profile `ocr.<degradation>`).
 
-    Without any answer one row says why. A record is the model's; `peers` holds what each peer scores on the same banners, `reading` says it, or why it did
-    not run.
+    A record is the model's; `peers` holds what each peer scores on the same banners, `reading` says it, or why it did
+    not run. Without any answer one row says why.
     """
     if table.empty:
         head = {"task": "ocr", "metric": "exact", "profile": "ocr.clean", "language": "all", "group": "simulated"}

@@ -114,6 +114,17 @@ def test_records_set_the_peers_beside_the_model_or_say_why_not():
     assert "## The banner, clean and degraded, beside programs made for reading" in shown
 
 
+def test_no_banners_are_one_row_that_says_why():
+    nothing = ocr_peers.degraded_items(items(), 0)
+    read = ocr_peers.read(nothing, ocr_peers.opener(picture, nothing), {})
+    table = ocr_peers.scores(pd.concat([nothing.assign(model="", prediction=""), read]))
+    rows = ocr_peers.records(table, {"peers": "not run: n_peer_banners is 0"})
+    assert len(table) == 0
+    assert {(r["model"], r["value"], r["reason"]) for r in rows} == {
+        (m, None, "not run: n_peer_banners is 0") for m in ("base", "tuned")
+    }
+
+
 def test_a_program_that_is_absent_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setattr(ocr_peers.shutil, "which", lambda name: None)
     monkeypatch.setitem(__import__("sys").modules, "rapidocr", None)
