@@ -71,7 +71,11 @@ _PAST = re.compile(
     r"|联想到)",
     re.I,
 )
-_THINKING_OF = re.compile(r"remind\w*\s+\w+\s+of|想起|联想到|当年|类似于?|媲美|堪比", re.I)
+_THINKING_OF = re.compile(
+    r"别(?:写|看|当|误|记)[成作]|误(?:写|记)[成作]|remind\w*\s+\w+\s+of|想起|联想到|当年"
+    r"|类似于?|媲美|堪比",
+    re.I,
+)
 _CONTRAST = re.compile(
     r"\b(?:unlike|compared\s+(?:to|with)|in\s+contrast\s+to"
     r"|(?<!rather\s)(?<!nothing\smore\s)(?<!\bno\smore\s)(?<!other\s)than)\s"
@@ -193,7 +197,7 @@ def _doubted(text: str, find: tuple, start: int, end: int) -> bool:
 
 
 # "Yesterday, AR 11158 was beta": a time alone before a comma rules what follows; from the change on it is now
-_TIME_ALONE = re.compile(r"(?:^|[,，])[^,，]{0,14}[,，]\s*$")
+_TIME_ALONE = re.compile(r"(?:^|[,，])[^,，\d]{0,14}[,，]\s*$")
 _NOW = re.compile(
     r"\b(?:now|today|currently|since|still)\b|今[天日]|现在?|目前|如今|至今|(?:发展|演变|增|减|升|降|扩|缩|转|改"
     r"|变)[^，。；]{0,4}[到至为成]"

@@ -34,7 +34,7 @@ CHANGES: list[Pattern] = [
     pattern("zh", rf"(?:增|减|扩|缩|多|少|大|小|升|降|涨|跌|新增|消失)[加少大小长多降升]?[出掉]?了(?:约|近|大约"
         rf"|将近|整整|至少|超过"
             rf"|不到)?\s*{ZH_NUMBER}{_ZH_UNIT}", []),
-    pattern("zh", rf"比[^，。；]{{1,14}}?[增减多少大小高低][加少]?[出了]?(?:约"
+    pattern("zh", rf"[比较][^，。；]{{1,14}}?[增减多少大小高低][加少]?[出了]?(?:约"
         rf"|近)?\s*{ZH_NUMBER}{_ZH_UNIT}(?!倍)", [], over=True),
     pattern("zh", rf"(?:相?差|多出|少掉|超出)(?:约|了|近)*{ZH_NUMBER}{_ZH_UNIT}", []),
     pattern("zh", rf"{ZH_NUMBER}\s*[多余几]?倍|{ZH_NUMBER}\s*[对比]\s*{ZH_NUMBER}", []),

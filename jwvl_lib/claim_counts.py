@@ -192,7 +192,7 @@ ZH_COUNTS: list[Pattern] = [
             answered("n_regions", ("n_regions", 0))),
     pattern("zh", rf"(?:(?:有?几[个颗]|多少[个颗]?)黑子(?!群)|黑子(?!群)数?(?:呢|吗|是?多少|有?几[个颗])){_ZH_REPLY}",
             answered("n_spots", ("spots_visible", "no"))),
-    pattern("zh", rf"{NO}{ANY}{{0,6}}?{_KIND}(?:位于|在|处于|落在|分布在|爆发|产生)", []),
+    pattern("zh", rf"{NO}{ANY}{{0,6}}?{_KIND}(?:是|属|具有|含|达到|能|会|像|位于|在|处于|落在|分布在|爆发|产生)", []),
     pattern("zh", rf"{NO}{ANY}{{0,6}}?{_KIND}",
             lambda m: the_rest(m) if re.search("新|其[他它余]|别的|更多", m.group()) else none_in_part(m)),
     pattern("zh", rf"(?:一{_MEASURE}|任何|连一{_MEASURE}){ANY}{{0,4}}?{_KIND}(?:也|都|均)(?:没有?|未|看不到|不见|无"

@@ -67,7 +67,8 @@ _WRONG_AFTER = re.compile(
     r"|clearly\s+)?(?:wrong"
     r"|incorrect|a\s+mistake|mistaken|false|ruled\s+out|out\s+of\s+the\s+question|not\s+(?:correct|right|true"
     r"|the\s+case))"
-    r"|(?:[型类级的图像]|这一?说法|之说|这个?判断)*(?:是)?(?:错误|错的|不对|不正确|有误|不成立|可以?排除)",
+    r"|[型类级的区群]*(?:都|也)(?:没有?|不存在|未见)(?=[，。；]|$)|(?:[型类级的图像]|这一?说法|之说"
+    r"|这个?判断)*(?:是)?(?:错误|错的|不对|不正确|有误|不成立|可以?排除)",
     re.I,
 )
 # a number that is not on the disk

@@ -153,7 +153,7 @@ def _corrected(text: str, found: list[tuple], start: int, end: int) -> list[tupl
 
 
 _IN_ORDER = re.compile(
-    rf"(?:分别|各|依次)(?:为|是|有|只有|仅有?|约|达"
+    rf"(?:分别|各|依次|从[大小多少]到[大小多少]:?)(?:为|是|有|只有|仅有?|约|达"
     rf"|含)*\s*(?P<list>{ZH_NUMBER}[个颗]?(?:\s*[、,，和与]\s*{ZH_NUMBER}[个颗]?)+)"
     rf"|(?P<list2>{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER})\b(?:\s+(?:of\s+them))?,?\s+respectively"
     rf"|(?:namely|with|of|:)\s+(?P<list3>{EN_NUMBER}\s+(?:versus|against|vs\.?)\s+{EN_NUMBER})(?=\s*(?:[.,;]|$))",

@@ -84,6 +84,7 @@ _Z, _P, _C = (
     for letters in knowledge.mcintosh_letters()
 )
 _PLACED = rf"(?:(?-i:{_Z}{_P}{_C})(?![A-Za-z])|(?-i:[NS])\d\d(?-i:[EW]))"  # what comes next to a number in a table
+_SEP = r"(?:\s*[|/]\s*|\s+)"  # between the columns of a table
 _STRONG = re.compile(
     r"(?<![\d./+A-Za-z-])1(?P<a>[0-4]\d{3}|\d{4})(?!\d|[.:]\d)|(?:\b(?:RGN|NOAA|ARs?|[Rr]egions?|[Gg]roups?)|活动区"
     r"|编号为?|黑子群)\s*#?(?P<b>\d{4})"
@@ -144,10 +145,9 @@ def _table_row(match: re.Match) -> Found | None:
 
 
 NUMBERS: list[Pattern] = [
-    pattern("", rf"(?<![\d.])(?P<ar>\d{{4,5}})\s+(?:(?P<place>[NS]\d\d[EW]\d\d)\s+(?:\d{{1,3}}\s+(?=\d))?)?"
-            r"(?:(?P<area>\d{1,4})\s+)?"
-            rf"(?P<zpc>(?-i:{_Z}{_P}{_C}))(?:\s+\d\d(?=\s+\d))?\s+(?P<n>\d{{1,4}})(?![\d:.])(?!\s*(?:MSH|mill|spots"
-            rf"|个))", _table_row),
+    pattern("", rf"(?<![\d.])(?P<ar>\d{{4,5}}){_SEP}(?:(?P<place>[NS]\d\d[EW]\d\d){_SEP}(?:\d{{1,3}}\s+(?=\d))?)?"
+            rf"(?:(?P<area>\d{{1,4}}){_SEP})?(?P<zpc>(?-i:{_Z}{_P}{_C}))(?:\s+\d\d(?=\s+\d))?{_SEP}(?P<n>\d{{1,4}})(?![\d:.])"
+            r"(?!\s*(?:MSH|mill|spots|个|颗|UT|°))", _table_row),
     pattern("", r"(?<![\d.])(?P<ar>\d{4,5})\s*[/|,，]\s*(?P<place>[NS]\d\d[EW]\d\d)\s*[/"
         r"|,，]\s*(?P<area>\d{1,4})(?=\s*(?:[;；。]|$))",
             _table_row),
