@@ -184,6 +184,20 @@ def test_a_verdict_names_its_fact():
         ("AR 10486-like complexity in AR 11967", "noaa_ar=11967"),
         ("There is no active region 12200", "!noaa_ar=12200"),
         ("日面可见3个活动区：12192、12193", "n_regions=3 noaa_ar=12192 noaa_ar=12193"),
+        ("AR 12192 fell from 70 to 67 spots", "noaa_ar=12192 n_spots=67@12192"),
+        ("12192面积较昨天增加330，达2740", "noaa_ar=12192 area_msh=2740@12192"),
+        ("黑子数方面，11967有92个，11969仅4个", "noaa_ar=11967 n_spots=92@11967 noaa_ar=11969 n_spots=4@11969"),
+        ("2978的面积比2976大：前者290，后者110",
+         "noaa_ar=2978 noaa_ar=2976 area_msh=290@2978 area_msh=110@2976"),
+        ("12192 S14W21 2740 Fkc 67", "noaa_ar=12192 location=S14W21@12192 area_msh=2740@12192 mcintosh_class=Fkc@12192 "
+         "n_spots=67@12192"),
+        ("Any numbered regions? None at all.", "n_regions=0"),
+        ("three filaments, not four", "n_filaments=3 !n_filaments=4"),
+        ("C1.7不属于11158，它出自11161", "flare=C1.7@11161 noaa_ar=11158 noaa_ar=11161 !flare=C1.7@11158"),
+        ("positive in 9397, as in 9393", "noaa_ar=9397 noaa_ar=9393"),
+        ("13180为Dao，与13181同", "noaa_ar=13180 mcintosh_class=Dao@13180 mcintosh_class=Dao@13181 noaa_ar=13181"),
+        ("面积九百八，黑子二十三四个", "area_msh=980 n_spots=23-24"),
+        ("Yesterday, AR 11158 was beta; it is now beta-gamma", "noaa_ar=11158 hale_class=Beta-Gamma@11158"),
     ],
 )  # fmt: skip
 def test_the_grammar_of_a_sentence(text, expected):
