@@ -5,7 +5,7 @@ same picture has the same banner on every run. The default corpus has one style 
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ FONTS = ("DejaVuSansMono", "DejaVuSans", "DejaVuSerif", "DejaVuSansMono-Bold", "
 SIZES = (10, 11, 12, 13)  # px at a width of 168
 PLACES = ("top left", "top right", "bottom left", "bottom right")
 # the date as instrument teams write it
-DATES = ("%Y-%m-%d %H:%M UT", "%Y/%m/%d %H:%M", "%d-%b-%Y %H:%M UT", "%Y-%m-%dT%H:%M", "%Y.%m.%d %H:%M TAI")
+DATES = ("%Y-%m-%d %H:%M UT", "%Y/%m/%d %H:%M", "%d-%b-%Y %H:%M UT", "%Y-%m-%dT%H:%M", "%Y.%m.%d %H:%M UTC")
 ORDERS = ("name first", "date first", "date alone")
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
@@ -52,7 +52,7 @@ def lines(name: str, date_obs: str, look: Style) -> list[str]:
 def redrawn(image: Image.Image, text: list[str], look: Style) -> Image.Image:
     """A picture of `render` with its banner replaced: the Sun moved down where the band is to stand above it.
 
-    White on black in a band of a sixth of the picture; a font is made smaller until the longest line fits.
+    White on black in a band of a sixth of the picture; a font is made smaller until the lines fit into it.
     """
     height = render.banner_height(image.width)
     sun = image.crop((0, 0, image.width, image.height - height))
@@ -60,7 +60,7 @@ def redrawn(image: Image.Image, text: list[str], look: Style) -> Image.Image:
     made = Image.new("RGB", image.size)
     made.paste(sun, (0, height if top else 0))
     draw, scale = ImageDraw.Draw(made), image.width / 168
-    font = _fitting(text, look, image.width - 6 * scale, scale)
+    font = _fitting(text, look, (image.width - 6 * scale, height / len(text)), scale)
     start = 0 if top else image.height - height
     right = look.place.endswith("right")
     for i, line in enumerate(text):
@@ -69,14 +69,27 @@ def redrawn(image: Image.Image, text: list[str], look: Style) -> Image.Image:
     return made
 
 
-def _fitting(text: list[str], look: Style, width: float, scale: float) -> ImageFont.FreeTypeFont:
+def applied(picture: render.Rendered, name: str, date_obs: str, key: str) -> tuple[render.Rendered, list[str]]:
+    """A picture without banner with that of the key's style, and its lines; places on the Sun move with the Sun."""
+    look = style(key)
+    text = lines(name, date_obs, look)
+    to_png = picture.to_png_xy.copy()
+    if look.place.startswith("top"):
+        to_png[1, 2] += render.banner_height(picture.image.width)
+    return replace(picture, image=redrawn(picture.image, text, look), to_png_xy=to_png), text
+
+
+def _fitting(text: list[str], look: Style, room: tuple[float, float], scale: float) -> ImageFont.FreeTypeFont:
+    """The font in the largest size, at most the style's, in which every line fits into `room` (width, height)."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{look.font}.ttf"
     for size in range(look.size, 6, -1):
         # the basic layout: Raqm, where installed, may place the same text otherwise
         font = ImageFont.truetype(str(path), round(size * scale), layout_engine=ImageFont.Layout.BASIC)
-        if max(font.getlength(line) for line in text) <= width:
+        boxes = [font.getbbox(line, anchor="lm") for line in text]
+        high = 2 * max(max(-top, bottom) for _, top, _, bottom in boxes)  # about the middle of a line
+        if max(right for _, _, right, _ in boxes) <= room[0] and high <= room[1]:
             return font
-    raise ValueError(f"banner line {max(text, key=len)!r} does not fit {width:.0f} px at 7 px; shorten it")
+    raise ValueError(f"banner line {max(text, key=len)!r} does not fit {room[0]:.0f} px at 7 px; shorten it")
 
 
 def band(image: Image.Image, look: Style) -> Image.Image:

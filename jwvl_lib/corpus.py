@@ -51,6 +51,7 @@ def build_corpus(
     tend: str = "2014-12-31",
     rare_views: bool = False,
     bare_share: float = 0.0,
+    vary_banners: bool = False,
     image_px: int = 168,
     real_split: str = "test",
     region_crops: bool = False,
@@ -69,8 +70,9 @@ def build_corpus(
     `cadence_hours` from `tstart` to `tend`, at most `max_fetched` images a source. `local_dir` adds a folder of image
     files, `swpc_dir` the Solar Region Summaries of their days; `region_crops` adds a picture of each region;
     `rare_views` lets the simulator draw every instrument of its table, each picture in a manner of its own;
-    `bare_share` of the simulated pictures have no banner, so that the Sun itself has to be looked at. Real images go to
-    `real_split` ("" splits them by day like the others).
+    `bare_share` of the simulated pictures have no banner, so that the Sun itself has to be looked at; `vary_banners`
+    gives the others a place, font, size and form of their own. Real images go to `real_split` ("" splits them by day
+    like the others).
     May be killed at any time: run again, it goes on and ends with the same bytes, whatever `workers` (processes here)
     and `dask_address` (a cluster that sees the same folders) are. Raises ValueError for an unknown source or a folder
     without images, FileNotFoundError for a missing folder.
@@ -87,7 +89,7 @@ def build_corpus(
     summaries_by_day(str(swpc_dir))
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "work").mkdir(exist_ok=True)
-    shown = (image_px, region_crops, bare_share)
+    shown = (image_px, region_crops, bare_share, vary_banners)
     work = _Worker(folder, shown, str(swpc_dir), str(folder / "fetched" / "swpc"), _code_key())
     done = tqdm(each(work, jobs, workers, dask_address), total=len(jobs), disable=not progress, unit="job")
     found, rejects, used = _collect(done)
@@ -117,7 +119,7 @@ class _Worker:
     """Does one job, or finds it done in `work/<key>.json`; the key covers the code, the parameters and the file."""
 
     folder: Path
-    shown: tuple[int, bool, float]  # image_px, region_crops, bare_share
+    shown: tuple[int, bool, float, bool]  # image_px, region_crops, bare_share, vary_banners
     swpc_dir: str
     fetched_dir: str
     code: str

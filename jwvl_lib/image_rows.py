@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jwvl_lib import image_facts, instruments, measured_facts, render, simulate, swpc
+from jwvl_lib import banner_styles, image_facts, instruments, measured_facts, render, simulate, swpc
 from jwvl_lib.facts import Fact, to_json
 from jwvl_lib.geometry import DiskGeometry, disk_geometry, patch_geometry
 from jwvl_lib.observations import Observation
@@ -32,17 +32,20 @@ def image_rows(
     image_px: int,
     region_crops: bool = False,
     bare_share: float = 0.0,
+    vary_banners: bool = False,
 ) -> tuple[list[dict], list[dict]]:
     """The row of an image and, where asked for, one of each region on its disk; second: rejects (a bad summary).
 
     `summary` is source and bytes of the day's Solar Region Summary, ("", b"") for none. `bare_share` of the simulated
-    images, by the hash of the source, have no banner, and no fact of one.
+    images, by the hash of the source, have no banner, and no fact of one; `vary_banners` draws place, font, size and
+    fields of every other banner from the source's name (`banner_styles`).
     """
     bare = bool(obs.header.get("SIMULATED")) and is_bare(source, bare_share)
-    row, picture, rejects = _image_row(obs, source, summary, folder, image_px, bare=bare)
+    look = {"bare": bare, "varied": vary_banners}
+    row, picture, rejects = _image_row(obs, source, summary, folder, image_px, **look)
     rows = [row]
     for number, part in crops(obs, picture, json.loads(row["boxes"])) if region_crops and picture.full_disk else ():
-        rows.append(_image_row(part, f"{source}#AR{number}", summary, folder, image_px, measured=False, bare=bare)[0])
+        rows.append(_image_row(part, f"{source}#AR{number}", summary, folder, image_px, measured=False, **look)[0])
     return rows, rejects
 
 
@@ -81,12 +84,15 @@ def _image_row(
     image_px: int,
     measured: bool = True,
     bare: bool = False,
+    varied: bool = False,
 ) -> tuple[dict, render.Rendered, list[dict]]:
     """Render, gather facts and boxes, write the picture; the row lacks its split. Third: rejects (a bad SRS)."""
     name = instruments.display_name(obs.observatory, obs.instrument, obs.measurement)
     short = instruments.banner_name(obs.observatory, obs.instrument, obs.measurement)
     banner = [] if bare else [short, f"{obs.date_obs[:16].replace('T', ' ')} UT"]
-    picture = render.render(obs, image_px, banner, x_offset=_x_offset(source))
+    picture = render.render(obs, image_px, [] if varied else banner, x_offset=_x_offset(source))
+    if varied and banner:
+        picture, banner = banner_styles.applied(picture, short, obs.date_obs[:16], source)
     pixels = hashlib.sha256(repr(obs.data.shape).encode() + obs.data.tobytes()).hexdigest()
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     image_id = f"{slug}_{obs.date_obs.replace('-', '').replace(':', '')}_{pixels[:8]}"

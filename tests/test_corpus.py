@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jwvl_lib import artifacts, corpus, facts, grounded, observations, splits, swpc, teacher_plan
+from jwvl_lib import artifacts, banner_styles, corpus, facts, grounded, observations, splits, swpc, teacher_plan
 from jwvl_lib.geometry import disk_geometry
 from jwvl_lib.prompts import load_prompts
 from jwvl_lib.render import render
@@ -268,6 +268,28 @@ def test_nothing_readable_is_one_clear_line(tmp_path):
     (tmp_path / "in" / "a.fits").write_text("no")
     with pytest.raises(ValueError, match=r"none of 1 files could be read as an image; the first: local/a\.fits"):
         corpus.build_corpus(tmp_path / "out", "", local_dir=tmp_path / "in", workers=1)
+
+
+def test_varied_banners_say_what_their_facts_say_and_boxes_stay_on_their_regions(tmp_path):
+    sizes = {"n_simulated_days": 1, "workers": 1}
+    fixed, _ = corpus.build_corpus(tmp_path / "fixed", "simulated", **sizes)
+    varied, _ = corpus.build_corpus(tmp_path / "varied", "simulated", **sizes, vary_banners=True)
+    assert list(varied.image_id) == list(fixed.image_id)
+    moved = set()
+    for old, new in zip(fixed.itertuples(), varied.itertuples(), strict=True):
+        look = banner_styles.style(new.source)
+        name, date = old.banner_text.split("\n")
+        expected = banner_styles.lines(name, date.removesuffix(" UT").replace(" ", "T"), look)
+        assert new.banner_text == "\n".join(expected)
+        shown = {f.kind: f.value for f in facts.from_json(new.facts)}
+        assert shown["banner_text"] == new.banner_text
+        before, after = (np.asarray(Image.open(tmp_path / n / r.path)) for n, r in (("fixed", old), ("varied", new)))
+        top = 28 if look.place.startswith("top") else 0
+        assert (after[top : top + 140] == before[:140]).all()
+        for a, b in zip(json.loads(old.boxes), json.loads(new.boxes), strict=True):
+            assert b["box"] == pytest.approx([v + (0, top)[i % 2] for i, v in enumerate(a["box"])], abs=0.11)
+        moved.add(top)
+    assert moved == {0, 28}
 
 
 def test_a_picture_without_banner_has_no_fact_of_one(tmp_path):
