@@ -76,9 +76,11 @@ def answer_items(
         pooled = features(model, processor, images)
         found |= {f"probe {name}": probe(pooled[name], labels, items, seed) for name in POOLINGS}
     if "cnn" in names:
-        found["cnn"] = network(Convolutions(), pixel_batch, images, labels, items, n_epochs=12, seed=seed)
+        found["cnn"] = network(Convolutions, pixel_batch, images, labels, items, n_epochs=12, seed=seed)
     if "encoder" in names:
-        found["encoder"] = network(Tower(model), partial(patch_batch, processor), images, labels, items, seed=seed)
+        found["encoder"] = network(
+            partial(Tower, model), partial(patch_batch, processor), images, labels, items, seed=seed
+        )
     return pd.concat([answers(items, scores, name) for name, scores in found.items()], ignore_index=True)
 
 
@@ -178,7 +180,7 @@ def patch_batch(processor, images: Sequence[Image.Image]) -> tuple[torch.Tensor,
 
 
 def network(
-    body: nn.Module,
+    make_body: Callable[[], nn.Module],
     as_batch: Callable[[Sequence[Image.Image]], object],
     images: Mapping[str, Image.Image],
     labels: Labels,
@@ -189,11 +191,12 @@ def network(
     batch_size: int = 32,
     seed: int = 0,
 ) -> dict[str, pd.DataFrame]:
-    """Train `body` with a linear head a task on `labels` (AdamW, one-cycle schedule); scores of the images asked about.
+    """Train a network with a linear head a task on `labels` (AdamW, one cycle); scores of the images asked about.
 
-    `images` holds both; `as_batch` makes of some of them what `body` takes. The seed decides heads, order and result.
+    `images` holds both; `as_batch` makes of some of them what the network takes. The seed decides weights and order.
     """
     torch.manual_seed(seed)
+    body = make_body()
     classes = {task: sorted(set(known.values())) for task, known in labels.items()}
     heads = nn.ModuleDict({t.replace(".", "_"): nn.Linear(body.width, len(c)) for t, c in classes.items()})
     ids = sorted({i for known in labels.values() for i in known})

@@ -17,12 +17,12 @@ BASE = "models/tiny_base"
 
 @pytest.fixture(scope="module")
 def world():
-    """Sixty pictures of 56 px with a bright square left or right; the first forty are for learning."""
+    """Sixty pictures of 56 px, a red square left or a blue one right; the first forty are for learning."""
     rng, images, code = np.random.default_rng(0), {}, {}
     for k in range(60):
         pixels = rng.integers(0, 60, (56, 56, 3)).astype(np.uint8)
         row, column = rng.integers(4, 40), rng.integers(4, 14) + 28 * (k % 2)
-        pixels[row : row + 10, column : column + 10] = 250
+        pixels[row : row + 10, column : column + 10] = ((250, 0, 0), (0, 0, 250))[k % 2]
         images[f"p{k:02d}"], code[f"p{k:02d}"] = Image.fromarray(pixels), CLASSES[k % 2]
     labels = {"S7": {i: c for i, c in code.items() if i < "p40"}}
     asked = pd.DataFrame({"image_id": [i for i in images if i >= "p40"]}).assign(solar_task="S7", group_id="d")
@@ -61,23 +61,28 @@ def test_permuted_training_labels_teach_nothing(world, pooled):
 def test_networks_learn_and_the_seed_decides(world):
     images, labels, asked = world
     runs = [
-        baselines.network(baselines.Convolutions(), baselines.pixel_batch, images, labels, asked, n_epochs=6, seed=s)
+        baselines.network(baselines.Convolutions, baselines.pixel_batch, images, labels, asked, n_epochs=6, seed=s)
         for s in (0, 0)
     ]
     assert accuracy(asked, runs[0]) >= 0.9
-    assert np.allclose(runs[0]["S7"], runs[1]["S7"], atol=1e-5) or accuracy(asked, runs[1]) >= 0.9
+    assert np.allclose(runs[0]["S7"], runs[1]["S7"], atol=1e-4)
 
 
 def test_the_tower_is_a_copy_and_learns(world):
     images, labels, asked = world
     model, processor = vlm.load_model(BASE), vlm.load_processor(BASE)
     before = model.model.visual.blocks[0].attn.qkv.weight.clone()
-    body = baselines.Tower(model)
+    bodies = []
+
+    def tower():
+        bodies.append(baselines.Tower(model))
+        return bodies[0]
+
     few = {"S7": dict(list(labels["S7"].items())[:24])}
-    scores = baselines.network(body, lambda p: baselines.patch_batch(processor, p), images, few, asked, n_epochs=3)
+    scores = baselines.network(tower, lambda p: baselines.patch_batch(processor, p), images, few, asked, n_epochs=3)
     assert accuracy(asked, scores) >= 0.8
     assert (model.model.visual.blocks[0].attn.qkv.weight == before).all()
-    assert not (body.base.model.visual.blocks[0].attn.qkv.weight == before).all()
+    assert not (bodies[0].base.model.visual.blocks[0].attn.qkv.weight == before).all()
 
 
 def test_a_specialist_answers_within_the_options(world):
