@@ -118,6 +118,10 @@ class TestNotebook:
         assert [n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)] == []
         assert not re.search(r"!pip|%cd|sys\.exit|import \*", code)
 
+    def test_no_figure_cuts_its_labels(self, path):
+        code = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
+        assert [line for line in code.splitlines() if "plt.subplots(" in line and "layout=" not in line] == []
+
 
 def test_readme_names_every_module_and_notebook():
     readme = (REPO / "README.md").read_text()
