@@ -43,8 +43,9 @@ def completed(text: str, found: Sequence[tuple], start: int, end: int) -> list[t
     for regex, kinds in ((_BARE, _COUNTED), (_SIGN, ("leading_polarity",))):
         said = [f for f in found if f[1] in kinds and f[0][0] < end]
         said = sorted(said + _nouns(text, out, start, end, kinds), key=lambda f: f[0])
-        idle = unclaimed(text, start, end) if said and regex is _BARE else []
-        for match in regex.finditer(text, start, end) if said else ():
+        matches = list(regex.finditer(text, start, end)) if said else []
+        idle = unclaimed(text, start, end) if matches and regex is _BARE else []
+        for match in matches:
             if any(low <= match.start() < high for low, high in idle):
                 continue
             claim = _carried(text, match, out, said, start, end)
@@ -161,10 +162,13 @@ _IN_ORDER = re.compile(
 )
 
 
+_ORDERED = re.compile(r"分别|各|依次|从[大小多少]到|respectively|versus|against|vs", re.I)  # nearly no sentence has one
+
+
 def _respectively(text: str, found: list[tuple], start: int, end: int) -> list[tuple]:
     """ "分别只有11个和3个": the numbers of a list whose noun was said before."""
     out = []
-    for match in _IN_ORDER.finditer(text, start, end):
+    for match in _IN_ORDER.finditer(text, start, end) if _ORDERED.search(text, start, end) else ():
         part = next(name for name in ("list", "list2", "list3") if match[name])
         low, high = match.span(part)
         said = [f for f in found if f[1] in _COUNTED and f[0][0] < low] + _nouns(text, found, start, low, _COUNTED)
