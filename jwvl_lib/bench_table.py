@@ -51,7 +51,7 @@ def _section(title: str, rows: Sequence[Mapping]) -> list[str]:
         if base.get("reading") and base.get("reading") == tuned.get("reading"):
             said = base["reading"]  # what is said of both needs no name
         cells = [task, f"{metric} @ {profile}", group, language, _model_cell(3, base), _model_cell(3, tuned), said]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
     return [*lines, ""]
 
 
