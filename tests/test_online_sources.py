@@ -9,26 +9,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.time import Time
+from test_fetching import HERE, _quick, httpserver_listen_address  # noqa: F401
 from werkzeug import Request, Response
 
-from jwvl_lib import fetching, observations, online_archives, online_channels, online_sources
+from jwvl_lib import observations, online_archives, online_channels, online_sources
 
-HERE = frozenset({"127.0.0.1"})
 NOON = datetime(2014, 4, 17, 12)
 AIA, MAGNETOGRAM, EIT = map(online_channels.channel, ("AIA 193", "HMI magnetogram", "EIT 195"))
 JP2 = observations.sunpy_data() / "2013_06_24__17_31_30_84__SDO_AIA_AIA_193.jp2"
-
-
-@pytest.fixture(scope="session")
-def httpserver_listen_address() -> tuple[str, int]:
-    return "127.0.0.1", 0
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr(fetching, "FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(fetching, "PAUSE_S", 0.0)
-    monkeypatch.setenv("NO_PROXY", "*")
 
 
 @pytest.fixture

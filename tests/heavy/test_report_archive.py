@@ -9,7 +9,6 @@ import os
 import random
 import re
 import shutil
-import tarfile
 import time
 from collections import Counter
 from datetime import date, timedelta
@@ -28,15 +27,6 @@ FIRST_X_FLARES = {  # region: (day of its first X flare, run that holds the days
     11429: ("2012-03-05", "ar11429_2012mar"),
     12192: ("2014-10-19", "ar12192_2014oct"),
 }
-
-
-@pytest.fixture(scope="module")
-def archive(shared_data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("archive")
-    for name in ("srs_2008_2015", "events_2008_2015"):
-        with tarfile.open(shared_data / "swpc_text_archive" / f"{name}.tar.gz") as tar:
-            tar.extractall(folder, filter="data")
-    return folder
 
 
 def _tally(day: str, swpc_dir, out, counts: Counter, problems: list) -> None:

@@ -9,7 +9,6 @@ import re
 import resource
 import subprocess
 import sys
-import tarfile
 import time
 from pathlib import Path
 
@@ -20,15 +19,6 @@ REPO = Path(__file__).resolve().parents[2]
 DAY_S, DAY_WITH_MODEL_S, YEAR_S, CORES = 3, 15, 300, 2
 # one thread; compiled modules are kept, as they are wherever nothing forbids it
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {"OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture(scope="module")
-def archive(shared_data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("archive")
-    for name in ("srs_2008_2015", "events_2008_2015"):
-        with tarfile.open(shared_data / "swpc_text_archive" / f"{name}.tar.gz") as tar:
-            tar.extractall(folder, filter="data")
-    return folder
 
 
 def _timed(*arguments: str) -> tuple[float, float, str]:
