@@ -21,7 +21,6 @@ from jwvl_lib.teacher_ledger import Request
 IMAGE_TOKEN_PX = 28 * 28  # Qwen2.5-VL: a token for 28 x 28 pixels
 CHARACTERS_PER_TOKEN = {"en": 4.0, "zh": 1.5}  # rough: for the estimate only
 REPLY_TOKENS = 200
-BANNER_TELLS = ("instrument", "measurement", "layer")
 
 
 @dataclass(frozen=True)
@@ -131,18 +130,12 @@ def _plan_image(view: View, prompts: Mapping[str, Prompt], seed: int, n_qa: int)
             questions += [_question((view,), prompt, language, rng) for language in LANGUAGES]
     families = [p for p in prompts.values() if p.task == "qa" and grounded.truth(p, view.facts) is not None]
     families = [p for p in families if rng.integers(p.text.get("one_in", 1)) == 0]
-    # What the banner says stands in four annotations of every image already: one question about it has its turn with
-    # the others, more of them follow. What but one kind of picture shows is asked of every such picture, first and in
-    # both languages.
-    told = {str(name) for name in rng.permutation([p.prompt_id for p in families if p.about in BANNER_TELLS])[1:]}
-    order, first, turns = rng.permutation(len(families)), int(rng.integers(2)), []
-    for place, k in enumerate(order):
+    order, first = rng.permutation(len(families)), int(rng.integers(2))
+    for i in range(min(n_qa, 2 * len(families))):
         # languages alternate; once every family has been asked, the other language of each follows
-        own = [LANGUAGES[(first + place + again) % 2] for again in (0, 1)]
-        when = (0, 0) if "measurements" in families[k].text else (2, 3) if families[k].prompt_id in told else (1, 3)
-        turns += [(turn, families[k], language) for turn, language in zip(when, own, strict=True)]
-    for _, family, language in sorted(turns, key=lambda turn: turn[0])[:n_qa]:
-        questions.append(_question((view,), family, language, rng))
+        again, place = divmod(i, len(families))
+        language = LANGUAGES[(first + place + again) % 2]
+        questions.append(_question((view,), families[order[place]], language, rng))
     return questions
 
 
