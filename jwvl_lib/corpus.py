@@ -36,8 +36,8 @@ from jwvl_lib.workers import Done, each
 LOGGER = logging.getLogger(__name__)
 LIBRARY = Path(__file__).parent
 WORKED_BY = (
-    "corpus facts geometry heliographic image_facts image_files image_rows instruments knowledge light_curves "
-    "measured_facts observations quality render scene scene_views simulate sources swpc view_variety"
+    "banner_styles corpus facts geometry heliographic image_facts image_files image_rows instruments knowledge "
+    "light_curves measured_facts observations quality render scene scene_views simulate sources swpc view_variety"
 ).split()
 
 
