@@ -25,7 +25,6 @@ _BUILT_NAMES = {
         r"H-?alpha\s+Imaging\s+Spectrograph": "HIS",
     },
 }
-_MAGNETIC = r"(?:(?:line-of-sight|longitudinal|LOS|vector|full-disk)\s+)*"
 MEASUREMENT_WORDS = {
     r"(?:magnetograms?|magnetic(?:[-\s]field)?\s+(?:maps?|images?)|磁场?(?:强度)?(?:分布)?(?:图|像(?!仪))|磁像图"
     r"|磁力图|(?<!"

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from step_clock import Clock
 from test_tuning import settings
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, TrainerCallback
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from jwvl_lib import artifacts, samples, tiny_base, train, tuning, vlm
 
@@ -113,19 +114,6 @@ def made_job(folder, side, tower):
     return folder
 
 
-class Clock(TrainerCallback):
-    """As the peer's: process seconds of each step, from its batch's assembly to the optimiser."""
-
-    def __init__(self):
-        self.stamps = []
-
-    def on_train_begin(self, *_, **__):
-        self.stamps.append(time.process_time())
-
-    def on_step_end(self, *_, **__):
-        self.stamps.append(time.process_time())
-
-
 def ours(folder, tower):
     """The project's way through the same job: seconds and loss of every step, seconds an image of the cache."""
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
@@ -147,9 +135,13 @@ def ours(folder, tower):
     arguments = settings(folder / "ours", max_steps=N_STEPS, per_device_train_batch_size=1, optim="adamw_torch", **rate)
     clock = Clock()
     result = train.fit(model, train_set, val_set, arguments, folder / "adapter", folder / "log.jsonl", [clock])
-    seconds = [b - a for a, b in zip(clock.stamps, clock.stamps[1:], strict=False)]
     n_free = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return {"seconds": seconds, "losses": result.log["loss"].dropna().tolist(), "n_trainable": n_free, "cache": cache}
+    return {
+        "seconds": clock.seconds,
+        "losses": result.log["loss"].dropna().tolist(),
+        "n_trainable": n_free,
+        "cache": cache,
+    }
 
 
 @pytest.mark.parametrize("tower", ["frozen", "trained"])

@@ -8,7 +8,6 @@ import contextlib
 import json
 import random
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -16,12 +15,12 @@ import trl
 from datasets import Dataset
 from peft import LoraConfig
 from PIL import Image
+from step_clock import Clock
 from transformers import (
     AutoModelForImageTextToText,
     AutoTokenizer,
     ProcessorMixin,
     Qwen2_5_VLProcessor,
-    TrainerCallback,
     set_seed,
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
@@ -41,19 +40,6 @@ def load_processor(folder):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     images = Qwen2VLImageProcessorPil.from_pretrained(folder)
     return ImageTextProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
-
-
-class Clock(TrainerCallback):
-    """Process seconds of each step, from its batch's assembly to the optimiser."""
-
-    def __init__(self):
-        self.stamps = []
-
-    def on_train_begin(self, *_, **__):
-        self.stamps.append(time.process_time())
-
-    def on_step_end(self, *_, **__):
-        self.stamps.append(time.process_time())
 
 
 def dataset(folder, processor):
@@ -110,8 +96,7 @@ def run(folder):
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     free = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-    seconds = [b - a for a, b in zip(clock.stamps, clock.stamps[1:], strict=False)]
-    return {"trl": trl.__version__, "seconds": seconds, "losses": losses, "n_trainable": free}
+    return {"trl": trl.__version__, "seconds": clock.seconds, "losses": losses, "n_trainable": free}
 
 
 def main():
