@@ -7,6 +7,7 @@ Images are the general task's pictures; a tuned model is asked where `outputs/ti
 import os
 import statistics
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def timed(work):
     return done, time.process_time() - start
 
 
-def test_six_questions_an_image_against_generate_one_by_one(asked, record_property):
+def test_six_questions_an_image_against_generate_one_by_one(asked, record):
     name, model, processor, images, questions, index = asked
     vlm.answer(model, processor, images[:1], questions[:2], [0, 0], 4)
     ratios, n_answers = [], 0
@@ -71,6 +72,7 @@ def test_six_questions_an_image_against_generate_one_by_one(asked, record_proper
     median, each = statistics.median(ratios), [round(ratio, 1) for ratio in ratios]
     line = f"{name}: {median:.1f} times, {n_answers} answers the same; pairs {each}"
     print(line)
-    record_property("figures", line)
+    peer = f"generate of transformers {metadata.version('transformers')}, one by one"
+    record(f"answer_{name}", median, BAR, N_PAIRS, pairs=ratios, note=f"{n_answers} answers, all the same", peer=peer)
     assert n_answers >= 600
     assert median >= BAR

@@ -87,7 +87,7 @@ def a_round(corpus, folder, prompts_dir, server, **options):
     return annotations, report, review.outcomes(ledger, annotations), loop.propose(report)
 
 
-def test_a_planted_bad_prompt_is_found_revised_and_accepted(corpus, bad_prompts, tmp_path):
+def test_a_planted_bad_prompt_is_found_revised_and_accepted(corpus, bad_prompts, tmp_path, record):
     random.seed(0)
     server = Teacher()
     for row in corpus.itertuples():
@@ -106,17 +106,19 @@ def test_a_planted_bad_prompt_is_found_revised_and_accepted(corpus, bad_prompts,
     new = second[second["round"] == 2]
     assert sorted(new["parent"]) == sorted(rejected["annotation_id"])
     pd.testing.assert_frame_equal(second[second["round"] == 1].reset_index(drop=True), first)
-    record = next(r for r in report if r["prompt_version"] == str(BAD + 1))
+    revised = next(r for r in report if r["prompt_version"] == str(BAD + 1))
     standing = {(r.prompt_id, r.prompt_version): r.proposal for r in after.itertuples()}
     assert standing["description", BAD] == "superseded"
     assert standing["description", BAD + 1] in ("keep", "watch")
     before = proposals.set_index("prompt_id").loc["description"]
     figures = {
         "round 1": {"n": int(before["n_decided"]), "acceptance": round(before["acceptance"], 3)},
-        "round 2": {"n": record["n_decided"], "acceptance": round(record["acceptance"], 3)},
+        "round 2": {"n": revised["n_decided"], "acceptance": round(revised["acceptance"], 3)},
     }
     print(json.dumps(figures))
-    assert record["acceptance"] >= 0.95, figures
+    note = f"{figures['round 1']['acceptance']} before, n = {figures['round 1']['n']}"
+    record("closed_loop", revised["acceptance"], 0.95, revised["n_decided"], note=note)
+    assert revised["acceptance"] >= 0.95, figures
 
     # the ledger alone gives the same bytes, and a rerun sends nothing
     server.http.shutdown()

@@ -93,7 +93,7 @@ def _write_bad(folder, good: list, n: int) -> None:
         (folder / name).write_bytes(content)
 
 
-def test_500_hostile_files_stop_nothing(tmp_path):
+def test_500_hostile_files_stop_nothing(tmp_path, record):
     folder = tmp_path / "in"
     folder.mkdir()
     good = _good_files(folder)
@@ -113,6 +113,8 @@ def test_500_hostile_files_stop_nothing(tmp_path):
     survivors = sorted(set(opened) - kept)
     counts = f"{len(reasons)} of {N_BAD} refused, {len(survivors)} still sound, {len(kept)} of {len(good)} good kept"
     print(f"\nhostile files: {counts}")
+    silent = sum(not reason or "\n" in reason for reason in reasons.values()) + len(good) - len(kept)
+    record("hostile_files", silent, 0, N_BAD, note=counts)
     assert len(kept) == len(good)
     assert all(reason and "\n" not in reason and len(reason) < 500 for reason in reasons.values())
     assert len(reasons) + len(opened) == len(paths)

@@ -52,7 +52,7 @@ def _flux_centre(obs, geometry, region, others) -> np.ndarray | None:
     return np.array([(flux * columns).sum(), (flux * rows).sum()]) / flux.sum() if flux.sum() > 0 else None
 
 
-def test_boxes_cover_the_flux_of_their_regions(shared_data):
+def test_boxes_cover_the_flux_of_their_regions(shared_data, record):
     """MDI full disk of 2010-10-15 and every HMI patch map with numbered regions."""
     paths = [shared_data / SPOT_IMAGES[1], *sorted(shared_data.glob("hmi_*/*sharp*magnetogram.fits"))]
     covered, missed = 0, []
@@ -70,11 +70,12 @@ def test_boxes_cover_the_flux_of_their_regions(shared_data):
             if not inside:
                 missed.append((path.name, region.record["noaa_ar"], (x0, y0, x1, y1), (round(x), round(y))))
     print(f"\nboxes: {covered} of {covered + len(missed)} cover the flux-weighted centre, missed {missed}")
+    record("boxes", covered / (covered + len(missed)), 1.0, covered + len(missed))
     assert covered >= 15
     assert missed == []
 
 
-def test_coronal_holes_agree_with_the_masks(shared_data):
+def test_coronal_holes_agree_with_the_masks(shared_data, record):
     folder = shared_data / "aia193_png_coronal_holes"
     scores = {}
     for path in sorted((folder / "images").iterdir()):
@@ -84,10 +85,11 @@ def test_coronal_holes_agree_with_the_masks(shared_data):
         scores[path.stem[-20:]] = round(float((found & truth).sum() / (found | truth).sum()), 3)
     mean = float(np.mean(list(scores.values())))
     print(f"\ncoronal holes: mean IoU {mean:.3f} (n={len(scores)}), {scores}")
+    record("coronal_holes", mean, 0.70, len(scores), note="tuned on these images")
     assert mean >= 0.70
 
 
-def test_sunspots_are_found_where_observers_numbered_regions(shared_data):
+def test_sunspots_are_found_where_observers_numbered_regions(shared_data, record):
     """Regions of at least 50 msh on continuum and field images; on spotless days nothing is found."""
     found, missed, spurious = [], [], []
     for name in SPOT_IMAGES:
@@ -104,5 +106,6 @@ def test_sunspots_are_found_where_observers_numbered_regions(shared_data):
                 (found if close else missed).append((name, region.record["noaa_ar"]))
     n = len(found) + len(missed)
     print(f"\nsunspots: {len(found)} of {n} regions >= 50 msh, missed {missed}, on spotless days {spurious}")
-    assert len(found) / (len(found) + len(missed)) >= 0.8
+    record("sunspots", len(found) / n, 0.80, n)
+    assert len(found) / n >= 0.8
     assert spurious == []

@@ -87,7 +87,7 @@ def confusion(rows):
     return "\n".join(lines)
 
 
-def test_real_images_are_recognised_by_a_model_of_simulated_days(shared_data, tuned, one_thread):
+def test_real_images_are_recognised_by_a_model_of_simulated_days(shared_data, tuned, one_thread, record):
     images = list(real_images(shared_data))
     prompt = offering(name for _, name, *_ in images)
     shares = {}
@@ -97,6 +97,10 @@ def test_real_images_are_recognised_by_a_model_of_simulated_days(shared_data, tu
         print(f"\n{which}: greedy {shares[which][0]:.3f}, likeliest {shares[which][1]:.3f} (n = {len(rows)})")
         print(confusion(rows))
     assert len(images) > 80
+    told = "; ".join(
+        f"{which} {greedy:.3f} generated, {chosen:.3f} by choice" for which, (greedy, chosen) in shares.items()
+    )
+    record("real_images", shares["with banner"][0], 0.80, 2 * len(images), note=told)
     assert shares["with banner"][0] >= 0.80  # as the corpus draws them, generated
     assert shares["with banner"][1] >= 0.80
     assert shares["without banner"][1] >= 0.70  # by looks alone; a tenth of the images are of kinds never simulated

@@ -72,7 +72,7 @@ def _dates(provenance) -> dict[str, str]:
     return {name: date[0] for name, date in found if date} | DATES
 
 
-def test_every_real_image_has_its_instrument_and_date(shared_data):
+def test_every_real_image_has_its_instrument_and_date(shared_data, record):
     """FITS and JPEG2000 that are images: at least 95 % right, the others unknown with a reason, none wrong."""
     dates = _dates(shared_data / "PROVENANCE.md")
     paths = [p for p in sorted(shared_data.rglob("*")) if re.search(r"\.(fits|fts|fz|jp2)(\.gz)?$", p.name)]
@@ -96,6 +96,8 @@ def test_every_real_image_has_its_instrument_and_date(shared_data):
         else:
             wrong.append((source, name, obs.date_obs, want, date))
     print(f"\nrecognition: {right} of {len(paths)} right, unknown {unknown}, wrong {wrong}")
+    record("recognised", right / len(paths), 0.95, len(paths), note=f"{len(unknown)} refused with a reason")
+    record("recognised_wrong", len(wrong), 0, len(paths))
     assert wrong == []
     assert len(paths) > 80
     assert right / len(paths) >= 0.95

@@ -47,13 +47,16 @@ def _tally(day: str, swpc_dir, out, counts: Counter, problems: list) -> None:
     shutil.rmtree(out / day)
 
 
-def test_every_day_of_the_real_runs(shared_data, tmp_path):
+def test_every_day_of_the_real_runs(shared_data, tmp_path, record):
     counts, problems = Counter(), []
     for run in sorted((shared_data / "swpc_text_runs").iterdir()):
         for path in sorted((run / "srs").glob("*SRS.txt")):
             day = f"{path.name[:4]}-{path.name[4:6]}-{path.name[6:8]}"
             _tally(day, run, tmp_path / run.name, counts, problems)
     print("\nreal runs:", dict(counts))
+    n_numbers, n_lost = sum(v for k, v in counts.items() if k.startswith("number ")), counts["number unresolved"]
+    record("report_runs", counts["failed"], 0, counts["made"] + counts["failed"])
+    record("report_numbers", n_lost, 0, n_numbers, note=f"numbers of {counts['made']} days of the real runs")
     assert problems == []
     assert counts["made"] == 73
     assert counts["failed"] == 0
@@ -85,7 +88,7 @@ NUMBERS_OF_REGIONS = {  # where a digit is changed: numbers a reader takes from 
 
 
 @pytest.mark.parametrize("name", NUMBERS_OF_REGIONS)
-def test_a_digit_changed_anywhere_is_found(shared_data, tmp_path, name):
+def test_a_digit_changed_anywhere_is_found(shared_data, tmp_path, name, record, tally):
     """The reading can fail: of 40 digits changed one at a time `check` finds all, `resolve` alone most of them."""
     day, run = "2014-10-25", shared_data / "swpc_text_runs" / "ar12192_2014oct"
     assert report_archive.make_day(day, str(run), str(tmp_path)).state == "made"
@@ -99,6 +102,8 @@ def test_a_digit_changed_anywhere_is_found(shared_data, tmp_path, name):
         checked += bool(report.check(tmp_path / day))
         resolved += any(not n.how for n in report_numbers.resolve(tmp_path / day))
     print(f"\n{name}: of 40 changed digits of {len(places)} check finds {checked}, resolve alone {resolved}")
+    tally[name] = 40 - checked
+    record("report_digits", sum(tally.values()), 0, 40 * len(tally))
     assert checked == 40
     assert resolved >= 20
 
@@ -109,7 +114,7 @@ def _days_of(year: int) -> list[str]:
 
 
 @pytest.mark.parametrize("number", FIRST_X_FLARES)
-def test_flagged_before_its_first_x_flare(shared_data, number):
+def test_flagged_before_its_first_x_flare(shared_data, number, record, tally):
     """A report made on an earlier day than the flare lists the region."""
     flare_day, run = FIRST_X_FLARES[number]
     folder, first = shared_data / "swpc_text_runs" / run, None
@@ -119,6 +124,8 @@ def test_flagged_before_its_first_x_flare(shared_data, number):
             made = report.compose(report.gather(day, folder), day)
             first = next(((day, w["reasons"]) for w in made["watch_list"] if w["noaa_ar"] == number), None)
     print(f"\n{number}: first X flare on {flare_day}, first flagged on {first}")
+    tally[number] = first is not None
+    record("flagged", sum(tally.get(n, False) for n in FIRST_X_FLARES), 3, len(FIRST_X_FLARES))
     assert first is not None
 
 

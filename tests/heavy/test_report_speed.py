@@ -43,17 +43,19 @@ def _report(archive, out, start: str, end: str) -> tuple[float, float, str]:
     return _timed(*command, "--workers", str(CORES if start != end else 1))
 
 
-def test_a_day_without_a_model(archive, tmp_path):
+def test_a_day_without_a_model(archive, tmp_path, record):
     found = [_report(archive, tmp_path / str(i), "2014-10-24", "2014-10-24")[:2] for i in range(3)]
     cpu, wall = (sorted(times)[1] for times in zip(*found, strict=True))
     print(f"\na day without a model, imports among it: {cpu:.2f} s CPU, {wall:.2f} s wall (median of 3; bar {DAY_S} s)")
+    record("day", cpu, DAY_S, 3, note=f"CPU seconds, imports among it; wall {wall:.1f} s")
     assert cpu <= DAY_S
 
 
-def test_a_year_without_a_model(archive, tmp_path):
+def test_a_year_without_a_model(archive, tmp_path, record):
     cpu, wall, said = _report(archive, tmp_path / "reports", "2014-01-01", "2014-12-31")
     print(f"\na year without a model on {CORES} processes: {cpu:.0f} s CPU, {wall:.0f} s wall (bar {YEAR_S} s)")
     assert re.search(r"365 made, 0 kept, 0 failed", said)
+    record("year", cpu / CORES, YEAR_S, 365, note=f"CPU seconds of {CORES} processes / {CORES}; wall {wall:.0f} s")
     assert cpu / CORES <= YEAR_S
     again, wall, said = _report(archive, tmp_path / "reports", "2014-01-01", "2014-12-31")
     print(f"the same year found made: {again:.0f} s CPU, {wall:.0f} s wall")
@@ -74,7 +76,7 @@ print(len(seen.answers), "answers,", seen.tokens_out, "tokens")
 """
 
 
-def test_a_day_with_the_tiny_model(archive, shared_data, tmp_path):
+def test_a_day_with_the_tiny_model(archive, shared_data, tmp_path, record):
     """Two pictures of the day, six questions each."""
     from PIL import Image
 
@@ -85,4 +87,5 @@ def test_a_day_with_the_tiny_model(archive, shared_data, tmp_path):
     cpu, wall, said = _timed("-c", WITH_MODEL, "2014-10-24", *places)
     print(f"\na day with the tiny model: {cpu:.1f} s CPU, {wall:.1f} s wall, {said.strip()} (bar {DAY_WITH_MODEL_S} s)")
     assert "12 answers" in said
+    record("day_model", cpu, DAY_WITH_MODEL_S, 1, note=f"CPU seconds, 12 answers, imports among it; wall {wall:.1f} s")
     assert cpu <= DAY_WITH_MODEL_S

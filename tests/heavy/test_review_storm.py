@@ -78,7 +78,7 @@ def annotate(folder: Path, name: str, pause_s: float, n_decisions: int, seed: in
 @pytest.mark.parametrize(
     ("pause_s", "n_decisions"), [(0.25, N_DECISIONS), (0.0, 60)], ids=["four_a_second", "no_pause"]
 )
-def test_eight_annotators_lose_nothing_and_double_nothing_when_killed(tmp_path, pause_s, n_decisions):
+def test_eight_annotators_lose_nothing_and_double_nothing_when_killed(tmp_path, pause_s, n_decisions, record):
     annotations, corpus = make_run(tmp_path, N_ANNOTATORS * N_DECISIONS + 1000)
     artifacts.write_parquet(tmp_path / "annotations.parquet", annotations)
     artifacts.write_parquet(tmp_path / "corpus.parquet", corpus)
@@ -90,6 +90,10 @@ def test_eight_annotators_lose_nothing_and_double_nothing_when_killed(tmp_path, 
     wall, cpu = (np.percentile([float(row[i]) for row in said], [50, 99, 100]) for i in (2, 3))
     print(f"\n{sum(kills.values())} processes killed, {len(said)} answers, load {os.getloadavg()[0]:.1f}")
     print(f"action p50 {wall[0]:.1f} ms, p99 {wall[1]:.1f} ms, longest {wall[2]:.0f} ms; of it CPU p99 {cpu[1]:.1f} ms")
+    if pause_s:
+        note = f"{sum(kills.values())} SIGKILLs, {N_ANNOTATORS} annotators, four acts a second each"
+        record("review_lost", 0, 0, len(said), note=note)  # the two checks above have found none
+        record("review_p99", wall[1], 50, len(said), note=f"{note}; wall; of it CPU {cpu[1]:.1f} ms")
     assert wall[1] <= 50 or not pause_s
 
 
@@ -143,7 +147,7 @@ def check_no_doubling(ledger: Path, annotations: pd.DataFrame, n_decisions: int)
 
 
 @pytest.mark.parametrize("decided", ["nothing", "all_by_the_policy", "half_by_persons_too"])
-def test_a_queue_of_100_000_opens_within_a_second(tmp_path, decided):
+def test_a_queue_of_100_000_opens_within_a_second(tmp_path, decided, record):
     from jwvl_lib.panel import ReviewPanel
 
     annotations, corpus = make_run(tmp_path, 100_000)
@@ -162,10 +166,12 @@ def test_a_queue_of_100_000_opens_within_a_second(tmp_path, decided):
         cpu.append(time.process_time() - worked)
         assert panel.phase == "review"
     print(f"\n{decided}: {panel.status['n_total']} in the queue; wall {min(wall):.2f} s, CPU {min(cpu):.2f} s")
+    row = {"nothing": "queue_undecided", "all_by_the_policy": "queue_policy", "half_by_persons_too": "queue_persons"}
+    record(row[decided], min(cpu), 1, 100_000, note=f"CPU seconds, least of 3; wall {min(wall):.2f} s")
     assert min(cpu) <= 1  # on an idle machine wall and CPU are the same; a busy one takes more of both
 
 
-def test_replaying_a_ledger_of_10_000_events_rebuilds_the_same_accepted_table(tmp_path):
+def test_replaying_a_ledger_of_10_000_events_rebuilds_the_same_accepted_table(tmp_path, record):
     annotations, _ = make_run(tmp_path, 6_000)
     ledger, rng = review_ledger.open_ledger(tmp_path / "review.sqlite"), random.Random(0)
     review.apply_policy(ledger, annotations, "sample:20", seed=0)
@@ -186,5 +192,6 @@ def test_replaying_a_ledger_of_10_000_events_rebuilds_the_same_accepted_table(tm
         for i, source in enumerate((ledger, again))
     }
     print(f"\n{n_events} events replayed, accepted.parquet {hashes}")
+    record("replay", len(hashes) - 1, 0, n_events, note="events replayed")
     assert n_events > 9_000
     assert len(hashes) == 1

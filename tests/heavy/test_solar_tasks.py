@@ -76,12 +76,15 @@ def outcome():
 
 
 @pytest.mark.parametrize(("task", "bar"), [("S1", 0.98), ("S3", 0.85), ("S7", 0.85)])
-def test_macro_f1_of_the_tuned_model(outcome, task, bar):
+def test_macro_f1_of_the_tuned_model(outcome, task, bar, record):
     wanted = {"task": task, "metric": "macro_f1", "model": "tuned greedy"}
-    assert next(r["value"] for r in outcome[0] if wanted.items() <= r.items()) >= bar
+    made = next(r for r in outcome[0] if wanted.items() <= r.items())
+    record(task.lower(), made["value"], bar, made["n"], note="generated answers, simulated days held out")
+    assert made["value"] >= bar
 
 
-def test_mean_gap_to_the_best_specialist(outcome):
+def test_mean_gap_to_the_best_specialist(outcome, record):
+    record("gap", -outcome[1]["choice"][-1]["gap"], 0.03, len(outcome[1]["choice"]) - 1, note="tasks, by choice")
     assert outcome[1]["choice"][-1]["gap"] >= -0.03
 
 

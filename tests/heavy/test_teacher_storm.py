@@ -115,7 +115,7 @@ def closed_seconds(closed):
     return float(len(first)) * 1.0
 
 
-def test_ten_thousand_requests_thirty_percent_faults_five_kills(storm):
+def test_ten_thousand_requests_thirty_percent_faults_five_kills(storm, record):
     folder, port = storm
     n, concurrency, budget = 10_000, 64, 20_000
     limits = {"concurrency": concurrency, "requests_per_minute": 7200, "budget": budget, "timeout_s": 20}
@@ -130,8 +130,9 @@ def test_ten_thousand_requests_thirty_percent_faults_five_kills(storm):
             break
     log, answered = read_log(folder), answered_items(folder)
     arrived = log[log["what"] == "in"]
-    assert sorted(answered) == list(range(n)), "lost"
     again = [item for t, known in snapshots for item in arrived.loc[arrived["time"] > t, "item"] if item in known]
+    record("storm_lost", n - len(answered) + len(again), 0, n, note=f"{len(arrived)} attempts, 5 SIGKILLs")
+    assert sorted(answered) == list(range(n)), "lost"
     assert again == []
     assert sent_after_an_answer(folder) == 0
     # what the server answered well and was asked again: only what a killed client could not write down
@@ -169,7 +170,7 @@ def a_block(script, folder, port, first, n, limits):
 
 
 @pytest.mark.parametrize("storm", [0.4], indirect=True)
-def test_the_client_costs_five_percent_over_the_server(storm):
+def test_the_client_costs_five_percent_over_the_server(storm, record):
     """Needs a machine that is not taken by something else: five minutes, the load is printed beside the figures.
 
     The teacher's client and a bare one ask the same 10,000 questions of the same server, in turns of 2,000, and meet
@@ -188,7 +189,10 @@ def test_the_client_costs_five_percent_over_the_server(storm):
     )
     print(table.round(4).to_string(index=False), by_client.round(4).to_string(), sep="\n")
     print(f"load before and after: {load:.1f}, {os.getloadavg()[0]:.1f}; processors: {os.cpu_count()}")
-    assert by_client.loc["ours", "overhead"] <= 0.05
+    share, bare = by_client.loc["ours", "overhead"], by_client.loc["bare", "overhead"]
+    note = f"wall time, median of 5 blocks; a bare client {bare:.3f}; load {load:.1f} before"
+    record("storm_overhead", float(share), 0.05, int(by_client.loc["ours", "attempts"]), note=note)
+    assert share <= 0.05
 
 
 def test_a_budget_and_limits_that_bind_hold_over_kills(storm):

@@ -88,7 +88,7 @@ def model(request):
 
 
 @pytest.mark.parametrize("n_images", [1, 2, 3])
-def test_shared_sequences_are_exact(model, n_images):
+def test_shared_sequences_are_exact(model, n_images, record, tally):
     name, made, processor = model
     rng = np.random.default_rng(n_images)
     worst_loss, worst_gradient = 0.0, 0.0
@@ -104,6 +104,10 @@ def test_shared_sequences_are_exact(model, n_images):
         loss, gradient = compared(made, *given)
         worst_loss, worst_gradient = max(worst_loss, loss), max(worst_gradient, gradient)
     print(f"\n{name}, {n_images} image(s), 1-12 branches: loss {worst_loss:.1e}, gradients {worst_gradient:.1e}")
+    tally["n"] = tally.get("n", 0) + 12
+    for row, worst, bar in (("shared_loss", worst_loss, 1e-5), ("shared_gradients", worst_gradient, 1e-4)):
+        tally[row] = max(tally.get(row, 0), worst)
+        record(row, tally[row], bar, tally["n"], note="sequences, the worst of them")
     assert worst_loss <= 1e-5
     assert worst_gradient <= 1e-4
 
@@ -112,7 +116,7 @@ def test_shared_sequences_are_exact(model, n_images):
 # cut off
 
 
-def test_resume_at_eight_random_steps_is_bit_exact(tmp_path):
+def test_resume_at_eight_random_steps_is_bit_exact(tmp_path, record):
     whole = tmp_path / "whole"
     test_checkpoints.run(whole, n_steps=N_STEPS)
     steps = random.Random(5).sample(range(1, N_STEPS), 8)
@@ -122,6 +126,7 @@ def test_resume_at_eight_random_steps_is_bit_exact(tmp_path):
             test_checkpoints.run(folder, cut_at=step, n_steps=N_STEPS)
         test_checkpoints.run(folder, n_steps=N_STEPS)
         assert all(torch.equal(value, weights(folder)[name]) for name, value in weights(whole).items()), step
+    record("resume", 0, 0, len(steps), note="runs cut off at random steps")
     print(f"\ncut off at steps {sorted(steps)} of {N_STEPS}: weights bit-equal, n = 8")
 
 
@@ -146,7 +151,7 @@ def started(folder):
     return process
 
 
-def test_twenty_kills_at_random_moments_leave_nothing_to_repair(tmp_path):
+def test_twenty_kills_at_random_moments_leave_nothing_to_repair(tmp_path, record):
     whole = started(tmp_path / "whole")
     begun = time.monotonic()
     assert whole.wait(600) == 0
@@ -171,6 +176,7 @@ def test_twenty_kills_at_random_moments_leave_nothing_to_repair(tmp_path):
         whole_weights = weights(tmp_path / "whole")
         assert all(torch.equal(value, weights(folder)[name]) for name, value in whole_weights.items())
         assert not (folder / "checkpoints").exists()
+    record("training_kills", 0, 0, kills, note=f"SIGKILLs in {n_runs} runs")
     print(f"\n{kills} kills in {n_runs} runs, newest checkpoints then {sorted(n_progress)} of {N_STEPS}: bit-equal")
 
 

@@ -146,7 +146,7 @@ def ours(folder, tower):
 
 @pytest.mark.parametrize("tower", ["frozen", "trained"])
 @pytest.mark.parametrize("n_visual", SIDES)
-def test_faster_than_trl_at_the_same_loss(peer, tmp_path, n_visual, tower):
+def test_faster_than_trl_at_the_same_loss(peer, tmp_path, n_visual, tower, record):
     folder = made_job(tmp_path, SIDES[n_visual], tower)
     rounds, cached_epochs, legs = [], [], []
     for _ in range(N_ROUNDS):
@@ -165,5 +165,10 @@ def test_faster_than_trl_at_the_same_loss(peer, tmp_path, n_visual, tower):
         + (f"; cache {cache:.2f} s an image, over {N_EPOCHS} epochs {with_cache:.1f}x" if tower == "frozen" else "")
         + f"; losses {own['losses']} and {theirs['losses']}"
     )
+    row, seconds = f"train_{n_visual}_{tower}", {"seconds": [fast, slow], "peer": f"TRL {theirs['trl']} SFTTrainer"}
+    bars = (*BARS.get((n_visual, tower), ()), None)
+    record(row, ratio, bars[0], N_ROUNDS, pairs=rounds, note="process seconds of a step, one thread", **seconds)
+    if tower == "frozen" and bars[1:] and bars[1] is not None:
+        record(f"{row}_cache", with_cache, bars[1], N_ROUNDS, pairs=cached_epochs, peer=seconds["peer"])
     for bar, value in zip(BARS.get((n_visual, tower), (1,)), (ratio, with_cache), strict=False):
         assert value >= bar

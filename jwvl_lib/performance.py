@@ -1,0 +1,323 @@
+"""Measured rows against their bars: records of one run gathered, and the tables of notebook 08 made from them.
+
+Reads `data/performance_rows.yaml` (every bar that is a figure), a folder of records (one JSON a row, left by
+tests/heavy), a run's stages for its seconds and its benchmark, `docs/performance.json` (a gathered run that is
+committed). Writes records (`write_record`) and such a file (`python -m jwvl_lib.performance RECORDS --run RUN --out
+FILE`). A row without a record reads "not measured"; no figure is ever filled in by hand.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from jwvl_lib import artifacts
+
+ROWS_FILE = Path(__file__).parent / "data" / "performance_rows.yaml"
+COMMITTED = artifacts.REPO / "docs" / "performance.json"
+NOT_MEASURED = "not measured"
+VERSIONED = (*"numpy pandas pyarrow pillow astropy sunpy torch transformers peft".split(), "jieba", "papermill")
+SHARE_BAR = 1 / 3  # of the chain's time, above which a stage owes a reason
+
+
+@cache
+def rows() -> dict[str, dict]:
+    """Every row by its name: `issue, what, sense, bar, unit, peer, absent`, the last five where it has them."""
+    by_issue = yaml.safe_load(ROWS_FILE.read_text(encoding="utf-8"))
+    return {name: {"issue": issue} | row for issue, named in by_issue.items() for name, row in named.items()}
+
+
+def holds(name: str, value: float | None) -> str:
+    """ "yes", "no", "reported" for a row without a bar, or "not measured"."""
+    row = rows()[name]
+    if value is None:
+        return NOT_MEASURED
+    if row.get("bar") is None:
+        return "reported"
+    return "yes" if (value >= row["bar"] if row["sense"] == ">=" else value <= row["bar"]) else "no"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# records
+
+
+def machine() -> dict:
+    """Processor, cores, Python and the versions that a figure may depend on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        cpu = platform.processor() or platform.machine()
+    versions = {name: metadata.version(name) for name in VERSIONED}
+    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version(), "packages": versions}
+
+
+def write_record(
+    folder: str | Path,
+    row: str,
+    value: float,
+    bar: float | None,
+    n: int,
+    pairs: Iterable[float] = (),
+    unit: str = "",
+    note: str = "",
+    **more: object,
+) -> Path:
+    """One row's record as `<folder>/<row>.json`, with date, machine, load and whatever else belongs to it.
+
+    Raises KeyError for a row that the list does not know and ValueError where `bar` or `unit` is not the list's:
+    test and table must speak of the same bar.
+    """
+    if row not in rows() and not row.startswith("limit_"):
+        raise KeyError(f"no row {row!r} in {ROWS_FILE.name}; add it there, or write one of {', '.join(rows())}")
+    known = rows().get(row, {})
+    if bar != known.get("bar") or (unit and unit != known.get("unit", unit)):
+        raise ValueError(f"{row}: bar {bar} {unit}, but {ROWS_FILE.name} says {known.get('bar')} {known.get('unit')}")
+    made = {"row": row, "value": value, "bar": bar, "n": n, "unit": unit or known.get("unit", ""), "note": note}
+    made |= {"pairs": [round(float(p), 4) for p in pairs], **more}
+    made |= {"created_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "profile": "tiny"}
+    made |= {"load": round(os.getloadavg()[0], 1), "machine": machine()}
+    return artifacts.write_json(Path(folder) / f"{row}.json", made)
+
+
+def gather(records_dir: str | Path, run_dir: str | Path = "") -> dict:
+    """A folder of records and a finished run as one document: machines, records, chain, faults.
+
+    `faults.json` of the folder is the table of the faults suite. Records of several machines or dates stay apart by
+    their index into `machines` and their own date. Unreadable records raise ValueError with the file's name.
+    """
+    machines, records, faults = [], [], []
+    for path in sorted(Path(records_dir).glob("*.json")):
+        try:
+            made = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is no record ({error}); remove it or measure again") from None
+        if path.stem == "faults":
+            faults = made if isinstance(made, list) else made["rows"]
+            continue
+        of = made.pop("machine")
+        machines += [of] if of not in machines else []
+        records.append(made | {"machine": machines.index(of)})
+    chain = chain_seconds(run_dir) if run_dir else {}
+    here = machine()
+    machines += [here] if chain and here not in machines else []
+    for made in [*of_chain(chain), *of_benchmark(run_dir)] if run_dir else []:
+        records.append(made | {"profile": "tiny", "machine": machines.index(here)})
+    dates = [r["created_utc"] for r in records if r.get("created_utc")]
+    span = {"first_utc": min(dates, default=""), "last_utc": max(dates, default="")}
+    return {"schema_version": 1, **span, "machines": machines, "records": records, "chain": chain, "faults": faults}
+
+
+def load(path: str | Path = COMMITTED) -> dict:
+    """A gathered document; an empty one, every row of which reads "not measured", where there is no such file."""
+    path = Path(path)
+    if path.is_dir():
+        return gather(path)
+    if not path.is_file():
+        return {"machines": [], "records": [], "chain": {}, "faults": [], "first_utc": "", "last_utc": ""}
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def by_row(doc: Mapping) -> dict[str, dict]:
+    """The records of a document by their row."""
+    return {r["row"]: r for r in doc["records"]}
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# what a finished run itself says
+
+
+def chain_seconds(run_dir: str | Path) -> dict[str, float]:
+    """Wall seconds of each stage of a run, from the notebooks that papermill executed; {} where there are none."""
+    seconds = {}
+    for path in sorted(Path(run_dir).glob("[0-9][0-9]_*/notebook.ipynb")):
+        told = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
+        if told.get("duration") and not told.get("exception"):
+            seconds[path.parent.name] = round(told["duration"], 1)
+    return {stage: s for stage, s in seconds.items() if stage < "08"}
+
+
+def of_chain(chain: Mapping[str, float]) -> list[dict]:
+    """Records of the whole chain and of its largest share; none unless the eight stages all stand."""
+    if len(chain) < 8:
+        return []
+    whole, note = sum(chain.values()), "wall seconds of one run"
+    found = {"chain": round(whole, 1), "chain_share": round(max(chain.values()) / whole, 3)}
+    return [
+        {"row": k, "value": v, "bar": rows()[k]["bar"], "n": 1, "note": note, "pairs": []} for k, v in found.items()
+    ]
+
+
+def of_benchmark(run_dir: str | Path) -> list[dict]:
+    """Records that the run's own benchmark holds: forgetting, agreement of the languages, hallucination."""
+    path = Path(run_dir) / "05_benchmark" / "metrics.json"
+    if not path.is_file():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    every = {"language": "all", "group": "simulated", "model": "tuned"}
+    wanted = {
+        "forgetting": every | {"task": "general", "metric": "accuracy", "profile": "greedy", "group": "general"},
+        "hallucination": every | {"task": "description", "metric": "hallucination_rate", "profile": "claims"},
+        "zh_en": every | {"task": "qa", "metric": "zh_en_same", "language": "zh|en"},
+    }
+    made = []
+    for row, keys in wanted.items():
+        one = next((r for r in found if keys.items() <= r.items() and r["value"] is not None), None)
+        if one:
+            value = one["value"] if row != "forgetting" else -(one.get("difference") or math.nan)
+            note = f"{one['task']} of this run's benchmark, simulated days"
+            made.append(
+                {"row": row, "value": value, "bar": rows()[row]["bar"], "n": one["n"], "note": note, "pairs": []}
+            )
+    return made
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# tables
+
+
+def bars_table(doc: Mapping) -> pd.DataFrame:
+    """A row a bar: issue, what, bar, figure, n, holds, and why where it does not or was not measured."""
+    known, table = by_row(doc), []
+    for name, row in rows().items():
+        made = known.get(name, {})
+        bar = "" if row.get("bar") is None else f"{row['sense']} {row['bar']:g} {row.get('unit', '')}".strip()
+        value = made.get("value")
+        figure = NOT_MEASURED if value is None else f"{value:.4g} {row.get('unit', '')}".strip()
+        why = made.get("note", "") if value is not None else row.get("absent", "")
+        told = {"issue": row["issue"], "row": name, "what": row["what"], "bar": bar, "figure": figure}
+        table.append(told | {"n": made.get("n", ""), "holds": holds(name, value), "note": why})
+    return pd.DataFrame(table)
+
+
+def speed_table(doc: Mapping) -> pd.DataFrame:
+    """Rows beside a peer: median, least and largest ratio of their pairs, the bar, the peer; NaN where not measured."""
+    known, table = by_row(doc), []
+    for name, row in rows().items():
+        if "peer" not in row:
+            continue
+        made = known.get(name, {})
+        pairs = made.get("pairs") or []
+        middle = statistics.median(pairs) if pairs else made.get("value", math.nan)
+        spread = (min(pairs), max(pairs)) if pairs else (math.nan, math.nan)
+        told = {"row": name, "what": row["what"], "peer": made.get("peer") or row["peer"], "bar": row.get("bar")}
+        told |= {"median": middle, "least": spread[0], "most": spread[1], "n_pairs": len(pairs), "pairs": pairs}
+        table.append(told | {"holds": holds(name, made.get("value"))})
+    return pd.DataFrame(table)
+
+
+def growth_table(doc: Mapping) -> pd.DataFrame:
+    """Measured points of every growth row: row, what, n, cpu_s, peak_mib."""
+    table = [
+        {"row": r["row"], "what": rows()[r["row"]]["what"].removeprefix("growth: "), **point}
+        for r in doc["records"]
+        if r["row"].startswith("growth_")
+        for point in r.get("points", ())
+    ]
+    return pd.DataFrame(table, columns=["row", "what", "n", "cpu_s", "peak_mib"])
+
+
+def slope(points: Sequence[Mapping]) -> float:
+    """The steeper of two log-log slopes of cost over n: least squares over all points, and the last two alone.
+
+    A fixed cost flattens the whole; the last step shows what bends upwards at the end.
+    """
+    n, cost = (np.log([p[k] for p in points]) for k in ("n", "cpu_s"))
+    return float(max(np.polyfit(n, cost, 1)[0], (cost[-1] - cost[-2]) / (n[-1] - n[-2])))
+
+
+# how a stage spreads over workers: images and days apart from each other, or one process that sees all rows
+SPREAD = {
+    "growth_corpus": "processes or Dask", "growth_distillation": "one process", "growth_claims": "one process",
+    "growth_training": "one process a GPU", "growth_answering": "one process a GPU",
+    "growth_reports": "processes or Dask",
+}  # fmt: skip
+PER_IMAGE = {"growth_reports": 0, "growth_report_index": 0, "growth_chat": 0, "growth_queue": 8, "growth_review": 8,
+             "growth_ledger": 8, "growth_claims": 8, "growth_metrics": 8, "growth_answering": 6,
+             "growth_training": 8, "growth_distillation": 1}  # records of a stage for an image  # fmt: skip
+
+
+def on_paper(doc: Mapping, n_images: float = 1e7, day_s: float = 86_400, node_gib: float = 64) -> pd.DataFrame:
+    """What `n_images` would take by the slopes: core-hours, workers for one day, memory of one process, what breaks.
+
+    Extrapolated from the last measured point of each row, cost by its slope, memory by the growth between its last
+    two points. A stage that one process does all of cannot be spread: its hours are its time.
+    """
+    table = []
+    for row, part in growth_table(doc).groupby("row", sort=False):
+        n = n_images * PER_IMAGE.get(row, 1)
+        if not n or len(part) < 2:
+            continue
+        before, last = part.iloc[-2], part.iloc[-1]
+        seconds = last.cpu_s * (n / last.n) ** max(1.0, slope(part.to_dict("records")))
+        a_record = max(0.0, (last.peak_mib - before.peak_mib) / (last.n - before.n))
+        spread = SPREAD.get(row, "one process")
+        apart = "Dask" in spread
+        gib = (last.peak_mib if apart else last.peak_mib + a_record * (n - last.n)) / 1024
+        workers = max(1, math.ceil(seconds / day_s)) if apart else 1
+        breaks = "memory" if gib > node_gib else "time" if not apart and seconds > day_s else ""
+        table.append(
+            {"stage": part.iloc[0].what, "records": n, "measured_to": int(last.n), "core_hours": seconds / 3600,
+             "engine": spread, "workers_for_a_day": workers, "hours": seconds / 3600 / workers, "memory_gib": gib,
+             "breaks": breaks}
+        )  # fmt: skip
+    return pd.DataFrame(table)
+
+
+def limits_table(doc: Mapping) -> pd.DataFrame:
+    """Rates of the machine and of the work, and the share that the work reaches: what, rate, unit, share, of, note."""
+    table = [r for r in doc["records"] if r["row"].startswith("limit_")]
+    columns = {"what": "what", "value": "rate", "unit": "unit", "share": "share", "of": "of", "n": "n", "note": "note"}
+    return pd.DataFrame(table, columns=list(columns)).rename(columns=columns)
+
+
+def chain_table(chain: Mapping[str, float], reasons: Mapping[str, str]) -> pd.DataFrame:
+    """Seconds and share of each stage; above a third of the whole its reason, or "no reason given"."""
+    whole = sum(chain.values()) or 1
+    table = pd.DataFrame({"stage": list(chain), "seconds": list(chain.values())})
+    table["share"] = table["seconds"] / whole
+    table["reason"] = [
+        reasons.get(stage, "no reason given") if share > SHARE_BAR else ""
+        for stage, share in zip(table["stage"], table["share"], strict=True)
+    ]
+    return table
+
+
+def gpu_table(path: str | Path) -> pd.DataFrame:
+    """Rows of `python -m jwvl_lib.gpu_check`, or one row a model that reads "not measured"."""
+    path = Path(path)
+    if path.is_file():
+        return pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["rows"])
+    models = [f"Qwen/Qwen2.5-VL-{size}-Instruct" for size in ("3B", "7B", "32B")]
+    columns = ("samples_per_second", "utilisation", "peak_gib", "estimate_off", "shared_gain")
+    pairs = [(model, precision) for model in models for precision in ("bf16", "nf4")]
+    return pd.DataFrame([{"model": m, "precision": p} | dict.fromkeys(columns, NOT_MEASURED) for m, p in pairs])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m jwvl_lib.performance", description=__doc__.splitlines()[0])
+    parser.add_argument("records", help="folder of records")
+    parser.add_argument("--run", default="", help="folder of a finished run, outputs/<run_id>")
+    parser.add_argument("--out", default=str(COMMITTED), help="the JSON written")
+    chosen = parser.parse_args(arguments)
+    doc = gather(chosen.records, chosen.run)
+    artifacts.write_json(chosen.out, doc)
+    print(f"{len(doc['records'])} of {len(rows())} rows measured, in {chosen.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
