@@ -27,7 +27,7 @@ _NOT_ASSERTED = re.compile(
     r"|有人|据说|有.{0,3}说|\bsome\s+(?:say|would|claim|think|call)|\brumou?r|受.{1,6}影响"
     r"|很常见|适合|以为(?!为)|更容?易|大部分|大?多数|假设|设想|并不是说|常[与伴]|表现为(?=[亮暗])|是指|指的是"
     r"|并不等于|不等于|有.{0,12}(?:可能|风险|潜力|能力)(?!性?的?是)",
-    re.I,
+    re.I | re.A,
 )
 # from here on only what may come
 _MAY = re.compile(
@@ -40,22 +40,22 @@ _MAY = re.compile(
     r"|[后来]会[放爆产出发]|料到.{0,16}会"
     r"|(?:可能|或许|也许|仍|将|有可能)(?:会|再次?|将|还|仍|有可能|可能|在)*(?:爆发|产生|发生|出现|引发|触发|释放|影响"
     r"|有)(?!了|过)",
-    re.I,
+    re.I | re.A,
 )
 _CONDITION = re.compile(
     r"\s*(?:were\s+(?:this|it|the|AR|region)|had\s+(?:this|it|the)|if(?!\s+(?:I\s|you\s+ask|asked|pressed))|assuming"
     r"|suppose|预计|预测|预期|预报员|如果|假如|若(?![单只仅论就按以])|倘若|假设)(?![A-Za-z])",
-    re.I,
+    re.I | re.A,
 )
 _LONG_AGO_REGION = re.compile(r"\d{4,5}\s+(?:of|in|from)\s+@|@的[^\d，。]{0,6}\d{4,5}")
 _NOT_EXCLUDED = re.compile(
     r"(?:不|不能|无法|难以|不可)排除|的可能性?(?:很|较|极|不|仍|也|依然|比较|还)*[大小高低存]|\b(?:cannot|can't"
     r"|not\s+to)\s+(?:be\s+)?(?:exclude"
     r"|rule)d?\b",
-    re.I,
+    re.I | re.A,
 )
 _QUESTION = re.compile(r"[?？]\s*$|[吗呢][。？?]?\s*$")
-_ASSERTED = re.compile(r"一般的|通常被", re.I)
+_ASSERTED = re.compile(r"一般的|通常被", re.I | re.A)
 # what was, and is not said to be still
 _PAST = re.compile(
     r"\b(?:\w+\s+(?:days?|weeks?|months?|years?)\s+(?:ago|earlier|before)\b(?=.*\bwas\b)|(?<!since\s)yesterday"
@@ -69,19 +69,19 @@ _PAST = re.compile(
     r"|上[一个]*(?:太阳)?自转[周期]?|前一[天日](?!以来)|上一?次|追溯|早先|早上还|[之此]前还|原本"
     r"|本来是?|从前|过去(?!\s*[\d一二两三四几十]+|的?一)|此前|先前|原先|起初|曾经?|想起"
     r"|联想到)",
-    re.I,
+    re.I | re.A,
 )
 _THINKING_OF = re.compile(
     r"别(?:写|看|当|误|记)[成作]|误(?:写|记)[成作]|remind\w*\s+\w+\s+of|想起|联想到|当年"
     r"|类似于?|媲美|堪比",
-    re.I,
+    re.I | re.A,
 )
 _CONTRAST = re.compile(
     r"\b(?:unlike|compared\s+(?:to|with)|in\s+contrast\s+to"
     r"|(?<!rather\s)(?<!nothing\smore\s)(?<!\bno\smore\s)(?<!other\s)than)\s"
     r"+(?:in\s+|an?\s+|the\s+|for\s+"
     r"|those\s+of\s+)*$|(?:不同于|有别于|相比于?|相较于?|[比较](?:前一[天日]|昨[天日])的?)\s*$",
-    re.I,
+    re.I | re.A,
 )
 # what may stand after "than" and still be said: "more than 60 spots"
 _COMPARABLE = ("noaa_ar", "n_regions", "n_spots", "area_msh", "n_filaments", "n_coronal_holes")
@@ -93,14 +93,14 @@ PICTURE = re.compile(
     r"\b(?:images?|pictures?|frames?|taken|captured|obtained|acquired|shows?|seen|snapshot|observation|caught|this"
     r"|here|today"
     r"|the\s+wavelength\s+is)\b|图|拍到|记录|拍摄|取得|此|该|这|本(?!质)|今[天日]|观测到|看到",
-    re.I,
+    re.I | re.A,
 )
 _PHYSICS = re.compile(
     r"\b(?:plasma|temperatures?|heat\w*|densit\w+|conduct\w*|dominated\s+by|formation\s+height|formed\s+at|emission"
     r"|MK|kelvin"
     r"|sensitive\s+to|contributions?|because|in\s+general)\b"
     r"|等离子体|加热|温度|密度|贡献|形成高度|形成于|敏感|由.{2,12}组成|主要由|MK",
-    re.I,
+    re.I | re.A,
 )
 _PICTURE_KINDS = ("instrument", "observatory", "measurement", "wavelength_angstrom", "layer")
 _PLURALS = "|".join(word for word in knowledge.words("feature", "en") if re.fullmatch("[a-z]+s", word))
@@ -109,7 +109,7 @@ _DEFINED = re.compile(
     r"(?:are|is|form|appear|tend|last|occur|arise|often)\b|就是(?!AR|NOAA|\d)|之间是|等于|是(?:我国|世界|全球)?首"
     r"|是指|指的是"
     r"|有.{1,30}个?(?:通道|波段)|\bhas\s+\w+\s+(?:EUV\s+)?channels|\borbits\b|分[成为].{1,12}[级类]",
-    re.I,
+    re.I | re.A,
 )
 
 
@@ -131,7 +131,7 @@ _LIKENED = re.compile(
     r"(?:(?:the|famous|great|monster|old|NOAA|ARs?|active|region)\s+)*$|(?:比不?上?|像|如|与|和|跟|起|当年的?|堪比"
     r"|超过)(?:\d{4}年)?的?"
     r"(?:NOAA|AR|活动区|\s)*$",
-    re.I,
+    re.I | re.A,
 )
 
 
@@ -153,7 +153,7 @@ _NO_REGION = re.compile(
     r"(?:\b(?:loops?|filaments?|prominences?|holes?|arcades?|jets?|streamers?|specks?|defects?|plumes?"
     r"|ribbons?)\b[^.;]{0,40}"
     rf"|(?:{_ZH_THINGS}|喷流|针孔)[^。；，]{{0,12}})$",
-    re.I,
+    re.I | re.A,
 )
 
 
@@ -202,7 +202,7 @@ _NOW = re.compile(
     r"\b(?:now|today|currently|since|still)\b|今[天日]|现在?|目前|如今|至今|(?:发展|演变|增|减|升|降|扩|缩|转|改"
     r"|变)[^，。；]{0,4}[到至为成]"
     r"|变[为成]",
-    re.I,
+    re.I | re.A,
 )
 
 
@@ -217,12 +217,12 @@ def _past(text: str, low: int, at: int, start: int, high: int) -> bool:
 
 
 # the day of an event without a class, which is no claim
-_EVENT_OF = re.compile(r"\b(?:flare|storm|CME|eclipse|superflare)s?\s+(?:of|on|from)\s+(?:the\s+)?$", re.I)
+_EVENT_OF = re.compile(r"\b(?:flare|storm|CME|eclipse|superflare)s?\s+(?:of|on|from)\s+(?:the\s+)?$", re.I | re.A)
 _EVENT_AFTER = re.compile(r"(?:日|的|那次|那场)*(?:大|强|巨)?(?:耀斑|爆发|磁暴|风暴|日食)")
 _LAST_TIME = re.compile(
     r"上一?次(?!观测)|\bsince\s+(?:[A-Z][a-z]+\s+)?(?:19|20)\d\d\b(?=[^,;]*$|,\s*when)|\bthe\s+last\s+time\b"
 )
-_NEXT = re.compile(r"\bnext\b[^,;]{0,40}\bwill\b|\bwill\s+(?:be|become|get)\b[^,;]{0,12}$|下一个[^，。；]{0,16}$", re.I)
+_NEXT = re.compile(r"\bnext\b[^,;]{0,40}\bwill\b|\bwill\s+(?:be|become|get)\b[^,;]{0,12}$|下一个[^，。；]{0,16}$", re.I | re.A)
 
 
 @functools.lru_cache(maxsize=64)
@@ -236,7 +236,7 @@ _LIFE = re.compile(
     r"\b(?:rotat\w+\s+(?:onto|into|over|off|out)|appeared|emerged|was\s+(?:first\s+)?numbered|crossed|launched"
     r"|will\s+\w+|CMEs?|eclipse|storm|aurora\w*|Kp)\b|转[出入到至过]|浮现"
     r"|首次|发射(?!线)|升空|消失",
-    re.I,
+    re.I | re.A,
 )
 
 

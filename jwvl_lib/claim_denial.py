@@ -38,15 +38,15 @@ _BARRIER = (
 )
 _WORDS = rf"(?:[\s'\"(-]+(?!{_BARRIER})[A-Za-z][A-Za-z']*){{0,7}}[\s'\"(-]*"
 _ZH_WORDS = r"[^，。；：、,;:\da-zA-Z而但却是只就才]{0,9}"
-_DENIED = re.compile(rf"(?:{_NEGATOR}){_BETWEEN}$", re.I)
-_DENIED_OF_REGION = re.compile(rf"(?:{_NEGATOR})(?:{_BETWEEN}|{_WORDS}|{_ZH_WORDS}是?)$", re.I)
+_DENIED = re.compile(rf"(?:{_NEGATOR}){_BETWEEN}$", re.I | re.A)
+_DENIED_OF_REGION = re.compile(rf"(?:{_NEGATOR})(?:{_BETWEEN}|{_WORDS}|{_ZH_WORDS}是?)$", re.I | re.A)
 _NOT_DENIED = re.compile(
     r"\b(?:not\s+only|not\s+just|not\s+merely|don't|do\s+not\s+(?:confuse|forget|miss)|cannot\s+rule\s+out"
     r"|can't\s+rule\s+out"
     r"|no\s+doubt|not\s+far|nothing\s+(?:but|more\s+than)|no\s+more\s+than|not\s+(?:more|less|fewer)\s+than"
     r"|lost\s+(?:some|much))\b"
     r"|不仅|不只|不但|不排除|不能排除|无法排除|难以排除|无疑|毫无疑问|不过|不少于|不多于|不超过|不低于",
-    re.I,
+    re.I | re.A,
 )
 _CARRIES_ON = re.compile(
     r"[\s/'-]*(?:(?:,\s*(?=or|nor)|or|nor|and|and/or|a|an|the|in|image|of|[、或和及的])[\s/'-]*)*", re.I
@@ -60,7 +60,7 @@ _DENIED_AFTER = re.compile(
     r"|are|was|were)\s+(?:absent|missing|ruled\s+out)|:\s*(?:none|no|zero)\b)"
     r"|(?:[级以及的之上]|太阳|大|强|耀斑|爆发)*(?:并|也|均|都)?(?:未|没有)(?:能)?(?:发生|出现|观测到|记录到|被|爆发|见)"
     r"|(?:[级以及的之上]|太阳|大|强|耀斑|爆发)*(?:一次都?|一个都?)?(?:也)?(?:没有|没|未)(?=[，。；]|$)",
-    re.I,
+    re.I | re.A,
 )
 _WRONG_AFTER = re.compile(
     r"(?:\s*(?:class|type|region|image|channel|quadrant))?\s*(?:is|was|would\s+be|are|were)\s+(?:simply\s+"
@@ -69,7 +69,7 @@ _WRONG_AFTER = re.compile(
     r"|the\s+case))"
     r"|[型类级的区群]*(?:都|也)(?:没有?|不存在|未见)(?=[，。；]|$)|(?:[型类级的图像]|这一?说法|之说"
     r"|这个?判断)*(?:是)?(?:错误|错的|不对|不正确|有误|不成立|可以?排除)",
-    re.I,
+    re.I | re.A,
 )
 # a number that is not on the disk
 _NOT_THERE = re.compile(
@@ -77,7 +77,7 @@ _NOT_THERE = re.compile(
     r"|\b(?:(?:do|does|did|can|could)\s*(?:not|n't)|cannot)\s+(?:yet\s+)?(?:see|find|show|contain|include"
     r"|spot)\s+(?:(?:the|NOAA|ARs?|active|region)\s+)*$"
     r"|(?:没有|未见|看不到|不见|找不到|未发现|不存在)(?:活动区|编号为?|AR|NOAA|\s)*$",
-    re.I,
+    re.I | re.A,
 )
 _NOT_THERE_AFTER = re.compile(
     r"\s*(?:is|was|has|does|did|do|are|were|had|can)\s*(?:not|n't)\s+(?:yet\s+)?(?:be\s+|been\s+)?(?:on\s+(?:the"
@@ -86,21 +86,21 @@ _NOT_THERE_AFTER = re.compile(
     r"|\s+(?:is|was)\s+(?:absent|missing|nowhere)"
     r"|(?:区|号|号活动区|活动区)?(?:在图[中上里])?(?:尚未|还没有?|还未|并未|没有|未|不)(?:转|出现|在(?:可见)?日面"
     r"|在图|在画面|可见|列|见)",
-    re.I,
+    re.I | re.A,
 )
 
 
 _IS_NOT = re.compile(
     r"\b(?:this|that|it|the\s+(?:region|group|number))\s*(?:is|was)\s*(?:not|n't)\s+(?:(?:NOAA|ARs?|region)\s*)*[\"']?$"
     r"|(?:这|它|该[区群]|编号)(?:可|并)?(?:不是|并非)(?:NOAA|AR|活动区|\s)*[\"“「]?$",
-    re.I,
+    re.I | re.A,
 )
 _DOES = re.compile(
     r"(?:号|区|活动区|的)*(?:有|存在|出现|具有|产生|爆发|发生|变|是|为)|'s?\s|\s+(?:shows?|has|had"
     r"|produc)",
-    re.I,
+    re.I | re.A,
 )
-_UNUSED = re.compile(r"\s+(?:was|is|were)\s*(?:not|n't)\s+(?:needed|used|involved|the\s+(?:source|instrument))\b", re.I)
+_UNUSED = re.compile(r"\s+(?:was|is|were)\s*(?:not|n't)\s+(?:needed|used|involved|the\s+(?:source|instrument))\b", re.I | re.A)
 _ASIDE = re.compile(r",\s*(?:as|like|contrary|however|of\s+course|at\s+least|I)\b[^,;]{0,60},")
 
 

@@ -21,14 +21,14 @@ _SIGN = re.compile(
     r"(?<![A-Za-z])(?:positive|negative)\b|[正负](?=极|的|磁|[，。；、）]|$)|(?<=[恰则正])好?相反"
     r"|\bthe\s+(?:opposite"
     r"|reverse)\b(?=\s*[.,;]|$)",
-    re.I,
+    re.I | re.A,
 )
 _REVERSED = ("相反", "好相反", "the opposite", "the reverse")
-_CUT = re.compile(r"[,，;；、。]|\b(?:and|but|while|whereas|versus|vs|against|with)\b|[而但和与]", re.I)
-_INSTEAD = re.compile(r"(?:不是|而非|并非|\bnot)\s*$", re.I)  # "1190, not 195"
-_TRAILING = re.compile(r"\b(?:follow|trail)\w*|后随|尾随|跟随", re.I)
-_OTHER_OF_TWO = re.compile(r"前者|后者|\b(?:former|latter)\b", re.I)
-_WAVE_LIKE = re.compile(r"(?:channel|wavelength|class|version|cycle|page|figure|fig|第)\s*$", re.I)
+_CUT = re.compile(r"[,，;；、。]|\b(?:and|but|while|whereas|versus|vs|against|with)\b|[而但和与]", re.I | re.A)
+_INSTEAD = re.compile(r"(?:不是|而非|并非|\bnot)\s*$", re.I | re.A)  # "1190, not 195"
+_TRAILING = re.compile(r"\b(?:follow|trail)\w*|后随|尾随|跟随", re.I | re.A)
+_OTHER_OF_TWO = re.compile(r"前者|后者|\b(?:former|latter)\b", re.I | re.A)
+_WAVE_LIKE = re.compile(r"(?:channel|wavelength|class|version|cycle|page|figure|fig|第)\s*$", re.I | re.A)
 
 
 def completed(text: str, found: Sequence[tuple], start: int, end: int) -> list[tuple]:
@@ -124,7 +124,7 @@ _SAYS = re.compile(
 _SOMETHING_ELSE = re.compile(
     r"(?:[级第]|耀斑|纬|经|度|时|倍|百分|概率|波长|日期|flare|class|latitude|longitude|degrees|chance"
     r"|percent)[^，,]{0,14}$",
-    re.I,
+    re.I | re.A,
 )
 
 
@@ -162,7 +162,7 @@ _IN_ORDER = re.compile(
 )
 
 
-_ORDERED = re.compile(r"分别|各|依次|从[大小多少]到|respectively|versus|against|vs", re.I)  # nearly no sentence has one
+_ORDERED = re.compile(r"分别|各|依次|从[大小多少]到|respectively|versus|against|vs", re.I | re.A)  # nearly no sentence has one
 
 
 def _respectively(text: str, found: list[tuple], start: int, end: int) -> list[tuple]:

@@ -45,7 +45,7 @@ _REMEMBERED = re.compile(
     r"\s+)?(?:in|during|of)\s+"
     r"(?:(?:early|late|mid)[-\s]?)?(?:(?:19|20)\d\d|January|February|March|April|June|July|August|September"
     r"|October|November|December)"
-    r"|(?:号|活动区)?(?:当年|当时|那样|那时|在(?:19|20)\d\d年)", re.I,
+    r"|(?:号|活动区)?(?:当年|当时|那样|那时|在(?:19|20)\d\d年)", re.I | re.A,
 )  # fmt: skip
 
 _FORMER = re.compile(
@@ -56,7 +56,7 @@ _FORMER = re.compile(
     r"|那时)(?:编号)?(?:为|是)|前身(?:为"
     r"|是)?|曾(?:经)?(?:为|是"
     r"|编号为?))\s*(?:known\s+as\s+|numbered\s+)?$",
-    re.I,
+    re.I | re.A,
 )
 
 
@@ -68,7 +68,7 @@ def _range(match: re.Match) -> Found | None:
 
 def _like_cued(match: re.Match) -> Found | None:
     """Three digits alone, where another number of the kind is called a region: "NOAA 486 has more spots than 484"."""
-    cued = re.search(r"\b(?:NOAA|ARs?|regions?)\s*#?([1-9])\d\d(?!\d)", match.string, re.I)
+    cued = re.search(r"\b(?:NOAA|ARs?|regions?)\s*#?([1-9])\d\d(?!\d)", match.string, re.I | re.A)
     return _numbers(match) if cued and cued[1] == match.group()[0] else None
 
 
@@ -116,7 +116,7 @@ def _far(match: re.Match) -> bool:
     return bool(known) and all(abs(n - int(match.group())) > 150 for n in known)
 
 
-_AREA_BEFORE = re.compile(r"(?:面积|MSH|\bareas?\b|\bmillionths\b)[^.:;。；]{0,24}$", re.I)
+_AREA_BEFORE = re.compile(r"(?:面积|MSH|\bareas?\b|\bmillionths\b)[^.:;。；]{0,24}$", re.I | re.A)
 
 
 def _if_no_area(match: re.Match) -> Found | None:
@@ -124,7 +124,7 @@ def _if_no_area(match: re.Match) -> Found | None:
     return None if _AREA_BEFORE.search(match.string[: match.start()]) or _far(match) else _numbers(match)
 
 
-_PLURAL = re.compile(r"(?:[a-z]+\s+)*(?:regions|groups)\b", re.I)
+_PLURAL = re.compile(r"(?:[a-z]+\s+)*(?:regions|groups)\b", re.I | re.A)
 
 _HEADED = {"area_msh": re.compile(r"面积|\barea", re.I), "n_spots": re.compile(r"黑子|\bspots?\b", re.I)}
 

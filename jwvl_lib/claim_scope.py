@@ -21,13 +21,13 @@ CLAUSE_END = re.compile(
 _PREDICATE = re.compile(
     r"\b(?:is|was|are|were|be|as|it|of|among)\s+(?:by\s+far\s+|clearly\s+|easily\s+|probably\s+)?(?:the|its|our)\s+$"
     r"|是[^，。；]{0,6}$",
-    re.I,
+    re.I | re.A,
 )
 SUBJECT = re.compile(
     r"\b(?<!second[-\s])"
     r"(?:largest|biggest)\b(?!\s+(?:\w+\s+)?(?:flares?|events?|eruptions?|since|loops?|filaments?|changes?|cycle))"
     r"|(?<!第二)最大的?(?!耀斑|级|的?爆发|的?事件|的?暗条|的?冕)",
-    re.I,
+    re.I | re.A,
 )
 # a region named only to compare with it is not spoken about
 _COMPARED = re.compile(
@@ -36,12 +36,12 @@ _COMPARED = re.compile(
     r"|大于|小于|超过|高于|低于|优于"
     r"|等同|相当于|像)\s*(?:the\s+)?"
     r"(?:(?:NOAA|AR|region|neighbou?r|活动区|黑子群|号)\s*)*$",
-    re.I,
+    re.I | re.A,
 )
 _COMPARING = re.compile(
     r"\b(?:than|unlike|compared|dwarfs|similar|what|beyond|next)\b|比|类似|次于|不及|不如|大于|小于|超过|高于|低于"
     r"|优于|等同|相当于",
-    re.I,
+    re.I | re.A,
 )
 # "not a sixth of 11967", "a quarter of the size of 9393"
 _TIMES_IT = re.compile(
@@ -51,28 +51,28 @@ _TIMES_IT = re.compile(
 _HALF_OF = re.compile(
     r"\b(?:times|half|quarter|third|fraction)\s+(?:of\s+)?(?:(?:the\s+)?(?:size|area)\s+of|that\s+of|as\s+\w+\s+as"
     r"|of)?\s*"
-    r"(?:AR\s*)?$", re.I,
+    r"(?:AR\s*)?$", re.I | re.A,
 )  # fmt: skip
 _ANOTHER = re.compile(
     r"\s*(?:another|a\s+second|other|the\s+(?:second|other|rest|remaining)|(?:two|three)\s+(?:\w+\s+)?(?:regions"
     r"|groups)|no\s+[A-Z]-class"
     r"|另|其他|其余|第二)",
-    re.I,
+    re.I | re.A,
 )
-_EVERY = re.compile(r"\b(?:both|all|each)\b|都|均|皆|全部|全是", re.I)
-EACH = re.compile(r"\brespectively\b|\bin\s+(?:that|this)\s+order\b|分别|依次", re.I)
-_AGAINST = re.compile(r"\d\s*(?:millionths|MSH|spots)?\s+(?:against|versus|vs\.?)\s+\d", re.I)
+_EVERY = re.compile(r"\b(?:both|all|each)\b|都|均|皆|全部|全是", re.I | re.A)
+EACH = re.compile(r"\brespectively\b|\bin\s+(?:that|this)\s+order\b|分别|依次", re.I | re.A)
+_AGAINST = re.compile(r"\d\s*(?:millionths|MSH|spots)?\s+(?:against|versus|vs\.?)\s+\d", re.I | re.A)
 _LISTED = re.compile(
     r"(?:[\s,、/&#]|\band\b|\bor\b|\bAR|\bNOAA|\bregion|\bits|\bneighbou?r|和|与|及|以及|号|活动区"
     r"|区)*",
-    re.I,
+    re.I | re.A,
 )
-_ONE_OF_TWO = re.compile(r"\bthe\s+(?P<first>former)\b|\bthe\s+latter\b|(?P<first_>前者)|后者", re.I)
+_ONE_OF_TWO = re.compile(r"\bthe\s+(?P<first>former)\b|\bthe\s+latter\b|(?P<first_>前者)|后者", re.I | re.A)
 # "not from 11158": the region of another claim is only ruled out
 _RULED_OUT = re.compile(
     r"(?:\bnot|n't|\brather\s+than|\binstead\s+of)\s+(?:(?:to|from|in|of|by|with|at|the|NOAA|ARs?|active|region)\s*)*$"
     r"|(?:不是|并非|而非|不在|并?不|没有?)(?:来自|出自|属于|在|由|源自|活动区|编号|AR|NOAA|\s)*$",
-    re.I,
+    re.I | re.A,
 )
 _UNRELATED = re.compile(r"\d+(?:号|区|活动区)?无关|\d+\s+(?:had|has)\s+nothing\s+to\s+do")
 # "Ekc (10484)", "a Dso group in the NE, AR 12195,": the region comes after, set off
@@ -80,7 +80,7 @@ _SET_OFF = re.compile(
     r"[^,，;；。()（）、]{0,30}[(（](?:[^()（）;；]{0,16}[,，])?\s*(?:(?:NOAA|ARs?|active|region|编号|活动区|即)\s*)*$"
     r"|(?:\s+(?:sunspot\s+|spot\s+)?(?:group|region|spot|one))?(?:\s+(?:in|on|near)\s+the\s+[\w\s-]{1,24})?"
     r",\s*(?:(?:NOAA|ARs?|active|region|namely)\s*)*$",
-    re.I,
+    re.I | re.A,
 )
 
 
@@ -229,25 +229,25 @@ def _subject(
 _ATTRIBUTE = re.compile(
     r"(?:象限|方向?|侧|部|边)?的(?:NOAA|AR|活动区|\s)*|(?:ern)?\s+(?:(?:NOAA|ARs?|active"
     r"|region)\s*)*",
-    re.I,
+    re.I | re.A,
 )
 # "positive leaders have 11967 and 11969", "正极性领头的是11967和11969"
 _CLEFT = re.compile(
     r"(?:[型级类群]|极性?|领头|前导|在前|象限|结构|构型|磁场|的?黑子){0,3}的?(?:那?个?(?:活动区|(?:黑子)?群|区))?"
     r"(?:(?:就|只|仅|都|则|也)*(?:是|有|为|属)|:\s*)(?:编号|NOAA|AR|活动区|\s)*",
-    re.I,
+    re.I | re.A,
 )
 _NONE_AT_ALL = re.compile(
     r"^\s*(?:there\s+(?:was|were)\s+)?no\s+(?:[A-Z]-\s*(?:,|and|or)\s*)?$"
     r"|^[^，。；\d]{0,14}(?:没有|无|未[^，。；\d]{0,4})$",
-    re.I,
+    re.I | re.A,
 )
 _OTHERS = re.compile(
     r"\s*(?:其他|其它|其余|剩下|另外?有|另外还有|另外?[一两二三\d]|the\s+other|elsewhere\b"
     r"|others?\b)",
-    re.I,
+    re.I | re.A,
 )
-_PRONOUN = re.compile(r"\s*(?:其(?![他它余中])|它|该[区群]|这个|its?\b|the\s+(?:region|group)\b|this\b)", re.I)
+_PRONOUN = re.compile(r"\s*(?:其(?![他它余中])|它|该[区群]|这个|its?\b|the\s+(?:region|group)\b|this\b)", re.I | re.A)
 
 
 def _in_order(span: tuple[int, int], kind: str, found: Sequence[tuple], marks: list[tuple]) -> list[tuple]:

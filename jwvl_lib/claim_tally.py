@@ -33,13 +33,13 @@ def _of_some(match: re.Match) -> bool:
     return _apposed(match) or rest or (in_part(match) and not one_of_all)
 
 
-_REST = re.compile(r"(?:另外?|其余的?|其[他它]的?|剩下的?|剩余的?|余下的?|还有|前|后)\s*$", re.I)
+_REST = re.compile(r"(?:另外?|其余的?|其[他它]的?|剩下的?|剩余的?|余下的?|还有|前|后)\s*$", re.I | re.A)
 _SIDE = r"(?:(?:north|south)(?:east|west)?|east|west)(?:ern)?"
 _PART = re.compile(
     r"[东西南北]半球|象限|东[南北]|西[南北]|赤道以[南北]|子午线以[东西]|[东西南北][侧边部面](?!缘)|[左右][侧边上下]"
     r"|[上下]方"
     rf"|\b(?:in|on|near|along|at)\s+the\s+(?:far\s+)?(?:{_SIDE}|left|right|(?:upper|lower)\s+(?:left|right))\b",
-    re.I,
+    re.I | re.A,
 )
 
 
@@ -75,7 +75,7 @@ NOUNS = {
 
 def noun_before(match: re.Match) -> Found | None:
     """ "冕洞总面积约84000 MSH，共三个": a count of what was named last."""
-    nouns = re.findall("|".join(["编号区", *sorted(NOUNS, key=len, reverse=True)]), match.string[: match.start()], re.I)
+    nouns = re.findall("|".join(["编号区", *sorted(NOUNS, key=len, reverse=True)]), match.string[: match.start()], re.I | re.A)
     return _counted(NOUNS.get(nouns[-1].lower(), "n_regions"), match) if nouns else None
 
 
@@ -89,7 +89,7 @@ def the_rest(match: re.Match) -> Found:
     named = re.search(
         r"(?:\b(?:apart|aside)\s+from|\bother\s+than|\bbesides|\bexcept(?:\s+for)?|除了?)([^.。;；]*)$",
         match.string[: match.start()],
-        re.I,
+        re.I | re.A,
     )
     numbers = re.findall(r"(?<!\d)\d{4,5}(?!\d)", named[1]) if named else []
     return [("n_regions", len(numbers))] if numbers else []
@@ -117,7 +117,7 @@ def listed(kind: str) -> Callable[[re.Match], Found]:
     def values(match: re.Match) -> Found:
         text = match.groupdict().get("list") or match.group()
         at = match.start("list") if text != match.group() else match.start()
-        numbers = re.finditer(EN_NUMBER if text.isascii() else ZH_NUMBER, text, re.I)
+        numbers = re.finditer(EN_NUMBER if text.isascii() else ZH_NUMBER, text, re.I | re.A)
         return [(kind, number(n.group()), (at + n.start(), at + n.end())) for n in numbers]
 
     return values
@@ -137,5 +137,5 @@ _PARTIAL = re.compile(
     r"\b(?:other|further|additional|new|newly|remaining|smaller|larger|lesser|northern|southern|eastern|western"
     r"|neighbou?ring|nearby|similar|extra|(?<!or\s)more\s+(?!than)|old|older|previous|former|unnumbered|dozen\s+of)\b"
     r"|其[他它余]|新(?!月)|较小|更小|[南北]半球|另|未编号|相邻|邻近|再",
-    re.I,
+    re.I | re.A,
 )

@@ -9,23 +9,23 @@ _PICTURE = re.compile(
     r"\b(?:image|picture|frame|taken|captured|obtained|acquired|shows?|snapshot|observation|caught|recorded\s+by)\b"
     r"|图像|拍到"
     r"|记录|拍摄|取得|此图|该图|这幅",
-    re.I,
+    re.I | re.A,
 )
 _EVENT = re.compile(
     r"\b(?:peak\w*|maxim\w+|began|begin\w*|start\w*|onset|ended|erupt\w*|flared|fired|produced|released"
     r"|unleashed|occurred|hosted|let\s+loose|came|went\s+off|accompanied)\b|峰值|极大|爆发|开始|达到|产生|发生|释放"
     r"|最强",
-    re.I,
+    re.I | re.A,
 )
 _COMMA = re.compile(r"[,，;；]")
-_NO_FLARE = re.compile(r"\b(?:no|not|without|neither|nor)\b|n't\b|没有|未|无", re.I)
+_NO_FLARE = re.compile(r"\b(?:no|not|without|neither|nor)\b|n't\b|没有|未|无", re.I | re.A)
 
 
 _FILLER = re.compile(
     r"[\s,，;；(（、/|-]*(?:(?:at|about|around|near|on|of|the|and|in|time|UTC?|世界时|时间|时刻|约|于|为|的|是|日"
     r"|当[天日]|星期[一二三四五六日天]"
     r"|周[一二三四五六日])[\s:：,，]*)*",
-    re.I,
+    re.I | re.A,
 )
 
 
