@@ -6,7 +6,7 @@ BIN     := $(VENV)/bin
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-heavy peers nb-test nb-clean nb-contract tiny-base flare-rates flare-model lab voila chat lint freeze
+.PHONY: help run test test-fast test-heavy peers nb-test nb-clean nb-contract tiny-base flare-rates flare-model recipes lab voila chat lint freeze
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -51,6 +51,9 @@ flare-rates: $(VENV)/.installed  ## derive jwvl_lib/data/flare_rates.json from a
 
 flare-model: $(VENV)/.installed  ## train and verify jwvl_lib/data/flare_model.json (ARCHIVE=folder, UNSEEN=folder of later years)
 	$(BIN)/python -m jwvl_lib.flare_training $(ARCHIVE) $(UNSEEN)
+
+recipes: $(VENV)/.installed  ## train and measure the recipes of params/recipes.yaml on the corpus of a finished run (PROFILE=tiny, ARGS="--only qlora,full")
+	$(BIN)/python -m jwvl_lib.recipes -f params/$(PROFILE).yaml $(ARGS)
 
 lab: $(VENV)/.installed  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks

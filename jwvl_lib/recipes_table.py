@@ -1,0 +1,297 @@
+"""The table of recipes: what each variant cost, measures and forgets, and what the papers' findings come to.
+
+Reads `preflight.json` of 04 and `metrics.json`, `solar_tasks.json`, `predictions.parquet` of 05 of each variant; writes
+nothing. Values and intervals are those of the benchmark. Differences are paired: two variants were asked the same
+items, days are resampled. Where single answers are not kept (cosine), two intervals must not overlap.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from jwvl_lib import bench, metrics, solar_tasks
+from jwvl_lib.artifacts import read_manifest
+
+TOLERANCE = 0.01  # between two variants that are said to be equal
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A record of `metrics.json`; `item` is the column of single answers' scores, "" where none is kept."""
+
+    title: str
+    task: str
+    metric: str
+    profile: str
+    item: str = ""
+    language: str = "all"
+    group: str = "simulated"
+
+
+COMPARED = {
+    "questions": Measure("closed questions, as written", "qa", "accuracy", "greedy", "correct"),
+    "choices": Measure("closed questions, by likeliest choice", "qa", "accuracy", "choice", "choice_correct"),
+    "channel": Measure("instrument and channel", "qa.measurement", "accuracy", "greedy", "correct"),
+    "banner": Measure("banner read exactly (OCR)", "ocr", "exact_match", "nfkc", "correct"),
+    "characters": Measure("banner, characters (OCR)", "ocr", "char_accuracy", "levenshtein", "characters"),
+    "facts": Measure("claims of descriptions supported", "description", "fact_precision", "claims"),
+    "cosine": Measure("cosine, en", "description", "cosine", "", language="en"),
+    "general": Measure("general task, as written", "general", "accuracy", "greedy", "correct", group="general"),
+    "general choices": Measure(
+        "general task, by choice", "general", "accuracy", "choice", "choice_correct", group="general"
+    ),
+    "specialists": Measure("lead of the best specialist, mean of S1-S7", "", "", ""),
+}
+SPENT = ("n_trainable", "n_steps", "n_samples_seen", "replay_share_seen")
+SOLAR_WAYS = {"tuned greedy": "as written", "tuned choice": "by choice"}
+
+# --------------------------------------------------------------------------------------------------------------------
+# one variant
+
+
+def measured(run_dir: Path) -> dict:
+    """What one variant's files say: `spent`, `values` of base and tuned, `solar`, and the single `answers`."""
+    benchmark = run_dir / "05_benchmark"
+    records, solar = (json.loads((benchmark / name).read_text()) for name in ("metrics.json", "solar_tasks.json"))
+    plan = json.loads((run_dir / "04_training" / "preflight.json").read_text())
+    values = {name: _values(records, measure) for name, measure in COMPARED.items() if measure.task}
+    lead = next((g for g in solar["gaps"] if g["task"] == "mean" and g["vlm"] == "tuned choice"), None)
+    if lead:
+        values["specialists"] = {"tuned": _record(-lead["gap"], lead["n"], -lead["gap_high"], -lead["gap_low"])}
+    forgotten = bench.find(
+        records, task="general", metric="accuracy", profile="greedy", group="general", language="all", model="tuned"
+    )
+    return {
+        "spent": {name: plan[name] for name in SPENT},
+        "values": values,
+        "forgetting": _record(*(forgotten[k] for k in ("difference", "n", "difference_low", "difference_high"))),
+        "solar": _solar(solar["scores"]),
+        "answers": _answers(benchmark / "predictions.parquet"),
+    }
+
+
+def _record(value: float | None, n: int, low: float | None, high: float | None) -> dict:
+    """Rounded to four places: a table holds no more, and -0.0 is 0."""
+    numbers = [None if x is None or not math.isfinite(x) else round(x, 4) + 0.0 for x in (value, low, high)]
+    return {"value": numbers[0], "n": int(n), "low": numbers[1], "high": numbers[2]}
+
+
+def _values(records: Sequence[Mapping], measure: Measure) -> dict[str, dict]:
+    wanted = {"task": measure.task, "metric": measure.metric, "group": measure.group, "language": measure.language}
+    wanted |= {"profile": measure.profile} if measure.profile else {}  # a cosine's profile is its encoder
+    found = {model: bench.find(records, **wanted, model=model) for model in bench.MODELS}
+    return {m: _record(r["value"], r["n"], r["ci_low"], r["ci_high"]) for m, r in found.items() if r}
+
+
+def _solar(scores: Sequence[Mapping]) -> dict[str, dict[str, dict]]:
+    kept = [
+        r
+        for r in scores
+        if r["group"] == "simulated" and r["metric"] == "macro_f1" and r["task"] in solar_tasks.load_tasks()
+    ]
+    told: dict[str, dict[str, dict]] = {}
+    for r in sorted(kept, key=lambda r: r["task"]):
+        told.setdefault(r["task"], {})[r["model"]] = _record(r["value"], r["n"], r["ci_low"], r["ci_high"])
+    return told
+
+
+def _answers(path: Path) -> pd.DataFrame:
+    """A row an item and model that `COMPARED` scores, by annotation_id: its scores, task, prompt and day."""
+    columns = "annotation_id task prompt_id split group_id simulated model target prediction correct choice_correct"
+    rows = pd.read_parquet(path, columns=columns.split())
+    general = rows.split == "general"
+    rows = rows[rows.model.isin(bench.MODELS) & (general | rows.simulated) & rows.task.isin(["qa", "ocr", "general"])]
+    return rows.assign(
+        characters=metrics.char_accuracy(rows.prediction, rows.target),
+        correct=rows.correct.astype(float),
+        choice_correct=rows.choice_correct.astype(float),
+    ).drop(columns=["target", "prediction"])
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# two variants
+
+
+def difference(measure: Measure, higher: pd.DataFrame, lower: pd.DataFrame, seed: int = 0) -> dict:
+    """Mean of higher - lower over the same items (rows of `_answers` of one model each), its n and 95 % interval.
+
+    Raises ValueError where the two were not asked the same items.
+    """
+    sides = []
+    for rows in (higher, lower):
+        own = rows[(rows.prompt_id if measure.task.startswith("qa.") else rows.task) == measure.task]
+        sides.append(own.set_index("annotation_id").sort_index())
+    above, below = sides
+    if not above.index.equals(below.index):
+        raise ValueError(f"{measure.title}: asked {len(above)} and {len(below)} items, not the same; measure both anew")
+    pair = below[measure.item].to_numpy(), above[measure.item].to_numpy()
+    value, low, high = metrics.paired_difference(*pair, above.group_id, seed=seed)
+    return _record(value, int(np.isfinite(pair[0] + pair[1]).sum()), low, high)
+
+
+def compare(name: str, higher: str, lower: str, found: Mapping[str, Mapping]) -> dict | None:
+    """The difference of two sides (variants, or `base`) under a measure of `COMPARED`; None where one did not run."""
+    if name == "specialists":
+        variant = found.get(lower)
+        return variant and variant["values"].get("specialists", {}).get("tuned")
+    beside = {"base": lower} if higher == "base" else {"base": higher}  # the base as that variant's benchmark asked it
+    if any(beside.get(side, side) not in found for side in (higher, lower)):
+        return None
+    models = ["base" if side == "base" else "tuned" for side in (higher, lower)]
+    variants = [found[beside.get(side, side)] for side in (higher, lower)]
+    if COMPARED[name].item:
+        return difference(
+            COMPARED[name], *(v["answers"][v["answers"].model == m] for v, m in zip(variants, models, strict=True))
+        )
+    above, below = (v["values"][name].get(m) for v, m in zip(variants, models, strict=True))
+    if not (above and below) or above["value"] is None or below["value"] is None:
+        return None
+    bounds = above["low"] - below["high"], above["high"] - below["low"]  # wider than a paired interval
+    return _record(above["value"] - below["value"], min(above["n"], below["n"]), *bounds)
+
+
+def verdict(found: Mapping | None) -> str:
+    """What the interval of a difference that was said to be above 0 comes to."""
+    if found is None or found["low"] is None:
+        return "not measured"
+    if found["low"] > 0:
+        return "confirmed"
+    return "refuted" if found["high"] < 0 else "cannot be told"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# all of them
+
+
+def tell(
+    runs: Mapping[str, Path], variants: Mapping[str, Mapping], findings: Sequence[Mapping], reference: str
+) -> dict:
+    """Everything of `recipes.json`: profile, date, variants with their values, differences, findings.
+
+    Raises ValueError where two variants were not measured by the same code on the same corpus and answers.
+    """
+    about = _about(runs)
+    found = {name: measured(folder) for name, folder in runs.items()}
+    against = {}
+    if reference in found:
+        names = [n for n, m in COMPARED.items() if m.item]
+        for other in (n for n in found if n != reference):
+            against[other] = {n: compare(n, other, reference, found) for n in names}
+    told = []
+    for finding in findings:
+        differs = compare(finding["measure"], finding["higher"], finding["lower"], found)
+        told.append(dict(finding) | {"difference": differs, "verdict": verdict(differs)})
+    kept = {n: {"says": variants[n]["says"], "parameters": variants[n]["parameters"]} for n in found}
+    kept = {n: v | {k: found[n][k] for k in ("spent", "values", "forgetting", "solar")} for n, v in kept.items()}
+    not_run = [name for name in variants if name not in found]
+    about |= {"made_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "reference": reference, "not_run": not_run}
+    return about | {"variants": kept, "minus_reference": against, "findings": told}
+
+
+def _about(runs: Mapping[str, Path]) -> dict:
+    """What all variants share, and one profile; ValueError in one line where they share it not."""
+    seen: dict[str, set] = {}
+    for folder in runs.values():
+        for stage in ("04_training", "05_benchmark"):
+            manifest = read_manifest(folder / stage)
+            seen.setdefault(f"code of {stage}", set()).add(manifest["code_sha256"])
+            seen.setdefault("profile", set()).add(manifest["profile"])
+            for entry in manifest["inputs"]:
+                name = entry.get("stage") or entry["path"]
+                if name != "04_training":
+                    seen.setdefault(name, set()).add(entry["sha256"])
+    unlike = [name for name, values in seen.items() if len(values) > 1]
+    if unlike:
+        raise ValueError(
+            f"variants differ in {', '.join(unlike)}: their numbers do not belong side by side; run them anew"
+        )
+    return {"profile": seen["profile"].pop()}
+
+
+def table_md(told: Mapping) -> str:
+    """`recipes.md`: a column a variant; then each beside the reference; then the findings."""
+    variants, names = told["variants"], list(told["variants"])
+    lines = [f"# Recipes side by side\n\n**{bench.stamp(told['profile'])}**, {told['made_utc'][:10]}. "]
+    lines[0] += (
+        "Same base, corpus, accepted answers and questions; held-out simulated days; 95 % over days in brackets.\n"
+    )
+    lines += [f"- `{name}`: {variants[name]['says']}" for name in names]
+    lines += [f"- `{name}`: not run" for name in told["not_run"]] + [""]
+    lines += _rows(
+        ["", "n", "base", "best probe", *names], [*_spent(variants), *_solar_rows(variants), *_measures(variants)]
+    )
+    reference = told["reference"]
+    if told["minus_reference"]:
+        lines += [f"## Less `{reference}`\n\nPaired over the same items; negative is worse than `{reference}`.\n"]
+        others = list(told["minus_reference"])
+        rows = []
+        for name, measure in ((n, m) for n, m in COMPARED.items() if m.item):
+            cells = [told["minus_reference"][other][name] for other in others]
+            rows.append([measure.title, str(cells[0]["n"]), *(_cell(cell, "+") for cell in cells)])
+        lines += _rows(["", "n", *others], rows)
+    lines += ["## What the papers found, here\n"]
+    heads = ["paper", "finding", "measured", "higher", "lower", "difference", "n", "here"]
+    rows = [
+        [f["paper"], f["says"], COMPARED[f["measure"]].title, f["higher"], f["lower"], _cell(f["difference"], "+")]
+        + [str(f["difference"]["n"]) if f["difference"] else "", f["verdict"]]
+        for f in told["findings"]
+    ]
+    return "\n".join([*lines, *_rows(heads, rows), NOTE]) + "\n"
+
+
+NOTE = (
+    "Confirmed: the whole interval of the difference lies above 0; refuted: below 0; else it cannot be told at this n. "
+    "One seed, one tiny model: what holds here need not hold at billions of weights. S4 to S6 are taught to no "
+    "variant, but to the specialists. "
+    "Intervals of the cosine's difference are those of its two sides, not paired. QLoRA's adapter is measured on the "
+    "base as it is, not on the one in 4 bits."
+)
+
+
+def _spent(variants: Mapping) -> list[list[str]]:
+    titles = dict(zip(SPENT, ("trained weights", "steps", "samples seen", "replay among them"), strict=True))
+    told = [
+        [f"{v['spent'][name]:,}" if name != SPENT[3] else f"{v['spent'][name]:.0%}" for v in variants.values()]
+        for name in SPENT
+    ]
+    return [[titles[name], "", "", "", *cells] for name, cells in zip(SPENT, told, strict=True)]
+
+
+def _solar_rows(variants: Mapping) -> list[list[str]]:
+    rows, first = [], next(iter(variants.values()))["solar"]
+    for task, by_model in first.items():
+        probes = [r for model, r in by_model.items() if model.startswith("probe")]
+        best = max(probes, key=lambda r: r["value"], default=None)
+        for model, way in SOLAR_WAYS.items():
+            cells = [_cell(v["solar"].get(task, {}).get(model)) for v in variants.values()]
+            base = _cell(by_model.get(model.replace("tuned", "base")))
+            rows.append([f"{task} macro-F1, {way}", str(by_model[model]["n"]), base, _cell(best), *cells])
+    return rows
+
+
+def _measures(variants: Mapping) -> list[list[str]]:
+    rows = []
+    for name, measure in COMPARED.items():
+        sides = [v["values"].get(name, {}) for v in variants.values()]
+        n = next((str(side["tuned"]["n"]) for side in sides if side), "0")
+        rows.append([measure.title, n, _cell(sides[0].get("base")), "", *(_cell(side.get("tuned")) for side in sides)])
+    told = [v["forgetting"] for v in variants.values()]
+    return [*rows, ["**general task, tuned less base**", str(told[0]["n"]), "", "", *(_cell(r, "+") for r in told)]]
+
+
+def _cell(record: Mapping | None, sign: str = "") -> str:
+    if record is None or record["value"] is None:
+        return "not run"
+    bounds = "" if record["low"] is None else f" [{record['low']:{sign}.3f}, {record['high']:{sign}.3f}]"
+    return f"{record['value']:{sign}.3f}{bounds}"
+
+
+def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    told = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return [*told, *("| " + " | ".join(row) + " |" for row in rows), ""]
