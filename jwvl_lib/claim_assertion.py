@@ -35,7 +35,7 @@ _MAY = re.compile(
     r"|develop"
     r"|become|argue|reach|unleash|erupt|flare|release|cause|fire|launch|affect|occur|follow|go|be\s+(?:enough"
     r"|accompanied))\w*"
-    r"|\bwill\b(?!\s+be\s+seen)|(?<!\bI\s)(?<!\bwe\s)\bwould\b|\bcapable\s+of\b|\blikely\s+to\b"
+    r"|\bwill\b(?!\s+be\s+seen)|(?<!\bI\s)(?<!\bwe\s)\bwould\b(?!\s+(?:then|thus|therefore)\s+be\b)|\bcapable\s+of\b|\blikely\s+to\b"
     r"|\bmistak\w+\s+(?:it|this)?\s*(?:for|as)\b|误(?:认|以|读|当)(?:为|成|作)是?|将(?=于|在|会|转)"
     r"|[后来]会[放爆产出发]|料到.{0,16}会"
     r"|(?:可能|或许|也许|仍|将|有可能)(?:会|再次?|将|还|仍|有可能|可能|在)*(?:爆发|产生|发生|出现|引发|触发|释放|影响"
@@ -105,10 +105,11 @@ _PHYSICS = re.compile(
 _PICTURE_KINDS = ("instrument", "observatory", "measurement", "wavelength_angstrom", "layer")
 _PLURALS = "|".join(word for word in knowledge.words("feature", "en") if re.fullmatch("[a-z]+s", word))
 _DEFINED = re.compile(
-    rf"^\s*(?:[A-Za-z]+\s+){{0,3}}(?:{_PLURALS}|regions|loops|holes|faculae|structures|instruments|telescopes)\s+"
-    r"(?:are|is|form|appear|tend|last|occur|arise|often)\b|就是(?!AR|NOAA|\d)|之间是|等于|是(?:我国|世界|全球)?首"
+    rf"^\s*(?:[A-Za-z]+\s+){{0,3}}(?:{_PLURALS}|regions|loops|holes|faculae|structures|instruments|telescopes|magnetograms"
+    rf"|filtergrams|dopplergrams)\s+(?:measure|map|record|trace|are|is|form|appear|tend|last|occur|arise|often)\b|就是(?!AR|NOAA|\d)|之间是|等于|是(?:我国|世界|全球)?首"
     r"|是指|指的是"
-    r"|有.{1,30}个?(?:通道|波段)|\bhas\s+\w+\s+(?:EUV\s+)?channels|\borbits\b|分[成为].{1,12}[级类]",
+    r"|有.{1,30}个?(?:通道|波段)|\bhas\s+\w+\s+(?:EUV\s+)?channels|\borbits\b|分[成为].{1,12}[级类]|\boutermost\b|最外层|最内层|最底层|\blayer\s+of\s+the\s+(?:Sun's|solar)"
+    r"|\bin\s+(?:several|many|seven|ten|multiple|various)\s+(?:(?:EUV|UV|different)\s+)*(?:channels|wavelengths|passbands)",
     re.I | re.A,
 )
 
@@ -129,7 +130,7 @@ def asserted(text: str, found: Sequence[tuple], start: int, end: int) -> list[tu
 _LIKENED = re.compile(
     r"\b(?:than|like|unlike|rivals?|reminiscent\s+of|reminds?\b.*\bof|to|with|what|recalls?|since|monster|famous)\s+"
     r"(?:(?:the|famous|great|monster|old|NOAA|ARs?|active|region)\s+)*$|(?:比不?上?|像|如|与|和|跟|起|当年的?|堪比"
-    r"|超过)(?:\d{4}年)?的?"
+    r"|超过)(?:\d{4}年(?:[^，。；\d]{0,6})?)?的?"
     r"(?:NOAA|AR|活动区|\s)*$",
     re.I | re.A,
 )
@@ -160,7 +161,17 @@ _NO_REGION = re.compile(
 def _of_something_else(text: str, find: tuple, found: Sequence[tuple], start: int) -> bool:
     """A quadrant of loops or a filament, in a sentence that names no region."""
     named = any(kind == "noaa_ar" for _, kind, _ in found)
-    return find[1] == "quadrant" and not named and _NO_REGION.search(text[start : find[0][0]]) is not None
+    if find[1] != "quadrant" or named:
+        return False
+    return _NO_REGION.search(text[start : find[0][0]]) is not None or _THING_AHEAD.match(text, find[0][1]) is not None
+
+
+_THING_AHEAD = re.compile(
+    rf"(?:象限|方向|[侧部方面])?(?:的|有|那|这)*(?:[一二两三四几数]?条|[^，。；\d]{{0,7}}?(?:{_ZH_THINGS}))"
+    r"|(?:ern)?(?:\s+(?:quadrant|part|quarter))?,?\s+(?:there\s+(?:is|are)\s+)?(?:an?|the|one|two|several|some)\s+(?:[a-z]+\s+){0,3}?"
+    r"(?:filaments?|prominences?|(?:coronal\s+)?(?:holes?|loops?))\b",
+    re.I | re.A,
+)
 
 
 def _doubted(text: str, find: tuple, start: int, end: int) -> bool:
@@ -193,6 +204,8 @@ def _doubted(text: str, find: tuple, start: int, end: int) -> bool:
     not_asserted, may_from = _hedges(part)
     if not_asserted or may_from < at - low:
         return True
+    if kind == "flare" and re.search(r"\bhad\s+already\b", text[low:at], re.I):
+        return False  # of the same day
     return past and (kind in REGION_KINDS or (kind == "date_obs" and "T" not in find[2]))
 
 
@@ -222,7 +235,9 @@ _EVENT_AFTER = re.compile(r"(?:日|的|那次|那场)*(?:大|强|巨)?(?:耀斑|
 _LAST_TIME = re.compile(
     r"上一?次(?!观测)|\bsince\s+(?:[A-Z][a-z]+\s+)?(?:19|20)\d\d\b(?=[^,;]*$|,\s*when)|\bthe\s+last\s+time\b"
 )
-_NEXT = re.compile(r"\bnext\b[^,;]{0,40}\bwill\b|\bwill\s+(?:be|become|get)\b[^,;]{0,12}$|下一个[^，。；]{0,16}$", re.I | re.A)
+_NEXT = re.compile(
+    r"\bnext\b[^,;]{0,40}\bwill\b|\bwill\s+(?:be|become|get)\b[^,;]{0,12}$|下一个[^，。；]{0,16}$", re.I | re.A
+)
 
 
 @functools.lru_cache(maxsize=64)

@@ -124,12 +124,14 @@ CHANNELS: list[Pattern] = [
             rf"(?-i:\b({_one_of(_INSTRUMENTS)}))(?:'s)?[\s/-]*(\d{{2,5}})(?!\d|[.-]\d|:\d\d(?!\d)|\s*(?:nm|纳米))"
             rf"[\s-]*{_UNIT}?",
             lambda m: [("instrument", m[1]), _measured(m[1], m[2])]),
+    pattern("", rf"(?:带宽|半[高全]?宽|线宽|\bFWHM|\b(?:band)?width|\bresolution|分辨率)(?:[约为是仅:=]|of|is|about|\s)*[\d.一二三四五六七八九十分之半/]+\s*(?:{_UNIT}|nm|纳米)",
+            []),
     pattern("", rf"{_WAVE}[\s-]*{_UNIT}", lambda m: _angstrom(m[1])),
     pattern("",
             rf"{_WAVE}(?=\s*(?:,|/|and|or|&|、|和|与|及|或)\s*\d{{2,5}}(?:\.\d+)?[\s-]*{_UNIT})",
             lambda m: _angstrom(m[1])),
     pattern("en", rf"\b({EN_WORDS})[\s-]+angstroms?\b", lambda m: [("wavelength_angstrom", float(number(m[1])))]),
-    pattern("zh", rf"({ZH_WORDS})\s*埃", lambda m: _angstrom(m[1])),
+    pattern("zh", rf"(?<!分之)({ZH_WORDS})\s*埃", lambda m: _angstrom(m[1])),
     pattern("",
             r"(?<![\d.,])(\d{1,4}(?:\.\d+)?)[\s-]*(?:nm\b|nanomet(?:er|re)s?\b|纳米)", lambda m: _angstrom(m[1], 10)),
     pattern("",
@@ -156,6 +158,8 @@ CHANNELS: list[Pattern] = [
     pattern("", r"\b(?:Lyman|Ly)[-\s]?(?:alpha|α)|莱曼[-\s]?(?:α|阿尔法)", []),
 ]  # fmt: skip
 
+_LAYERS = {la: "|".join(map(re.escape, _longest(knowledge.words("layer", la)))) for la in knowledge.LANGUAGES}
+
 LAUNCHES: list[Pattern] = [pattern("", _LAUNCH, [])]  # "before SDO was launched"
 
 PICTURE: list[Pattern] = [
@@ -167,6 +171,8 @@ PICTURE: list[Pattern] = [
     pattern("",
             r"\b(?:magnetograms|Dopplergrams)\b(?!\s+(?:taken|from|of\s+this))|磁图的(?:噪声|精度|灵敏度|分辨率"
             r"|零点|质量)", []),
+    pattern("en", rf"\b(?:between|from)\s+(?:the\s+)?(?:{_LAYERS['en']})\s+(?:and|to)\s+(?:the\s+)?(?:{_LAYERS['en']})", []),
+    pattern("zh", rf"(?:{_LAYERS['zh']})(?:和|与|到|至|及)(?:{_LAYERS['zh']})之?间", []),
     pattern("en", r"\bcoronal\s+(?:holes?|mass|loops?|rain|dimmings?|arcades?|streamers?|cavit)", []),
     pattern("zh", rf"(?:{'|'.join(_longest(knowledge.words('layer', 'zh')))}|冕)(?:与?日?冕?)(?:成像仪|探测器"
         rf"|望远镜|观测卫星|仪)", []),

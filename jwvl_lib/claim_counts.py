@@ -5,6 +5,8 @@ import re
 from jwvl_lib.claim_grammar import EN_NUMBER, UPPER, ZH_NUMBER, Pattern, pattern
 from jwvl_lib.claim_tally import (
     answered,
+    at_number,
+    between,
     count,
     if_spots,
     listed,
@@ -23,7 +25,7 @@ _NO_ADJECTIVE = (
     r"(?!(?:of|in|on|at|the|to|by|from|for|per|with|as|than|into|over|under|between|around|about|a|an|this|that|these"
     r"|those|its|their|is|are|was|were|be|has|have|had|which|who|where|when|but|or|nor|versus|vs|spots?|sunspots?"
     r"|regions?|groups?|ARs?|degrees?|deg|millionths?|MSH|flares?|days?|hours?|minutes?|times|years?|UT|UTC|percent"
-    r"|north|south|east|west|class|new|lies?|sits?|covers?|hosts?|shows?|holds?|carries|areas?|umbrae"
+    r"|no|holes?|filaments?|prominences?|plages?|coronal|north|south|east|west|class|new|lies?|sits?|covers?|hosts?|shows?|holds?|carries|areas?|umbrae"
     rf"|{EN_NUMBER})\b)"
 )
 ADJECTIVES = rf"(?:(?:\s+and|,)?\s+{_NO_ADJECTIVE}[A-Za-z][A-Za-z'/-]*){{0,4}}?"
@@ -48,7 +50,7 @@ DOES = (
 RANGE = (
     rf"(?:(?:between|from)\s+)?(?P<n>{EN_NUMBER})(?:\s*(?:-|to|or|and|,\s*(?:at\s+most|maybe|perhaps"
     rf"|possibly))\s*(?P<m>{UPPER}))?(?P<more>\s*\+"
-    r"|\s+or\s+more)?(?P<fewer>\s+or\s+fewer|\s+or\s+less)?"
+    r"|\s+or\s+more|[-\s](?:odd|plus)\b)?(?P<fewer>\s+or\s+fewer|\s+or\s+less)?"
 )
 NONE = (
     r"(?:\b(?:no|zero|(?:the\s+)?absence\s+of(?:\s+any)?|nobody\s+(?:saw|sees|found|could\s+(?:see"
@@ -71,6 +73,7 @@ _IS = (
 )
 _IS += r"(?:(?:an?|only|just|modest|mere|impressive|exactly|about|roughly|around|given|as|at|about|some)\s+)*"
 
+_THAT = r"(?!\s+(?:to\b|that\s+(?!is|can)|which\s+(?!is|can)|with\s+(?!(?:sun)?spots)|capable|showing|producing))"
 _ASKED = r"\b(?:how\s+many|any)"
 _REPLY = rf"[^?]{{0,40}}\?[\s\"]*(?:[A-Z]:)?[\s\"]*(?P<answer>(?P<n>{EN_NUMBER})(?![\w.,:]*\d)|none\b|no\b)"
 
@@ -111,7 +114,7 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"{RANGE}{_REGIONS}{IN_PART}", count("n_regions"), over=True),
     pattern("en", rf"\b(?P<n>{EN_NUMBER})\s+(?:of\s+(?:them|which|these|those)\s+)?(?:are\s+|is\s+|were\s+|being\s+)?"
             r"numbered\b(?!\s+\w+)", count("n_regions")),
-    pattern("en", rf"\b(?:the|its|an?)\s+(?:only|sole|single|lone|solitary){_REGIONS}{IN_PART}", [("n_regions", 1)]),
+    pattern("en", rf"\b(?:the|its|an?)\s+(?:only|sole|single|lone|solitary){_REGIONS}{IN_PART}{_THAT}", [("n_regions", 1)]),
     pattern("en", rf"\b(?:only|just)\s+(?:a|the)\s+single{_REGIONS}{IN_PART}", [("n_regions", 1)]),
     pattern("en",
             rf"\b{_TALLY}\s+of{ADJECTIVES}\s+(?:regions|groups|ARs|(?:sun)?spot\s+groups)\b[^,.;:=\d]{{0,30}}?{_IS}"
@@ -130,6 +133,10 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"\bthere\s+(?:is|are)\s+(?:only\s+|just\s+)?(?P<n>{EN_NUMBER})(?=\s*(?:[.,;]|$))", noun_before),
     pattern("en", rf"\bnumber\s+of{ADJECTIVES}\s+(?:coronal\s+holes"
         rf"|filaments)\b[^.;\d]{{0,24}}?{_IS}(?P<n>{EN_NUMBER})", noun_before),
+    pattern("en", rf"\b(?:I|we|one)\s+(?:can\s+|could\s+)?(?:count|see|find|identify|make\s+out|make)s?\s+(?:(?:at\s+(?:least|most)"
+            rf"|no\s+fewer\s+than|more\s+than|about|some|roughly|exactly|only|just|perhaps|maybe|around)\s+)?{RANGE}"
+            rf"(?:\s+of\s+them)?(?=\s*(?:[.,;]|$|and\b))", noun_before),
+    pattern("en", rf"(?P<n>{EN_NUMBER})\s+of\s+them(?=\s*:\s*(?:AR|NOAA|\d{{4}}))", count("n_regions")),
     pattern("en", rf"{RANGE}\s+of\s+(?:them|these|those)\b(?!\s+(?:is|are|was|were|lies?|has|have|trans"
         rf"|nearly|large))", if_spots),
     pattern("en", rf"(?P<n>{EN_NUMBER})\s+(?:were|was|are)\s+(?:reported|counted|recorded|noted|listed|drawn"
@@ -170,10 +177,10 @@ NO = (
     r"|一颗|一群|一处|一丝|一点|到|有|出|看到|看见|见到|观测到"
     r"|发现|检测到|找到|半个)*"
 )
-END = r"(?=\s*(?:[，。,:;；、)）!！]|\.(?!\d)|$|左右|上下|以上|之多))"
+END = r"(?=\s*(?:[，。,:;；、()）!！吧呢]|\.(?!\d)|$|左右|上下|以上|之多))"
 COUNTED = (
     r"(?:在|介于|共|总共|一共|总计|共计|合计|有|为|是|达|到|仅|只|:|约|大约|计|多达|高达|达到|等于|包含|包括|的|不足"
-    r"|也许|可能|大概|应该|似乎|估计|或许|多半|不到|不少于|至少|至多|最多|超过|恰|近|将近|几乎|恰好|恰为|分为"
+    r"|我[说看猜数]|数[出得到]|也许|可能|大概|应该|似乎|估计|或许|多半|不到|不少于|至少|至多|最多|超过|恰|近|将近|几乎|恰好|恰为|分为"
     r"|起来)"
 )
 
@@ -184,7 +191,11 @@ _ZH_REPLY = (
 
 ZH_COUNTS: list[Pattern] = [
     pattern("zh", r"无黑子(?:的)?(?:天数?|日数?|期)", []),
-    pattern("zh", rf"第\s*{ZH_NUMBER}\s*{_MEASURE}|黑子相对数{ANY}{{0,3}}?[为是]?\s*{ZH_NUMBER}", []),
+    pattern("zh", rf"第\s*{ZH_NUMBER}\s*{_MEASURE}|(?:国际|沃尔夫|苏黎世|平滑|月均)(?:太阳)?黑子(?:相对)?数{ANY}{{0,3}}?[为是]?\s*{ZH_NUMBER}"
+            rf"|黑子相对数{ANY}{{0,3}}?[为是]?\s*{ZH_NUMBER}", []),
+    # the group that strikes the eye is one of however many
+    pattern("zh", rf"(?<![只仅就])[有被]一(?:个|群|片|块|处)[^，。；只仅]{{0,8}}?(?:[大显]|突出|复杂|明亮|醒目)[^，。；]{{0,6}}?{_KIND}", []),
+    pattern("zh", rf"(?:少则|从|在){ZH_N}[个颗条]?[，,]?(?:多则(?P<m2>{ZH_NUMBER})[个颗条]?)?(?:不等|之间)?", between),
     pattern("zh", rf"(?:另|同|某|每|这|那|是|为|作为|之)一{_MEASURE}{ANY}{{0,8}}?(?:活动区|黑子群|区)", only_one),
     pattern("zh", r"(?<=\d{4})\s*(?:这|共|等)?(?P<n>[二两三四五六七八九十]|\d)[个群](?:活动区|编号)?(?=[，。,.;；]"
         r"|$)", count("n_regions")),
@@ -221,6 +232,9 @@ ZH_COUNTS: list[Pattern] = [
     pattern("zh", r"(?<![\d号第])(?P<n>[两三四五六])区(?![域间号])", count("n_regions")),
     pattern("zh", rf"(?<=[，。]){ZH_N}群(?=[，。])", count("n_regions")),
     pattern("zh", rf"(?<=[，,])(?:只?有|仅有?|就|只剩|达到?|多达|高达|共有|约为?){ZH_N}(?:个|颗){END}", noun_before),
+    pattern("zh", rf"(?<=[，,])[^，。；\d]{{0,5}}?(?:检测?出|检测到|识别出|辨认出|认出|数出|标出|圈出|找到|看到)(?:至少|大?约|大概)?{ZH_N}(?:个|条|处|块|片){END}",
+            noun_before),
+    pattern("zh", rf"共(?:有|计)?(?P<n>{ZH_NUMBER})个(?=\s*[:(]\s*(?:AR|NOAA|\d{{4}}))", count("n_regions")),
     pattern("zh", rf"(?<=[，,])(?:总|一)?共(?:有|计)?{ZH_N}(?:个|条|处){END}", noun_before),
     pattern("zh", rf"{ZH_N}(?:{_MEASURE}\s*{_MORE}(?:个)?\s*{ANY}{{0,9}}?|(?:带黑子的?|编号|活动|太阳|主要|NOAA"
         rf"|大)*){_KIND}", count("n_regions")),
@@ -230,7 +244,7 @@ ZH_COUNTS: list[Pattern] = [
     pattern("zh", rf"(?:活动区|黑子群|编号的?区)(?:的)?(?:数目?量?|个数|总数"
         rf"|编号)?{ANY}{{0,6}}?{COUNTED}*\s*{ZH_N}(?:个|处|群|块)?(?!\d"
         rf"|[号区个颗]|[个颗]?黑子){END}",
-            lambda m: count("n_regions")(m) if len(m["n"]) < 4 else None),
+            lambda m: at_number(count("n_regions"))(m) if len(m["n"]) < 4 else None),
     pattern("zh", rf"(?<=黑子)(?:的)?(?:数目?量?|个数)?(?:依次|分别|各)(?:为|是|有)?\s*{ZH_NUMBER}[个颗]?(?:\s*"
             rf"[、,，和与]\s*{ZH_NUMBER}[个颗]?)+", listed("n_spots")),
     pattern("zh", rf"{ZH_NUMBER}[个颗]?(?:\s*[、和与]\s*{ZH_NUMBER}[个颗]?)+(?:可见|大小)?(?:太阳)?黑子(?!群"

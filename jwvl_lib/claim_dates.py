@@ -102,7 +102,11 @@ def _past_hour(match: re.Match) -> Found:
 
 def _exact(match: re.Match) -> Found | None:
     """A clock in words, if it says more than "ten points"."""
-    return _value(match) if match["minute"] or match["part"] or match.group()[-1] in "时整" else None
+    decimal = (
+        len(match["minute"] or "") == 1 and match["minute"] != "半" and not match["part"] and match.group()[-1] != "分"
+    )
+    said = match["minute"] or match["part"] or match.group()[-1] in "时整"
+    return _value(match) if said and not decimal else None
 
 
 _ZH_MINUTES = {"半": 30, "一刻": 15, "三刻": 45, "整": 0}
@@ -203,5 +207,5 @@ DATES: list[Pattern] = [
     pattern("en", rf"(?<!\d)(?<!\d:)(?:at|around|about)\s+{_CLOCK}(?![\d:])", _value),
     pattern("en", rf"(?<!\d)(?<!\d:)(?=\d\d:\d\d){_CLOCK}(?![\d:])", _value),
     pattern("zh", rf"(?<!\d)(?<!\d:){_CLOCK}(?![\d:])", _value),
-    pattern("zh", rf"(?<!{_ZH_DIGIT})(?P<ahead0>{_BEIJING})?{_ZH_CLOCK}", _exact),
+    pattern("zh", rf"(?<!{_ZH_DIGIT})(?<!分之)(?P<ahead0>{_BEIJING})?{_ZH_CLOCK}", _exact),
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from jwvl_lib.claim_scope import REGION_KINDS
 
 _NEGATOR = (
     r"\bwhat\b[^.;]{0,50}?\b(?:does|do|did)\s*(?:not|n't)\s+\w+\s+is\b|\bnor\s+(?:is|was|are|were|does|did"
-    r"|has)\s+\w+\b|\bnone\s+of\s+[^,;]{1,30}?\s(?:is|are|was|were|has|have)\b"
+    r"|has)\s+\w+\b|\bnone\s+of\s+[^,;]{1,30}?\s(?:is|are|was|were|has|have|produced|shows?|showed|exceeded|reached|hosts?)\b|\bshort\s+of\b"
     r"|\bno\s+evidence\s+(?:that|of|for)\b[^,;]{0,30}|没有证据(?:表明|显示)[^，。；]{0,12}|不认为[^，。；]{0,10}"
     r"|\b(?:no|not|never|nor|neither|without|hardly|lacks?|lost)\b|\b(?:is|are|was|were|does|did|do|has|have|had"
     r"|could|ca"
@@ -29,6 +29,7 @@ _BETWEEN = (
     r"|was|were|is|are|there|depict|represent|correspond|reach|belong|belongs"
     r"|是|为|在|于|属于|属|来自|出自|由|任何|一个|一幅|一张|的|单纯|简单|拍摄|取自|发现|显示|看到|见到|见|用|任|何|幅"
     r"|张|这|那|该"
+    r"|标题|图注|图例|文件名|说明|文中|[里上中所写标说]|错|误"
     r"|所谓|有|处于|过|能|使用|采用|利用|曾|反映|对应|采用|通道|波段|波长|数据|观测)*"
 )
 # what ends the reach of a denial over what is said of regions
@@ -100,7 +101,9 @@ _DOES = re.compile(
     r"|produc)",
     re.I | re.A,
 )
-_UNUSED = re.compile(r"\s+(?:was|is|were)\s*(?:not|n't)\s+(?:needed|used|involved|the\s+(?:source|instrument))\b", re.I | re.A)
+_UNUSED = re.compile(
+    r"\s+(?:was|is|were)\s*(?:not|n't)\s+(?:needed|used|involved|the\s+(?:source|instrument))\b", re.I | re.A
+)
 _ASIDE = re.compile(r",\s*(?:as|like|contrary|however|of\s+course|at\s+least|I)\b[^,;]{0,60},")
 
 

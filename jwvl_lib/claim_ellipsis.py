@@ -73,6 +73,8 @@ def _carried(text: str, match: re.Match, found: list[tuple], said: list[tuple], 
     low, high = match.span()
     if any(low < b and a < high for (a, b), _, _ in found) or _WAVE_LIKE.search(text[start:low]):
         return None
+    if match.re is _BARE and re.search(r"(?:^|[\s;；])\($", text[:low]) and text[high : high + 1] == ")":
+        return None  # the number of an item
     before = [f for f in said if f[0][0] < low]
     if not before and match.re is _BARE and match["unit"] in ("个", "颗") and said[0][1] == "n_spots":
         before = [((start, start), *said[0][1:])]  # "10484有55个，10488有53个黑子": the noun comes last
@@ -136,7 +138,7 @@ def _nouns(text: str, found: list[tuple], start: int, end: int, kinds: Sequence[
 
 
 _NOT_BUT = re.compile(
-    rf"(?:不是|并非|而非|\bnot)\s*(?P<n>{EN_NUMBER}|{ZH_NUMBER})\s*[个条颗群处]?(?=\s*(?:[,，;；。.]|而?是|but\b|$))",
+    rf"(?<=[，,]是)(?P<n2>{ZH_NUMBER})[个条颗群处块片](?=[，。,.]|$)|(?:不是|并非|而非|\bnot)\s*(?P<n>{EN_NUMBER}|{ZH_NUMBER})\s*[个条颗群处]?(?=\s*(?:[,，;；。.]|而?是|but\b|$))",
     re.I | re.A,
 )
 
@@ -147,9 +149,16 @@ def _corrected(text: str, found: list[tuple], start: int, end: int) -> list[tupl
     out = []
     for match in _NOT_BUT.finditer(text, start, end) if counts else ():
         near = min(counts, key=lambda f: min(abs(f[0][0] - match.end()), abs(match.start() - f[0][1])))
-        free = not any(match.start("n") < b and a < match.end() for (a, b), _, _ in found)
-        if free and number(match["n"]) < 30 and max(near[0][0] - match.end(), match.start() - near[0][1]) < 30:
-            out.append((match.span("n"), near[1], number(match["n"])))
+        which = "n" if match["n"] else "n2"
+        free = not any(match.start(which) < b and a < match.end() for (a, b), _, _ in found)
+        denied = which == "n" or re.search(r"(?:不是|并非|没有)[^，。；]{1,14}[，,]是$", text[start : match.start()])
+        if (
+            free
+            and denied
+            and number(match[which]) < 30
+            and max(near[0][0] - match.end(), match.start() - near[0][1]) < 30
+        ):
+            out.append((match.span(which), near[1], number(match[which])))
     return out
 
 
@@ -162,7 +171,9 @@ _IN_ORDER = re.compile(
 )
 
 
-_ORDERED = re.compile(r"分别|各|依次|从[大小多少]到|respectively|versus|against|vs", re.I | re.A)  # nearly no sentence has one
+_ORDERED = re.compile(
+    r"分别|各|依次|从[大小多少]到|respectively|versus|against|vs", re.I | re.A
+)  # nearly no sentence has one
 
 
 def _respectively(text: str, found: list[tuple], start: int, end: int) -> list[tuple]:

@@ -54,7 +54,9 @@ FLARES: list[Pattern] = [
     pattern("en",
             rf"{_GOES}[\d.]*(?:[-\s]class)?(?:\s+(?:flare|event))?\s+(?:of|in|from)\s+(?:[A-Z][a-z]+\.?\s+)?"
             rf"(?:19|20)\d\d\b", []),
-    pattern("zh", rf"比{_GOES}[\d.]*级?更", []),
+    pattern("zh", rf"比{_GOES}[\d.]*级?更|(?:本底|背景)[^，。；A-Z]{{0,8}}{_GOES}\d?(?:\.\d)?级?", []),
+    pattern("en", rf"\bbackground\b[^.;]{{0,40}}?{_GOES}-?\d?(?:\.\d)?(?:[-\s]?(?:class|level))?(?![A-Za-z\d])", []),
+    pattern("zh", rf"{_GOES}级(?:太阳)?耀斑(?:最强|最大|(?:是|指|为)(?:最|指|比|一[类种]|能量|所有|强))", []),
     pattern("zh", rf"(?:19|20)\d\d年(?:\d{{1,2}}月)?(?:的|那次的?){_GOES}[\d.]*级?", []),
     pattern("en",
             rf"{_GOES}[-\s]class\s+flares?\s+(?:are|is|have|release|last|can|may|cause|occur)s?\b(?!\s+(?:been|not"

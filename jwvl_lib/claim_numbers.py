@@ -49,7 +49,7 @@ _REMEMBERED = re.compile(
 )  # fmt: skip
 
 _FORMER = re.compile(
-    r"(?:(?:19|20)\d\d年(?:\d{1,2}月)?的|\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周(?:之?前)?的|(?:上一个?"
+    r"(?:(?:19|20)\d\d年(?:[\d一二三四五六七八九十]{1,3}月份?)?的|\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周(?:之?前)?的|(?:上一个?"
     r"|上个|上(?=[周月])"
     r"|同(?=[年月])|那(?=[次年时])|去年|前(?=[一天年])|当(?=[年时]))[^，。；\d]{0,6}的|原(?:为|来的?|编号为?)?"
     r"|(?:曾|早先|以前|先前|当时|上一?周"
@@ -153,14 +153,14 @@ NUMBERS: list[Pattern] = [
             _table_row),
     pattern("", r"(?<![\d.,/+])(?P<low>1\d{4})\s*(?:-|to|through|至|到)\s*(?:AR\s*)?(?P<high>1\d{4})(?!\d)", _range),
     pattern("en",
-            rf"\b(?:{_REGION_WORD}|number){_NO}\d{{4,5}}(?!\d|\.\d|:\d\d(?!\d)|-\d|\s*(?:Å|Angstrom|nm|spots"
+            rf"\b(?:{_REGION_WORD}|number){_NO}\d{{4,5}}(?!\d|\.\d|-\d|\s*(?:Å|Angstrom|nm|spots"
             rf"|millionths|MSH|UT|is\s+a\s+"
             rf"(?:wave|channel))){_LIST}", _numbers),
     pattern("en",
             r"\b(?:NOAA(?:\s+ARs?)?|ARs?|(?:active\s+)?regions?)\s*#?\d{3}(?!\d|\.\d|:\d\d(?!\d)|\s*(?:Å|Angstrom|nm"
             r"|spots"
             r"|MSH|millionths))(?:(?:,\s*(?:and\s+)?|\s+and\s+|/)\d{3}(?![\d.]))*", _numbers),
-    pattern("zh", rf"{_ZH_REGION_WORD}{_NO}\d{{4,5}}(?!\d|\.\d|:\d\d(?!\d)|\s*(?:Å|埃|UT)){_LIST}", _numbers),
+    pattern("zh", rf"{_ZH_REGION_WORD}{_NO}\d{{4,5}}(?!\d|\.\d|\s*(?:Å|埃|UT)){_LIST}", _numbers),
     pattern("", r"(?<![\d.,:/+-])(?:\d{5}\s*[、,和与及]\s*)*\d{4,5}\s*(?:号|活动区|黑子群|区(?!间))", _numbers),
     pattern("zh", r"(?<![\d.,/+-])(?<!\d:)\d{3}(?:[、和与及]\d{3})*(?=区(?!间)|号(?:活动)?区)"
         r"|(?<=[群区]，)\d{3,4}(?=，)", _numbers),
@@ -174,11 +174,11 @@ NUMBERS: list[Pattern] = [
             r"(?:面积|黑子|前导|磁)|面积|黑子|前导|磁))", _numbers),
     # five digits of today's numbers, and four with a leading zero, stand alone
     pattern("", rf"(?<![\d.,:/+A-Za-z-])0\d{{3}}(?![\dA-Za-z/.-]|:\d\d(?!\d|\s*[个颗])){_NO_UNIT}", _numbers),
-    pattern("", rf"(?<![\d./+A-Za-z])(?<!(?<!-)-)1[0-4]\d{{3}}(?![\dA-Za-z]|/(?!1\d{{4}})|:\d\d(?!\d)"
+    pattern("", rf"(?<![\d./+A-Za-z])(?<!(?<!-)-)1[0-4]\d{{3}}(?![\dA-Za-z]|/(?!1\d{{4}})"
         rf"|-\d){_NO_UNIT}{_LIST}", _numbers),
     pattern("", rf"(?<![\d.,/+A-Za-z×~±-])(?<!\d:)[1-9]\d{{3}}(?![\d/×x%°年]|\.\d|:\d\d(?!\d)|-\d){_NO_UNIT}", _near),
     pattern("", rf"(?<![\d./+A-Za-z-])[1-9]\d{{3}}(?=[,，:/\s(]{{1,3}}{_PLACED})", _if_no_area),
-    pattern("zh", r"(?:^|(?<=[。；]))[1-9]\d{3}(?=\s*:\s*(?:[αβ]|\d+[个颗]|面积|黑子))", _numbers),
+    pattern("zh", rf"(?:^|(?<=[。；]))[1-9]\d{{3}}(?=\s*:\s*(?:[αβ]|\d+[个颗]|面积|黑子|[南北]纬|[NS]\d|位于|前导|磁|McIntosh|{_PLACED}))", _numbers),
     pattern("zh", r"(?<![\d年于在自.,:/-])1[6-9]\d\d(?=(?:还|仍|正|则|也|已)?[在是有]|还在|仍|群)", _numbers),
     pattern("en", r"(?<=\bis\s)1[6-9]\d\d(?=,|\s+and\b)", lambda m: _numbers(m) if re.search(r"groups"
         r"|regions", m.string) else None),
@@ -186,7 +186,7 @@ NUMBERS: list[Pattern] = [
 
 # a number in a sentence about regions, which nothing else has taken: four digits that are no year, no wavelength
 _NO_CUE = (
-    r"(?<![\d.,:/+A-Za-z(×~±-])(?<!\d\s)(?<!rotation\s)(?<!HARP\s)(?<!CR\s)(?<!CR)(?<!\bin\s(?=19"
+    r"(?<![\d.,:/+A-Za-z(×~±-])(?<!\d\s)(?<!rotation\s)(?<!自转周)(?<!自转)(?<!HARP\s)(?<!CR\s)(?<!CR)(?<!\bin\s(?=19"
     r"|20))(?<!\bsince\s)(?<!\bof\s(?=19|20))"
 )
 _FOUR = (

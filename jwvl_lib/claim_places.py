@@ -91,10 +91,16 @@ PLACES: list[Pattern] = [
     pattern("zh", r"([南北])半球的?(?:略|稍)?(?:偏|靠)?的?([东西])(?!经)(?:侧|部|边|面|方)?", _quadrant),
     pattern("", r"(?-i:(?<![A-Za-z])([NS])([EW]))(?![A-Za-z\d])", _quadrant),
     pattern("en", r"(?<![A-Za-z])([NS])([EW])\s+(?:quadrant|quarter)", _quadrant),
+    pattern("en", r"\b(?:date|time|timestamp|stamp|label|text|legend|logo|watermark|caption|banner|annotation|bar"
+            r"|title)\s+(?:\w+\s+){0,2}?(?:in|at|on)\s+the\s+(?:upper|lower|top|bottom)[-\s](?:left|right)(?:-hand)?"
+            r"(?:\s+corner)?", []),
+    pattern("en", r"\b(?:upper|lower)[-\s](?:left|right)(?:-hand)?(?:\s+corner)?(?=[^.;,\d]{0,12}\b(?:reads?|says?"
+            r"|gives|states|stamps?|labels?|text|legend|logo|watermark|dates?|times?)\b)", []),
     pattern("en",
             r"\b(north|south)[-\s]?(east|west)(?:ern)?\b(?!\s+of\s+(?!(?:the\s+)?(?:dis[ck]|sun|solar|cent(?:re"
             r"|er)|central)))|\b(upper|lower)[-\s](left|right)\b", lambda m: _seen(m)),
     pattern("zh", r"([东西])([南北])", _east_first),
+    pattern("zh", r"[左右][上下]角?(?:的|处的?)?(?:标注的?|显示的?)?(?:日期|时间|时戳|图例|注记|说明|标注|标签|印着|写着|注明|标出)", []),
     pattern("zh", r"从[^，。；]{0,6}?(?:[东西][南北]|[左右][上下]|[上下][左右])[^，。；]{0,3}(?:到|至|延伸)", []),
     pattern("zh", r"[左右][上下]角(?!的?[^，。；]{0,10}(?:活动区|黑子|区|群|是|为|\d{4}))", []),
     pattern("zh", r"[左右上下]{2}角?(?:的|有)?(?:字|标|水印|时间|文字|比例|数字|色标|(?=\d{3}(?!\d)))", []),
@@ -153,11 +159,11 @@ POLARITY: list[Pattern] = [
             rf"\b(?:follow(?:er|ing)|trail(?:er|ing))(?:\s+{_PART})*(?={_OF}(?:\s+(?:is|was|are|have|has|of"
             rf"|show)\b)?\s*(?:of\s+)?(?:positive|negative))", []),
     pattern("en",
-            rf"\b{_LEAD}(?:\s+{_PART})*{_OF}\s+(?:is\s+not|isn't|was\s+not|wasn't)\s+(positive|negative),?\s+but\s+"
+            rf"\b{_LEAD}(?:\s+{_PART})*{_OF}\s+(?:is\s+not|isn't|was\s+not|wasn't)\s+(positive|negative),?\s+(?:(?:as|though|despite|whatever|contrary)[^.;,]{{0,40}},\s+)?but\s+"
             r"(positive|negative)",
             lambda m: [("leading_polarity", m[g].lower(), m.span(g)) for g in (1, 2)], over=True),
     pattern("en",
-            rf"\b{_LEAD}(?:\s+(?:magnetic|main|large|big|dominant))*(?:\s+{_PART})*(?={_OF}{_IS}{_SIGN}\b)", _polarity),
+            rf"\b{_LEAD}(?:\s+\([a-z]+\))?(?:\s+(?:magnetic|main|large|big|dominant))*(?:\s+{_PART})*(?={_OF}{_IS}{_SIGN}\b)", _polarity),
     pattern("en",
             rf"\b{_SIGN}(?:[-\s]{_FLUX})*[-\s]+(?:is\s+)?(?:in\s+the\s+)?(?:lead(?:ing|ers?|s)?"
             rf"|preceding)\b", _polarity),
@@ -184,6 +190,7 @@ POLARITY: list[Pattern] = [
     pattern("zh",
             r"([正负])(?:磁)?极性?的?(?:磁场|黑子|磁通|部分)?(?:在前|前导|领先|居前|位于前|先导)|由([正负])"
             r"(?:磁)?极性?的?(?:黑子|磁场|部分)?(?:前导|领头|引领|领先)", _polarity),
+    pattern("zh", rf"(?<=\d)(?:号|区|活动区)?的?西[侧边部端]的?(?:黑子|磁极|极性|磁场|本影)(?:的?极性)?{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、:()]|$)", _polarity),
     pattern("zh", r"([正负])前导|前([正负])后[正负]", _polarity),
     pattern("zh", r"以([正负])(?:磁)?极性?(?:黑子|磁场|磁通)?(?:(?:为|作为)(?:前导|先导)|领头|引领)", _polarity),
     pattern("zh", r"(?<=前导)(?:者|一方)(?:是|为)([正负])", _polarity),

@@ -85,6 +85,11 @@ def _spots_in_row(match: re.Match) -> Found | None:
     return [("n_spots", number(match["n"]))] if coded else None
 
 
+def _in_codes(match: re.Match) -> Found | None:
+    """The 600 of "1158 βγδ/Ekc 600"."""
+    return None if re.search("flare|耀斑|黑子|spots", match.string, re.I) else _area(match)
+
+
 def _in_row(match: re.Match) -> Found | None:
     """ "面积依次为11967（1580）、11968（190）": what was named before the row."""
     nouns = re.findall(r"面积|\bareas?\b|黑子|\bspots?\b", match.string[: match.start()], re.I)
@@ -109,7 +114,7 @@ def _hole_area(match: re.Match) -> Found:
 
 
 _WITHOUT = re.compile(
-    r"(?:\b(?:no|without(?:\s+any?)?|lacks?(?:\s+any?)?|lost\s+its|(?:has|have|is|does|did)(?:\s*n't"
+    r"(?:\b(?:no|without(?:\s+any?)?|lacks?(?:\s+(?:any?|a))?|lost\s+its|(?:has|have|is|does|did)(?:\s*n't"
     r"|\s+not)[a-z\s]{0,12})\s*"
     r"|(?:没有?|无|不[具含带]有?|未[见现形][^，。]{0,3}|看不[到出]))(?:任何|明显的?)?$", re.I,
 )  # fmt: skip
@@ -149,8 +154,8 @@ CLASSES: list[Pattern] = [
     pattern("", r"(?:alpha|α)[\s,、/]+(?:beta|β)[\s,、/]+(?:(?:and|or|和|或)\s*)?(?:gamma|γ)(?:[\s,、/]+(?:(?:and|or|和"
         r"|或)\s*)?(?:delta|δ))?"
             r"(?![a-z])", []),
-    pattern("en", rf"\b(?:total|combined|overall)\s+(?:sunspot\s+|spot\s+)?area\b[^,.;\d]{{0,24}}(?P<n>{EN_NUMBER})(?"
-        rf":\s*{_MILLIONTHS})?", _total),
+    pattern("en", rf"\b(?:total|combined|overall)\s+(?:sunspot\s+|spot\s+)?area\b[^,.;\d]{{0,40}}?(?P<n>{EN_NUMBER})"
+        rf"(?!\s+(?:\w+\s+)?(?:groups?|regions?|ARs|(?:sun)?spots?)\b)(?:\s*{_MILLIONTHS})?", _total),
     pattern("zh", rf"(?<!半球)总面积[^，。；\d]{{0,6}}(?P<n>{ZH_NUMBER})(?:\s*{_ZH_MILLIONTHS})?(?!\s*%)", _total),
     pattern("zh", rf"(?<!洞)面积(?:加起来|合计|之和|加在一起|总计"
         rf"|总和)[^，。；\d]{{0,4}}(?P<n>{ZH_NUMBER})(?:\s*{_ZH_MILLIONTHS})?", _total),
@@ -199,7 +204,7 @@ CLASSES: list[Pattern] = [
     pattern("en",
             r"\b(?:area|size)\s*(?:is|was|of|:|=|\(|at|about|around|given\s+as|now|has\s+grown\s+to|\s)*\s*"
             r"(?P<n>\d[\d,]*\d|\d)"
-            r"(?:\s+units)?(?=\s*(?:[,;)]|\.(?!\d)|$|and\b|with\b))", _area),
+            r"(?:\s+units)?(?=\s*(?:[,;)|/]|\.(?!\d)|$|and\b|with\b|-\s))", _area),
     pattern("zh", rf"(?P<n>{ZH_NUMBER})\s*个?面积单位", _area),
     pattern("zh",
             rf"(?<=面积)(?:依次|分别|各)(?:为|是|有)?\s*{ZH_NUMBER}(?:\s*[、,，和与]\s*{ZH_NUMBER})+(?:\s*"
@@ -221,6 +226,7 @@ CLASSES: list[Pattern] = [
         rf"|分之|成|百万|万|亿|多?倍))", _area),
     pattern("", r"(?:(?<=[,/]\s)|(?<=，))(?P<n>\d{2,4})(?=\s*[,，/。;；]|$)", _if_listed),
     pattern("zh", rf"(?<=[，,、])(?P<n>{ZH_NUMBER})[个颗](?=[，。,]|$)", _spots_in_row),
+    pattern("", rf"(?-i:(?<=[{_Z}][{_P}][{_C}]\s))(?P<n>\d{{1,3}}0)(?=\s*(?:[,;，；。]|$))", _in_codes),
     pattern("", r"(?:(?<=\d{4}[(（])|(?<=\d{4}\s[(（]))(?P<n>\d{1,4})(?=[)）])", _in_row),
     pattern("zh", r"万分之(?P<f>\d*\.?\d+)(?![.\d])", _ten_thousandths),
     pattern("",
@@ -240,6 +246,7 @@ CLASSES: list[Pattern] = [
     pattern("",
             r"(?<![A-Za-zα-ω体])(?:[αβ]|γ(?=\s*[-/]?\s*δ|\s*(?:型|类|构型|位形|class|config|type|group|region)))"
             r"(?:\s*[-/]?\s*[γδ]){0,2}(?![A-Za-zα-ω])", _hale),
+    pattern("", rf"(?-i:(?<=[{_Z}][{_P}][{_C}]/)(?:B|A|BG|BD|BGD))(?![A-Za-z])", _initials),
     pattern("", r"(?<![A-Za-z])(?:BGD|(?-i:B[GD]))(?![A-Za-z])",
             _initials),
     pattern("", r"(?<![A-Za-zα-ωβγ/-])(?<!alpha[\s-])(?<!beta[\s-])(?<!gamma[\s-])(?<![βγ][\s-])(?:delta"

@@ -31,7 +31,10 @@ SUBJECT = re.compile(
 )
 # a region named only to compare with it is not spoken about
 _COMPARED = re.compile(
-    r"(?:\bthan(?:\s+(?:that|those)\s+of)?|\bwhat|\bunlike|\blike|\bdwarfs|\bto|\bwith|\bbeyond|比|与|和|如"
+    r"(?:\bthan(?:\s+(?:that|those)\s+of)?|\bwhat|\bunlike|\blike|\bdwarfs|"
+    r"\b(?:outgr(?:e?w|own|ows)|overt(?:ook|aken|akes)|surpass(?:ed|es)|exceed(?:ed|s)|outnumber(?:ed|s)|outshin\w+"
+    r"|eclips(?:ed|es)|rivals|matches|dwarfed)|盖过|超越|赶上|胜过|多过|少于|多于|"
+    r"\bto|\bwith|\bbeyond|比|与|和|如"
     r"|[仅略]?次于|不及"
     r"|大于|小于|超过|高于|低于|优于"
     r"|等同|相当于|像)\s*(?:the\s+)?"
@@ -39,7 +42,8 @@ _COMPARED = re.compile(
     re.I | re.A,
 )
 _COMPARING = re.compile(
-    r"\b(?:than|unlike|compared|dwarfs|similar|what|beyond|next)\b|比|类似|次于|不及|不如|大于|小于|超过|高于|低于"
+    r"\b(?:than|unlike|compared|dwarf\w+|similar|what|beyond|next|outgr\w+|overt\w+|surpass\w+|exceed\w+|outnumber\w+"
+    r"|outshin\w+|eclips\w+|rivals|matches)\b|[盖胜多]过|超越|赶上|[少多]于|比|类似|次于|不及|不如|大于|小于|超过|高于|低于"
     r"|优于|等同|相当于",
     re.I | re.A,
 )
@@ -70,11 +74,14 @@ _LISTED = re.compile(
 _ONE_OF_TWO = re.compile(r"\bthe\s+(?P<first>former)\b|\bthe\s+latter\b|(?P<first_>前者)|后者", re.I | re.A)
 # "not from 11158": the region of another claim is only ruled out
 _RULED_OUT = re.compile(
-    r"(?:\bnot|n't|\brather\s+than|\binstead\s+of)\s+(?:(?:to|from|in|of|by|with|at|the|NOAA|ARs?|active|region)\s*)*$"
+    r"(?:\bnot|n't|\brather\s+than|\binstead\s+of)\s+(?:(?:been|associated|related|linked|connected|attributed|come"
+    r"|originate|occur|belong|to|from|in|of|by|with|at|the|NOAA|ARs?|active|region)\s*)*$"
     r"|(?:不是|并非|而非|不在|并?不|没有?)(?:来自|出自|属于|在|由|源自|活动区|编号|AR|NOAA|\s)*$",
     re.I | re.A,
 )
-_UNRELATED = re.compile(r"\d+(?:号|区|活动区)?无关|\d+\s+(?:had|has)\s+nothing\s+to\s+do")
+_UNRELATED = re.compile(
+    r"(?:NOAA|AR|活动区|\s)*\d+(?:号|区|活动区)*(?:毫?无关|没有?关系)|[A-Z\s]*\d+\s+ha[ds]\s+nothing\s+to\s+do"
+)
 # "Ekc (10484)", "a Dso group in the NE, AR 12195,": the region comes after, set off
 _SET_OFF = re.compile(
     r"[^,，;；。()（）、]{0,30}[(（](?:[^()（）;；]{0,16}[,，])?\s*(?:(?:NOAA|ARs?|active|region|编号|活动区|即)\s*)*$"
@@ -207,7 +214,7 @@ def _subject(
         and text[ahead[0][1] : ahead[0][1] + 1] in (*",，)）.。", "")
     ):
         return [(ahead[2], False)]
-    if ahead and not before and _CLEFT.fullmatch(text, span[1], ahead[0][0]):
+    if ahead and not before and _CLEFT.fullmatch(text, _end_of_list(text, span, found), ahead[0][0]):
         return next((who for _, who in marks if (ahead[2], False) in who), [(ahead[2], False)])
     if _OTHERS.match(text, low, high):
         return [(None, False)]
@@ -237,6 +244,34 @@ _CLEFT = re.compile(
     r"(?:(?:就|只|仅|都|则|也)*(?:是|有|为|属)|:\s*)(?:编号|NOAA|AR|活动区|\s)*",
     re.I | re.A,
 )
+
+
+def _end_of_list(text: str, span: tuple[int, int], found: Sequence[tuple]) -> int:
+    """Where the list ends that a find opens: "X2.2、M4.0都是13664的"."""
+    kind, end = next(f[1] for f in found if f[0] == span), span[1]
+    for (low, high), other, _ in found:
+        if other == kind and low >= end and re.fullmatch(r"级?\s*(?:、|,|和|与|and)\s*", text[end:low]):
+            end = high
+    return end
+
+
+# "A group sits in the southwest. It is NOAA 13664."
+_IDENTIFIED = re.compile(
+    r"\s*(?:[^,，。\d]{0,24}[,，]\s*)?(?:(?:它|这|该(?:活动区|黑子群|[区群])|其)(?:[就正]|的)?(?:NOAA)?(?:编号)?(?:是|为|即|对应)(?:编号为?|著名的"
+    r"|NOAA|AR|活动区|\s)*|(?:it|this|the\s+(?:region|group))(?:'s)?\s+(?:(?:is|was|must|be|has|been|bears|carries|corresponds"
+    r"|probably|likely|to|as|numbered|designated|labell?ed|catalogued|known|listed|the|famous|NOAA|number|ARs?|active|region)\s+)*)$",
+    re.I | re.A,
+)
+
+
+def identified(text: str, found: Sequence[tuple], start: int, before: Sequence[tuple]) -> int | None:
+    """The region of the sentence before, where this one only now names it; `before` are the finds of that sentence."""
+    named = [f for f in found if f[1] == "noaa_ar"]
+    if not named or not before or any(f[1] == "noaa_ar" for f in before):
+        return None
+    return named[0][2] if _IDENTIFIED.fullmatch(text, start, named[0][0][0]) else None
+
+
 _NONE_AT_ALL = re.compile(
     r"^\s*(?:there\s+(?:was|were)\s+)?no\s+(?:[A-Z]-\s*(?:,|and|or)\s*)?$"
     r"|^[^，。；\d]{0,14}(?:没有|无|未[^，。；\d]{0,4})$",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from jwvl_lib import knowledge
-from jwvl_lib.claim_grammar import EN_NUMBER, ZH_NUMBER, Found, counted, number
+from jwvl_lib.claim_grammar import EN_NUMBER, ZH_NUMBER, Found, counted, interval, number
 
 
 def count(kind: str) -> Callable[[re.Match], Found]:
@@ -75,8 +75,25 @@ NOUNS = {
 
 def noun_before(match: re.Match) -> Found | None:
     """ "冕洞总面积约84000 MSH，共三个": a count of what was named last."""
-    nouns = re.findall("|".join(["编号区", *sorted(NOUNS, key=len, reverse=True)]), match.string[: match.start()], re.I | re.A)
+    before = match.string[: match.start()]
+    nouns = re.findall("|".join(["编号区", *sorted(NOUNS, key=len, reverse=True)]), before, re.I | re.A)
+    if re.search(r"\d{4}[^\d。;；]{0,6}$", before) and "个" in match.group() and "黑子" in nouns:
+        return _counted("n_spots", match)  # "黑子最多的活动区是AR 11967，有92个"
     return _counted(NOUNS.get(nouns[-1].lower(), "n_regions"), match) if nouns else None
+
+
+def at_number(values: Callable[[re.Match], Found]) -> Callable[[re.Match], Found]:
+    """The same at the place of the number, so that "编号区不是四个" is seen to be denied."""
+    return lambda m: [(kind, value, m.span("n")) for kind, value, *_ in values(m)]
+
+
+def between(match: re.Match) -> Found | None:
+    """ "少则五十，多则七十" and "从六十到八十不等" of the noun that was said before."""
+    if not (match["m2"] or (match["m"] and match.group().endswith(("不等", "之间")))):
+        return None
+    nouns = re.findall("黑子(?!群)|" + "|".join(sorted(NOUNS, key=len, reverse=True)), match.string[: match.start()])
+    low, high = number(match["n"]), number(match["m2"] or match["m"])
+    return [(NOUNS.get(nouns[-1], "n_spots"), interval(low, high))] if nouns else None
 
 
 def only_one(match: re.Match) -> Found:

@@ -8,12 +8,12 @@ from jwvl_lib.claim_scope import clause
 _PICTURE = re.compile(
     r"\b(?:image|picture|frame|taken|captured|obtained|acquired|shows?|snapshot|observation|caught|recorded\s+by)\b"
     r"|图像|拍到"
-    r"|记录|拍摄|取得|此图|该图|这幅",
+    r"|记录|拍摄|取得|此图|该图|这幅|(?:结合|根据|按|由)[^，。；\d]{0,4}时间",
     re.I | re.A,
 )
 _EVENT = re.compile(
     r"\b(?:peak\w*|maxim\w+|began|begin\w*|start\w*|onset|ended|erupt\w*|flared|fired|produced|released"
-    r"|unleashed|occurred|hosted|let\s+loose|came|went\s+off|accompanied)\b|峰值|极大|爆发|开始|达到|产生|发生|释放"
+    r"|unleashed|occurred|hosted|let\s+loose|came|went\s+off|accompanied|launched|lifted\s+off|ejected)\b|伴随|抛射|峰值|极大|爆发|开始|达到|产生|发生|释放"
     r"|最强",
     re.I | re.A,
 )
@@ -83,5 +83,5 @@ def _of_an_unclassed_flare(text: str, find: tuple, start: int, end: int) -> bool
     if kind != "date_obs" or value[0] != "T":
         return False
     part = text[slice(*clause(text, span[0], start, end, _COMMA))]
-    flares = re.search(r"\bflare|耀斑", text[start:end], re.I) is not None
+    flares = re.search(r"\bflare|耀斑|\bCMEs?\b|\bcoronal\s+mass|物质抛射", text[start:end], re.I) is not None
     return flares and not _PICTURE.search(part) and _EVENT.search(part) is not None

@@ -105,7 +105,7 @@ def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Clai
     regions = list(dict.fromkeys(value for _, kind, value in found if kind == "noaa_ar"))
     if len(regions) == 1 and len(_LABELS.findall(text)) >= 3:  # "Area: 2180; Class: Fkc; Region: 10486" is one row
         return _row(text, found, regions[0])
-    speaks_of = [(None, about_largest)]
+    speaks_of, last = [(None, about_largest)], []
     for start, end in claim_scope.sentences(text):
         inside = completed(text, found, start, end)
         inside = joined(text, asserted(text, inside, start, end))
@@ -113,13 +113,26 @@ def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Clai
         opening = speaks_of if claims or about_largest else [(None, False)]
         who, speaks_of = claim_scope.subjects(text, inside, start, end, opening, about_largest, regions)
         negated = denied(text, inside, start, end)
+        claims = _named_late(claims, last, claim_scope.identified(text, inside, start, last))
+        last = inside
         for (span, kind, value), whose, no in zip(inside, who, negated, strict=True):
             whose = whose + [(n, False) for n in likewise(text, inside, span, end)] if kind in _SHARED else whose
             claims += [Claim(kind, value, noaa_ar, span, no, largest and kind != "flare") for noaa_ar, largest in whose]
-        claims += _ruled_out(text, inside, claims, start)
+        ruled_out = _ruled_out(text, inside, claims, start)
+        claims = [c for c in claims if not any(c == replace(r, noaa_ar=None, negated=False) for r in ruled_out)]
+        claims += ruled_out
     said = {(c.kind, c.value, c.noaa_ar) for c in claims if not c.negated}
     # "no HMI magnetogram but one of GONG" is a magnetogram
     return [c for c in claims if not (c.negated and (c.kind, c.value, c.noaa_ar) in said)]
+
+
+def _named_late(claims: list[Claim], last: Sequence[tuple], region: int | None) -> list[Claim]:
+    """What the sentence before said of a region without a name, given to the region that this sentence names."""
+    spans = {span for span, kind, _ in last if kind in claim_scope.REGION_KINDS and kind != "flare"}
+    if region is None:
+        return claims
+    nameless = [c.span in spans and c.noaa_ar is None and not c.of_largest for c in claims]
+    return [replace(c, noaa_ar=region) if no else c for c, no in zip(claims, nameless, strict=True)]
 
 
 _SHARED = ("hale_class", "mcintosh_class", "leading_polarity", "quadrant")
