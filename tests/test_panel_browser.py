@@ -1,9 +1,8 @@
-"""The review panel in a real browser: chromium on JupyterLab, Notebook 7 (where installed) and Voilà."""
+"""The review panel in a real browser: chromium on JupyterLab, Notebook 7 and Voilà."""
 
 import json
 import re
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -123,8 +122,6 @@ def check_picture(someone: Annotator) -> None:
 
 @pytest.mark.parametrize("app", ["lab", "notebook"])
 def test_keys_stay_in_the_panel_and_a_reload_resumes(run, chromium, app):
-    if app == "notebook" and find_spec("notebook") is None:
-        pytest.skip("Notebook 7 is not installed")
     with served(app, run) as url:
         someone = Annotator(chromium, url)
         run_the_cell(someone)
