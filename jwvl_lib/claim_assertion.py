@@ -54,11 +54,17 @@ _NOT_EXCLUDED = re.compile(
     r"|rule)d?\b",
     re.I | re.A,
 )
+_LIKELY = re.compile(
+    r"\b(?:are|is|remains?|seems?|looks?|appears?)\s+(?:[a-z]+\s+)?(?:(?:un)?likely|possible|probable|improbable)\b"
+    r"|(?:可能性?|几率|机会)[^，。；]{0,3}(?:很|较|极|不|仍)?(?:大|小|高|低|存在)",
+    re.I | re.A,
+)
 _QUESTION = re.compile(r"[?？]\s*$|[吗呢][。？?]?\s*$")
 _ASSERTED = re.compile(r"一般的|通常被", re.I | re.A)
 # what was, and is not said to be still
 _PAST = re.compile(
-    r"\b(?:\w+\s+(?:days?|weeks?|months?|years?)\s+(?:ago|earlier|before)\b(?=.*\bwas\b)|(?<!since\s)yesterday"
+    r"\b(?:\w+\s+(?:days?|weeks?|months?|years?)\s+(?:ago|earlier|before)\b(?=.*\bwas\b)"
+    r"|was\b[^.;,]{0,40}?\w+\s+(?:days?|weeks?|months?)\s+(?:ago|earlier)|(?<!since\s)yesterday"
     r"|last\s+(?:week|month|year|night|rotation)|previously"
     r"|formerly|used\s+to|ha(?:d|ving)\s+(?:still\s+)?been|(?<!\d\s)the\s+day\s+before|had\s+(?:\w+\s+)?(?:fired"
     r"|produced|unleashed|released|erupted|hosted)|was\s+still|had\s+(?:(?:already|just|barely|only|also|even"
@@ -197,14 +203,14 @@ def _doubted(text: str, find: tuple, start: int, end: int) -> bool:
         return True
     if kind == "noaa_ar":
         return _THINKING_OF.search(text[low:at]) is not None and "当年" not in text[at:high]
-    if kind == "flare" and _NOT_EXCLUDED.search(part):
+    if kind == "flare" and (_NOT_EXCLUDED.search(part) or _LIKELY.search(part)):
         return True
     if _ASSERTED.search(part):
         return False
     not_asserted, may_from = _hedges(part)
     if not_asserted or may_from < at - low:
         return True
-    if kind == "flare" and re.search(r"\bhad\s+already\b", text[low:at], re.I):
+    if kind == "flare" and re.search(r"\bhad\s+already\b.*\d\d:\d\d", part, re.I):
         return False  # of the same day
     return past and (kind in REGION_KINDS or (kind == "date_obs" and "T" not in find[2]))
 

@@ -158,6 +158,7 @@ CHANNELS: list[Pattern] = [
     pattern("", r"\b(?:Lyman|Ly)[-\s]?(?:alpha|α)|莱曼[-\s]?(?:α|阿尔法)", []),
 ]  # fmt: skip
 
+_PRODUCTS = "|".join(MEASUREMENT_WORDS)
 _LAYERS = {la: "|".join(map(re.escape, _longest(knowledge.words("layer", la)))) for la in knowledge.LANGUAGES}
 
 LAUNCHES: list[Pattern] = [pattern("", _LAUNCH, [])]  # "before SDO was launched"
@@ -166,6 +167,12 @@ PICTURE: list[Pattern] = [
     # names of phenomena and scales, and pictures in general
     pattern("",
             r"(?-i:\bEIT\s*(?:waves?|波)|\bGOES(?:\s+(?:soft\s+)?(?:X-ray\s+)?)?(?:class\w*|flux|level|scale|级))", []),
+    # a picture that is wished for
+    pattern("en", rf"\b(?:without|lacking|lack\s+of)\s+(?:(?:an?|the|any|simultaneous)\s+)*(?:{_PRODUCTS})"
+            rf"|\bno\s+(?:\w+\s+)?(?:{_PRODUCTS})\s+(?:is|are|was|were)\s+(?:available|given|at\s+hand)"
+            rf"|\b(?:cannot|can't|not\s+be|impossible|hard\s+to)\b[^.;,]{{0,50}}\b(?:from|in|on|with)\s+(?:an?|any)\s+(?:\w+\s+)?(?:{_PRODUCTS})",
+            []),
+    pattern("zh", rf"(?:没有|缺少|缺乏|无)(?:同时的?|对应的?|相应的?)?(?:{_PRODUCTS})|[仅单光]凭(?:一?[张幅])?(?:{_PRODUCTS})|需要?(?:{_PRODUCTS})才", []),
     pattern("en", r"\b(?:photospheric|chromospheric|coronal)\s+(?:magnetograms|fields?|lines?|temperatures?"
         r"|plasma)", []),
     pattern("",

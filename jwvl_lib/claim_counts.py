@@ -6,6 +6,7 @@ from jwvl_lib.claim_grammar import EN_NUMBER, UPPER, ZH_NUMBER, Pattern, pattern
 from jwvl_lib.claim_tally import (
     answered,
     at_number,
+    excepted,
     between,
     count,
     if_spots,
@@ -90,11 +91,12 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"{NONE}{ADJECTIVES}\s+(?:new|other|further|additional){_REGIONS}", the_rest),
     pattern("en", rf"{NONE}{_REGIONS}(?:\s+numbers?)?(?!\s+(?:numbered\s+"
         rf"|AR\s*)?\d){IN_PART}{DOES}(?:\s+with\s+(?:sun)?spots)?",
-            lambda m: the_rest(m) if re.search(r"\b(?:other|new|further)\b", m.group()) else [("n_regions", 0)]),
+            lambda m: the_rest(m) if re.search(r"\b(?:other|new|further)\b", m.group()) or excepted(m) else none_in_part(m)),
+    pattern("en", rf"\b(?:north|south|east|west)ern\s+(?:hemisphere|half)\s+(?:[a-z]+\s+){{0,3}}?{NONE}{_SPOTS}", []),
     pattern("en",
             rf"{NONE}{_SPOTS}{IN_PART}{DOES}|\bspot(?:less|-free)\b|\bneither\s+(?:sun)?spots\b(?!\s+group)"
             r"|\b(?:sun|sun's\s+face|solar\s+face|disk|disc|photosphere)\s+(?:is|was|looks?|appears?|remains?)\s+"
-            r"(?:\w+ly\s+)?blank\b|\bblank\s+(?:sun|disk|disc)\b",
+            r"(?:(?!near|virtual)\w+ly\s+)?blank\b|\bblank\s+(?:sun|disk|disc)\b",
             [("spots_visible", "no")]),
     pattern("en", rf"\bnor(?:\s+any)?{_REGIONS}", [("n_regions", 0)]),
     pattern("en", rf"\bnor(?:\s+any)?{_SPOTS}", [("spots_visible", "no")]),
@@ -107,6 +109,8 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"\b(?:spot\s+counts|counts|numbers\s+of\s+(?:sun)?spots)\b[^.;]{{0,60}}?\b(?:are|were|of|at)\s+"
         rf"(?P<list>{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER})(?:,?\s+respectively|\.|$)",
             listed("n_spots"), over=True),
+    pattern("en", rf"\b(?:spot[-\s]+(?:counts?|numbers?|total)|numbers?\s+of\s+(?:sun)?spots)\b[^.;]{{0,40}}?\bfrom\s+{EN_NUMBER}\s+to\s+"
+            rf"(?P<n>{EN_NUMBER})", count("n_spots"), over=True),
     pattern("en", rf"(?<!between\s){EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+(?:and|vs\.?"
         rf"|versus)\s+{EN_NUMBER}{_SPOTS}", listed("n_spots")),
     pattern("en", rf"\b(?:of|all|our|these|those)\s+(?:the\s+|our\s+)?(?P<n>{EN_NUMBER})"
@@ -125,7 +129,7 @@ EN_COUNTS: list[Pattern] = [
         rf"|today))*\s*[:=]"
             rf"\s*{RANGE}(?![\w/:])", count("n_regions")),
     pattern("en", rf"\b(?:regions|groups|ARs)\s+(?:number|total)\s+{RANGE}(?!\d)", count("n_regions")),
-    pattern("en", rf"\b(?:sun)?spots\s*[:=]\s*{RANGE}(?!\w|\.\d)", count("n_spots")),
+    pattern("en", rf"\b(?:sun)?spots\s*[:=~≈]\s*{RANGE}(?!\w|\.\d)", count("n_spots")),
     pattern("en", rf"\b(?:sun)?spots\s+(?:number|total|numbered)\s+{RANGE}(?!\w|\.\d)", count("n_spots")),
     pattern("en", rf"{RANGE}{ADJECTIVES}\s+{_SPOT}", count("n_spots"), over=True),
     pattern("en", rf"\b(?:an?|its|the)\s+(?:only|lone|solitary|single|isolated){ADJECTIVES}\s+{_SPOT}",
@@ -149,7 +153,9 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"\b(?:(?:sun)?spot[-\s]+(?:counts?|total|tally)|{_TALLY}\s+of{ADJECTIVES}\s+(?:sun)?spots)(?="
             rf"(?:\s+(?:of|in|for|at|there|here|within)\b[^,.;:=]{{0,30}}?"
             rf"|\s*)?{_IS}(?P<n>{EN_NUMBER})(?!\d))", count("n_spots")),
-    pattern("en", rf"\b(?:sun)?spots?\s+(?:is|are|was|were|can|could|cannot|can't)(?:\s+(?:be|not|clearly|easily"
+    pattern("en", rf"\b(?:several|some|many|a\s+few|numerous|multiple){ADJECTIVES}\s+{_SPOT}\s+(?:dot|mark|pepper|litter|appear|speckle)\b",
+            [("spots_visible", "yes")]),
+    pattern("en", rf"\b(?:sun)?spots?(?:\s+with\s+[a-z\s,]{{1,40}}?)?\s+(?:is|are|was|were|can|could|cannot|can't)(?:\s+(?:be|not|clearly|easily"
         rf"|readily"
             rf"|plainly|hardly))*\s+{_SEEN}\b", visible),
     pattern("en", r"\b(?:there\s+are|shows?|displays?|reveals?|features?|can\s+(?:see|make\s+out)|sees?|notices?"
@@ -228,6 +234,8 @@ ZH_COUNTS: list[Pattern] = [
             r"|出现了?|存在|显示出?)"
             r"(?:有|明显|清晰|若干|一些|几|多|数|许多|不少|大|小|个|颗|的|深色|暗|可见)*(?:太阳)?黑子(?!群|区|数)"
             r"|有(?:明显|清晰|若干|一些|几|多|数|许多|不少|大|小|个|颗|的|可见)+(?:太阳)?黑子(?!群|区|数)"
+            r"|(?:散布|点缀|遍布|分布)[着有]?(?:一些|几[个颗]|若干|许多|众多|不少|数[个颗]|[大小])+的?黑子(?!群|区|数)"
+            r"|(?:^|[，。]|图[中上]|日面上?)(?:有|存在)(?:太阳)?黑子(?=[，。]|$)"
             r"|(?<!无)黑子(?:清[晰楚]|明显|依稀|隐约|十分|非常)*可[见辨]", [("spots_visible", "yes")]),
     pattern("zh", r"(?<![\d号第])(?P<n>[两三四五六])区(?![域间号])", count("n_regions")),
     pattern("zh", rf"(?<=[，。]){ZH_N}群(?=[，。])", count("n_regions")),

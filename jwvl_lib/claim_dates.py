@@ -160,6 +160,7 @@ DATES: list[Pattern] = [
     # a span of days is no time of this picture
     pattern("en", rf"(?<!\d)\d{{1,2}}\s*(?:-|to|and|through|until)\s*\d{{1,2}}\s+{_MONTH}(?:\s+{_YEAR})?", []),
     pattern("zh", r"(?:\d{4}年)?\d{1,2}月\d{1,2}[日号]?(?:-|至|到)(?:\d{1,2}月)?\d{1,2}[日号]", []),
+    pattern("zh", r"(?:自|从)?(?:19|20)\d\d年(?:\d{1,2}月)?(?:\d{1,2}[日号])?以来", []),
     # the clock before the date: "at 21:40 UT on 24 October 2014"
     *(
         pattern("", rf"(?<!\d)(?<!\d:){clock}(?:{_ZONE}|{_AHEAD})?{_ON}{date}", _value)
@@ -191,7 +192,8 @@ DATES: list[Pattern] = [
     pattern("zh", rf"(?P<year>{_ZH_DIGIT}{{4}})\s*年\s*(?P<month>{_ZH_DIGIT}{{1,3}})\s*月(?:份)?", _value),
     pattern("zh", rf"{_AHEAD_FIRST}(?<!{_ZH_DIGIT}){_ZH_DAY}(?:{_TIME})", _value),
     pattern("zh", rf"{_AHEAD_FIRST}(?<!{_ZH_DIGIT}){_ZH_DAY}(?:{_ZH_TIME})?", _value),
-    pattern("zh", r"(?:是|不是|并非|而非|[这此该本][幅张]?)(?P<year>(?:19|20)\d\d)年(?=的|拍|[，。；]|$)", _value),
+    pattern("zh", r"(?:是|不是|并非|而非|[这此该本][幅张]?)(?P<year>(?:19|20)\d\d)年(?=的|拍|[，。；]|$)",
+            lambda m: [("date_obs", m["year"], m.span("year"))]),
     pattern("zh", r"(?:摄于|拍于|取自|拍摄于|获取于|观测于|年份[为是:]?)\s*(?P<year>(?:19|20)\d\d)\s*年?(?!\s*\d|间"
         r"|代|来)", _value),
     # the clock alone needs its zone, or two digits on either side: "1:15" may be a scale

@@ -16,7 +16,7 @@ _NEGATOR = (
     r"|而?并?不(?:再|可能|太可能|大可能|像|算)?(?:是|为|在|属于|属|位于|来自|显示|呈现?|具有|具备|对应|处于|含|由"
     r"|应(?:是|为)?"
     r"|能|会|可能|像|算)|并?非(?!常)|[并也]?(?:没有|没|未曾?|无(?!论|关))|绝非|而非|排除|与其说是?|毫不"
-    r"|不像[^，。；]{0,12}那[样么]|[见看找]不[到见出]|[算称谈够]不上|达不到|不[具含带]有?"
+    r"|不像[^，。；]{0,12}那[样么]|[见看找]不[到见出]|[算称谈够]不上|达不到|差一?点(?:儿)?就?(?:是|到|达到)?|不[具含带]有?"
 )
 # words that may stand between a denial and the instrument, channel, layer or date it denies
 _BETWEEN = (
@@ -44,7 +44,7 @@ _DENIED_OF_REGION = re.compile(rf"(?:{_NEGATOR})(?:{_BETWEEN}|{_WORDS}|{_ZH_WORD
 _NOT_DENIED = re.compile(
     r"\b(?:not\s+only|not\s+just|not\s+merely|don't|do\s+not\s+(?:confuse|forget|miss)|cannot\s+rule\s+out"
     r"|can't\s+rule\s+out"
-    r"|no\s+doubt|not\s+far|nothing\s+(?:but|more\s+than)|no\s+more\s+than|not\s+(?:more|less|fewer)\s+than"
+    r"|no\s+(?:[A-Za-z-]+\s+){0,2}?(?:CMEs?|ejections?|dimmings?)\b|no\s+doubt|not\s+far|nothing\s+(?:but|more\s+than)|no\s+more\s+than|not\s+(?:more|less|fewer)\s+than"
     r"|lost\s+(?:some|much))\b"
     r"|不仅|不只|不但|不排除|不能排除|无法排除|难以排除|无疑|毫无疑问|不过|不少于|不多于|不超过|不低于",
     re.I | re.A,

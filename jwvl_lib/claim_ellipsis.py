@@ -73,7 +73,7 @@ def _carried(text: str, match: re.Match, found: list[tuple], said: list[tuple], 
     low, high = match.span()
     if any(low < b and a < high for (a, b), _, _ in found) or _WAVE_LIKE.search(text[start:low]):
         return None
-    if match.re is _BARE and re.search(r"(?:^|[\s;；])\($", text[:low]) and text[high : high + 1] == ")":
+    if match.re is _BARE and re.search(r"(?:^|[\n;；])\s*\($", text[:low]) and text[high : high + 1] == ")":
         return None  # the number of an item
     before = [f for f in said if f[0][0] < low]
     if not before and match.re is _BARE and match["unit"] in ("个", "颗") and said[0][1] == "n_spots":

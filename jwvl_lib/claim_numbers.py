@@ -28,7 +28,8 @@ _NO_UNIT = (
 
 def _numbers(match: re.Match) -> Found:
     """Every region number of a list, each at its own place; one that is only remembered is none of this picture."""
-    if _REMEMBERED.match(match.string, match.end()) or _FORMER.search(match.string[: match.start()]):
+    before = match.string[: match.start()] + ("编号为" if match.group().startswith("编号") else "")
+    if _REMEMBERED.match(match.string, match.end()) or _FORMER.search(before):
         return []
     at = match.start()
     digits = re.finditer(r"(?<!\d)\d{3,5}(?!\d)", match.group())
@@ -45,14 +46,14 @@ _REMEMBERED = re.compile(
     r"\s+)?(?:in|during|of)\s+"
     r"(?:(?:early|late|mid)[-\s]?)?(?:(?:19|20)\d\d|January|February|March|April|June|July|August|September"
     r"|October|November|December)"
-    r"|(?:号|活动区)?(?:当年|当时|那样|那时|在(?:19|20)\d\d年)", re.I | re.A,
+    r"|(?:号|活动区)?(?:的(?:回归|前身|延续|再现)|当年|当时|那样|那时|在(?:19|20)\d\d年)", re.I | re.A,
 )  # fmt: skip
 
 _FORMER = re.compile(
     r"(?:(?:19|20)\d\d年(?:[\d一二三四五六七八九十]{1,3}月份?)?的|\bformer(?:ly)?|\bpreviously|\bonce|\bold|自转周(?:之?前)?的|(?:上一个?"
     r"|上个|上(?=[周月])"
     r"|同(?=[年月])|那(?=[次年时])|去年|前(?=[一天年])|当(?=[年时]))[^，。；\d]{0,6}的|原(?:为|来的?|编号为?)?"
-    r"|(?:曾|早先|以前|先前|当时|上一?周"
+    r"|(?:曾|早先|以前|先前|此前|原先|当时|上一?周"
     r"|那时)(?:编号)?(?:为|是)|前身(?:为"
     r"|是)?|曾(?:经)?(?:为|是"
     r"|编号为?))\s*(?:known\s+as\s+|numbered\s+)?$",

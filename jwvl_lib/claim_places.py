@@ -4,6 +4,7 @@ import re
 
 from jwvl_lib.claim_grammar import EN_NUMBER, ZH_NUMBER, Found, Pattern, number, pattern
 
+_NS = {"above": "N", "below": "S"}
 ZH_PLACES = {"东": "E", "西": "W", "南": "S", "北": "N"}
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -14,7 +15,7 @@ _DEG = r"\s*(?:°|º|deg(?:ree)?s?|度)?\s*"
 
 def _location(match: re.Match) -> Found | None:
     found = match.groupdict()
-    ns, ew = (ZH_PLACES.get(found[k], found[k])[0].upper() for k in ("ns", "ew"))
+    ns, ew = ((ZH_PLACES | _NS).get(found[k], found[k])[0].upper() for k in ("ns", "ew"))
     lat, lon = number(found["lat"].partition(".")[0]), number(found["lon"].partition(".")[0])
     return [("location", f"{ns}{lat:02d}{ew}{lon:02d}")] if lat <= 90 and lon <= 180 else None
 
@@ -31,7 +32,7 @@ def _east_first(match: re.Match) -> Found:
 _LAT, _LON = r"(?P<lat>\d{1,2}(?:\.\d+)?)", r"(?P<lon>\d{1,3}(?:\.\d+)?)"
 _EN_LAT, _EN_LON = (rf"(?P<{g}>{EN_NUMBER}(?:\.\d+)?)" for g in ("lat", "lon"))
 _BETWEEN = (
-    r"(?:\s+(?:of|from)\s+(?:the\s+)?(?:solar\s+)?equator)?(?:\s*(?:,|，|、|and|by|/|;|和|，?\s*and)\s*|\s*)(?:"
+    r"(?:\s+(?:(?:of|from)\s+)?(?:the\s+)?(?:solar\s+)?equator)?(?:\s*(?:,|，|、|and|by|/|;|和|，?\s*and)\s*|\s*)(?:"
     r"(?:at\s+)?(?:a\s+)?longitudes?\s+(?:of\s+)?|日面|经度为?)*"
 )
 
@@ -45,7 +46,7 @@ PLACES: list[Pattern] = [
             _location),
     pattern("en",
             rf"{_EN_LAT}{_DEG}(?:of\s+)?(?P<ns>north"
-            rf"|south)(?:ern)?(?:\s+latitude)?{_BETWEEN}{_EN_LON}{_DEG}(?:of\s+)?(?P<ew>east"
+            rf"|south|above|below)(?:ern)?(?:\s+latitude)?{_BETWEEN}{_EN_LON}{_DEG}(?:of\s+)?(?P<ew>east"
             rf"|west)(?:ern)?\b", _location),
     pattern("en",
             rf"latitudes?\s+(?:of\s+|is\s+)?{_EN_LAT}{_DEG}(?P<ns>N|S|north|south)\b{_BETWEEN}{_EN_LON}{_DEG}"
@@ -89,6 +90,7 @@ PLACES: list[Pattern] = [
             r"|slightly\s+|to\s+"
             r"|in\s+|on\s+|the\s+)*(east|west)(?:ern)?\b(?!\s+limb)", _quadrant),
     pattern("zh", r"([南北])半球的?(?:略|稍)?(?:偏|靠)?的?([东西])(?!经)(?:侧|部|边|面|方)?", _quadrant),
+    pattern("", r"(?-i:(?<![A-Za-z])[NS][EW])(?:\s+quadrant)?\s*:\s*(?:none|no\b|无|没有)", []),
     pattern("", r"(?-i:(?<![A-Za-z])([NS])([EW]))(?![A-Za-z\d])", _quadrant),
     pattern("en", r"(?<![A-Za-z])([NS])([EW])\s+(?:quadrant|quarter)", _quadrant),
     pattern("en", r"\b(?:date|time|timestamp|stamp|label|text|legend|logo|watermark|caption|banner|annotation|bar"
@@ -99,6 +101,7 @@ PLACES: list[Pattern] = [
     pattern("en",
             r"\b(north|south)[-\s]?(east|west)(?:ern)?\b(?!\s+of\s+(?!(?:the\s+)?(?:dis[ck]|sun|solar|cent(?:re"
             r"|er)|central)))|\b(upper|lower)[-\s](left|right)\b", lambda m: _seen(m)),
+    pattern("zh", r"[东西][南北](?:象限|方向|部)?\s*:\s*(?:无|没有)", []),
     pattern("zh", r"([东西])([南北])", _east_first),
     pattern("zh", r"[左右][上下]角?(?:的|处的?)?(?:标注的?|显示的?)?(?:日期|时间|时戳|图例|注记|说明|标注|标签|印着|写着|注明|标出)", []),
     pattern("zh", r"从[^，。；]{0,6}?(?:[东西][南北]|[左右][上下]|[上下][左右])[^，。；]{0,3}(?:到|至|延伸)", []),

@@ -4,6 +4,7 @@ import re
 
 from jwvl_lib import knowledge
 from jwvl_lib.claim_grammar import (
+    DIGITS,
     EN_NUMBER,
     UPPER,
     ZH_NUMBER,
@@ -169,7 +170,8 @@ CLASSES: list[Pattern] = [
         rf"|成))", []),
     pattern("", rf"(?:\bfrom\s+(?:an?\s+)?|[从由]\s*)(?:(?:{GREEK})[-/\s]?)+(?:class|type|型)?(?=\s*(?:to|into)\b"
             r"|\s*(?:变|演|发展|升|降|到|至|转|增|长|成))", []),
-    pattern("en", rf"{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER}\s*{_MILLIONTHS}", _areas),
+    pattern("", rf"(?P<n>{DIGITS})\s*(?:±|\+/-|\+-)\s*{DIGITS}\s*(?:{_MILLIONTHS}|{_ZH_MILLIONTHS})", _area),
+    pattern("en", rf"(?<!between\s){EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER}\s*{_MILLIONTHS}", _areas),
     pattern("en", rf"{EN_NUMBER}\s+(?:against|versus|vs\.?)\s+{EN_NUMBER}\s*{_MILLIONTHS}", _areas),
     # what it grew or shrank to is what it is
     pattern("en", rf"\bfrom\s+(?:{EN_NUMBER})(?:\s*{_MILLIONTHS})?\s+to\s+(?P<n>{EN_NUMBER})\s*{_MILLIONTHS}", _area),
@@ -220,8 +222,9 @@ CLASSES: list[Pattern] = [
             rf"(?:面积|大小)(?:大概|在|已经?|仅|只有?|大?约|达到?|为|是|有|增至|增加到|增大到|增长到|减至|减小到"
             rf"|缩小到|高达|近|:|=|\s)*"
             rf"(?P<n>{ZH_NUMBER})(?:\s*(?:个)?单位)?(?:左右|上下|以上|多)?(?=\s*(?:[,，。;；、)]|\.(?!\d)|$))", _area),
-    pattern("zh", rf"[猛骤剧]?[增扩减缩][加大小少]?[到至]了?(?P<n>{ZH_NUMBER})(?![\d.个颗条级]|\s*[个颗条级])", _area),
-    pattern("zh", rf"面积(?!第)[^第，。；：、,;:\d一二两三四五六七八九十]{{0,8}}(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到"
+    pattern("zh", rf"[猛骤剧]?[增扩减缩][加大小少]?[到至]了?(?P<n>{ZH_NUMBER})(?![\d.个颗条级]|\s*[个颗条级])",
+            lambda m: [(kind, value, m.span("n")) for kind, value in _area(m)]),
+    pattern("zh", rf"面积(?!第)(?![^，。；\d]{{0,6}}(?:[增减扩缩][加少大小长]了?)约?\d)[^第，。；：、,;:\d一二两三四五六七八九十]{{0,8}}(?P<n>{ZH_NUMBER})(?:\s*(?:[-~]|到"
         rf"|至)\s*(?P<m>{UPPER}))?(?![\d.颗倍%°:年月天零一二两三四五六七八九十百千]|个(?!单位)|\s*(?:平方|角秒"
         rf"|分之|成|百万|万|亿|多?倍))", _area),
     pattern("", r"(?:(?<=[,/]\s)|(?<=，))(?P<n>\d{2,4})(?=\s*[,，/。;；]|$)", _if_listed),

@@ -26,7 +26,7 @@ _PREDICATE = re.compile(
 SUBJECT = re.compile(
     r"\b(?<!second[-\s])"
     r"(?:largest|biggest)\b(?!\s+(?:\w+\s+)?(?:flares?|events?|eruptions?|since|loops?|filaments?|changes?|cycle))"
-    r"|(?<!第二)最大的?(?!耀斑|级|的?爆发|的?事件|的?暗条|的?冕)",
+    r"|(?<!第二)最大的?(?!为|一次|是[A-Z]\d|耀斑|级|的?爆发|的?事件|的?暗条|的?冕)",
     re.I | re.A,
 )
 # a region named only to compare with it is not spoken about
@@ -42,7 +42,7 @@ _COMPARED = re.compile(
     re.I | re.A,
 )
 _COMPARING = re.compile(
-    r"\b(?:than|unlike|compared|dwarf\w+|similar|what|beyond|next|outgr\w+|overt\w+|surpass\w+|exceed\w+|outnumber\w+"
+    r"\b(?:than|unlike|contrast|relative|compared|dwarf\w+|similar|what|beyond|next|outgr\w+|overt\w+|surpass\w+|exceed\w+|outnumber\w+"
     r"|outshin\w+|eclips\w+|rivals|matches)\b|[盖胜多]过|超越|赶上|[少多]于|比|类似|次于|不及|不如|大于|小于|超过|高于|低于"
     r"|优于|等同|相当于",
     re.I | re.A,

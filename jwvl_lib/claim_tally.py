@@ -38,7 +38,7 @@ _SIDE = r"(?:(?:north|south)(?:east|west)?|east|west)(?:ern)?"
 _PART = re.compile(
     r"[东西南北]半球|象限|东[南北]|西[南北]|赤道以[南北]|子午线以[东西]|[东西南北][侧边部面](?!缘)|[左右][侧边上下]"
     r"|[上下]方"
-    rf"|\b(?:in|on|near|along|at)\s+the\s+(?:far\s+)?(?:{_SIDE}|left|right|(?:upper|lower)\s+(?:left|right))\b",
+    rf"|\b{_SIDE}\s+(?:hemisphere|half|quadrant|part)\b|\b(?:in|on|near|along|at)\s+the\s+(?:far\s+)?(?:{_SIDE}|left|right|(?:upper|lower)\s+(?:left|right))\b",
     re.I | re.A,
 )
 
@@ -110,6 +110,11 @@ def the_rest(match: re.Match) -> Found:
     )
     numbers = re.findall(r"(?<!\d)\d{4,5}(?!\d)", named[1]) if named else []
     return [("n_regions", len(numbers))] if numbers else []
+
+
+def excepted(match: re.Match) -> bool:
+    """Whether exceptions are named before: "apart from AR 12674, no active regions are visible"."""
+    return re.search(r"\b(?:apart|aside)\s+from\b|\bexcept\b|\bbesides\b", match.string[: match.start()], re.I) is not None
 
 
 def visible(match: re.Match) -> Found:
