@@ -153,7 +153,7 @@ def plot_attention_mask(ax: Axes, mask: np.ndarray, branch: np.ndarray) -> Axes:
 def plot_loss(ax: Axes, log: pd.DataFrame, stamp: str) -> Axes:
     """Training and validation loss of `train_log.jsonl` over the samples seen, logarithmic; `stamp` is the title.
 
-    The share of held-out questions answered rightly stands on an axis of its own, where it was measured.
+    The share of held-out questions answered rightly stands on an axis of its own, where it was measured, with its n.
     """
     for column, style, label in (
         ("loss", "-", "training, mean since the last point"),
@@ -164,14 +164,15 @@ def plot_loss(ax: Axes, log: pd.DataFrame, stamp: str) -> Axes:
     right = log.dropna(subset="task_accuracy") if "task_accuracy" in log else log[:0]
     if len(right):
         beside, color = ax.twinx(), "#4d7c3a"
+        asked = f"held-out questions right (n = {right['n_asked'].max():.0f})"
         beside.plot(right["samples_seen"], right["task_accuracy"], "s--", ms=4, lw=1, color=color)
         beside.set_ylim(-0.03, 1.03)
         beside.set_ylabel("held-out questions right", color=color)
-        ax.plot([], [], "s--", ms=4, lw=1, color=color, label="held-out questions right")
+        ax.plot([], [], "s--", ms=4, lw=1, color=color, label=asked)
     last = max(log["samples_seen"].max(), 100)
     ax.set_xlim(-0.02 * last, 1.02 * last)
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    ax.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
     ax.yaxis.set_minor_formatter("{x:g}")
     ax.set_xlabel("samples seen (annotations and replay)")
     ax.set_ylabel("loss (nats a supervised token)")

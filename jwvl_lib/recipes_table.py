@@ -1,8 +1,8 @@
 """The table of recipes: what each variant cost, measures and forgets, and what the papers' findings come to.
 
-Reads `preflight.json` of 04 and `metrics.json`, `solar_tasks.json`, `predictions.parquet` of 05 of each variant; writes
-nothing. Values and intervals are those of the benchmark. Differences are paired: two variants were asked the same
-items, days are resampled. Where single answers are not kept (cosine), two intervals must not overlap.
+Reads manifests, `preflight.json` of 04, `metrics.json`, `solar_tasks.json` and `predictions.parquet` of 05 of each
+variant; writes nothing. Values and intervals are those of the benchmark. Differences are paired: two variants were asked
+the same items, days are resampled. Where single answers are not kept (cosine), two intervals must not overlap.
 """
 
 import json
@@ -17,8 +17,7 @@ import pandas as pd
 
 from jwvl_lib import bench, metrics, solar_tasks
 from jwvl_lib.artifacts import read_manifest
-
-TOLERANCE = 0.01  # between two variants that are said to be equal
+from jwvl_lib.parameters import notebook_parameters
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,8 @@ COMPARED = {
     ),
     "specialists": Measure("lead of the best specialist, mean of S1-S7", "", "", ""),
 }
-SPENT = ("n_trainable", "n_steps", "n_samples_seen", "replay_share_seen")
+SPENT = ("n_epochs", "n_trainable", "n_steps", "n_samples_seen", "replay_share_seen")
+OF_A_MACHINE = ("run_id", "outputs_dir", "progress", "encoder_dir", "profile")  # no part of a recipe
 SOLAR_WAYS = {"tuned greedy": "as written", "tuned choice": "by choice"}
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -59,7 +59,9 @@ def measured(run_dir: Path) -> dict:
     """What one variant's files say: `spent`, `values` of base and tuned, `solar`, and the single `answers`."""
     benchmark = run_dir / "05_benchmark"
     records, solar = (json.loads((benchmark / name).read_text()) for name in ("metrics.json", "solar_tasks.json"))
+    manifests = {stage: read_manifest(run_dir / stage) for stage in ("04_training", "05_benchmark")}
     plan = json.loads((run_dir / "04_training" / "preflight.json").read_text())
+    plan |= {"n_epochs": manifests["04_training"]["parameters"]["n_epochs"]}
     values = {name: _values(records, measure) for name, measure in COMPARED.items() if measure.task}
     lead = next((g for g in solar["gaps"] if g["task"] == "mean" and g["vlm"] == "tuned choice"), None)
     if lead:
@@ -68,12 +70,22 @@ def measured(run_dir: Path) -> dict:
         records, task="general", metric="accuracy", profile="greedy", group="general", language="all", model="tuned"
     )
     return {
+        "parameters": _changed(manifests),
         "spent": {name: plan[name] for name in SPENT},
         "values": values,
         "forgetting": _record(*(forgotten[k] for k in ("difference", "n", "difference_low", "difference_high"))),
         "solar": _solar(solar["scores"]),
         "answers": _answers(benchmark / "predictions.parquet"),
     }
+
+
+def _changed(manifests: Mapping[str, Mapping]) -> dict:
+    """The parameters that are not the notebooks' defaults, whoever changed them."""
+    told = {}
+    for stage, manifest in manifests.items():
+        own = manifest["parameters"]
+        told |= {n: own[n] for n, p in notebook_parameters(stage).items() if n in own and own[n] != p.default}
+    return {name: value for name, value in told.items() if name not in OF_A_MACHINE}
 
 
 def _record(value: float | None, n: int, low: float | None, high: float | None) -> dict:
@@ -187,8 +199,11 @@ def tell(
     for finding in findings:
         differs = compare(finding["measure"], finding["higher"], finding["lower"], found)
         told.append(dict(finding) | {"difference": differs, "verdict": verdict(differs)})
-    kept = {n: {"says": variants[n]["says"], "parameters": variants[n]["parameters"]} for n in found}
-    kept = {n: v | {k: found[n][k] for k in ("spent", "values", "forgetting", "solar")} for n, v in kept.items()}
+    kept = {n: {"says": variants[n]["says"]} for n in found}
+    kept = {
+        n: v | {k: found[n][k] for k in ("parameters", "spent", "values", "forgetting", "solar")}
+        for n, v in kept.items()
+    }
     not_run = [name for name in variants if name not in found]
     about |= {"made_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "reference": reference, "not_run": not_run}
     return about | {"variants": kept, "minus_reference": against, "findings": told}
@@ -255,9 +270,9 @@ NOTE = (
 
 
 def _spent(variants: Mapping) -> list[list[str]]:
-    titles = dict(zip(SPENT, ("trained weights", "steps", "samples seen", "replay among them"), strict=True))
+    titles = dict(zip(SPENT, ("epochs", "trained weights", "steps", "samples seen", "replay among them"), strict=True))
     told = [
-        [f"{v['spent'][name]:,}" if name != SPENT[3] else f"{v['spent'][name]:.0%}" for v in variants.values()]
+        [f"{v['spent'][name]:,}" if name != SPENT[-1] else f"{v['spent'][name]:.0%}" for v in variants.values()]
         for name in SPENT
     ]
     return [[titles[name], "", "", "", *cells] for name, cells in zip(SPENT, told, strict=True)]

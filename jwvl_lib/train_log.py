@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 class TrainLog(TrainerCallback):
     """Appends a line to the log file at every log event, so that a run can be watched; goes on after `taken_up_at`.
 
-    `watch(model)` is asked at every evaluation, and its share stands beside the validation loss as `task_accuracy`.
+    `watch(model)` is asked at every evaluation, and its share stands beside the validation loss as `task_accuracy`;
+    `n_asked` is the number of its questions (`watch.n_asked`).
     After `patience` evaluations (0: never) without a lower validation loss than the best one the run stops.
     """
 
@@ -63,6 +64,7 @@ class TrainLog(TrainerCallback):
             "loss": logs.get("loss"),
             "eval_loss": logs.get("eval_loss"),
             "task_accuracy": accuracy,
+            "n_asked": None if accuracy is None else getattr(self.watch, "n_asked", None),
             "lr": logs.get("learning_rate"),
             "seconds": round(time.perf_counter() - self.started, 2),
         }
@@ -110,7 +112,8 @@ def closed_questions(processor, annotations: pd.DataFrame, n: int) -> Callable[.
     """A measure for `TrainLog`: the share of `n` closed questions whose likeliest choice is the answer.
 
     The questions are spread over the annotations that offer choices (a JSON list) and are about one image; None where
-    there are none or `n` is 0. Draws no random number, so a watched run ends with the very weights of an unwatched one.
+    there are none or `n` is 0; its `n_asked` is how many there were. Draws no random number, so a watched run ends with
+    the very weights of an unwatched one.
     """
     if n == 0 or "choices" not in annotations:
         return None
@@ -127,6 +130,7 @@ def closed_questions(processor, annotations: pd.DataFrame, n: int) -> Callable[.
         answers = vlm.choose(model, processor, *asked)
         return float(np.mean([given == right for given, right in zip(answers, chosen["answer"], strict=True)]))
 
+    accuracy.n_asked = len(chosen)
     return accuracy
 
 

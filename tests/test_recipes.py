@@ -59,9 +59,10 @@ def measured_run(folder, right, *, cosine=0.9, code="c", corpus="k"):
     ]
     lead = {"task": "mean", "vlm": "tuned choice", "gap": -0.2, "gap_low": -0.3, "gap_high": -0.1, "n": 40}
     inputs = [{"stage": s, "sha256": corpus} for s in recipes.UPSTREAM]
+    own = {"parameters": {"run_id": "x", "n_epochs": 2, "max_images": 120}}
     for stage in (recipes.TRAINING, recipes.BENCHMARK):
         (folder / stage).mkdir(parents=True)
-        write_json(folder / stage / "manifest.json", {"code_sha256": code, "profile": "tiny", "inputs": inputs})
+        write_json(folder / stage / "manifest.json", {"code_sha256": code, "profile": "tiny", "inputs": inputs} | own)
     plan = {"n_trainable": 1000, "n_steps": 10, "n_samples_seen": 100, "replay_share_seen": 0.35, "n_images": 5}
     write_json(folder / recipes.TRAINING / "preflight.json", plan)
     write_json(folder / recipes.BENCHMARK / "metrics.json", records)
@@ -137,6 +138,7 @@ def test_a_finding_is_confirmed_refuted_or_cannot_be_told(two):
     assert told["findings"][0]["difference"]["value"] == pytest.approx(0.3)
     assert told["findings"][0]["difference"]["n"] == N
     assert told["not_run"] == ["absent"]
+    assert told["variants"]["kept"]["parameters"] == {"n_epochs": 2}, "what the notebooks' defaults are not"
     json.dumps(told, allow_nan=False)
 
 
@@ -165,6 +167,7 @@ def test_table_names_profile_budget_and_what_did_not_run(two):
     text = recipes_table.table_md(recipes_table.tell(two, SAYS, [finding("general", "kept", "lost")], "kept"))
     assert "TINY PROFILE, no result" in text
     assert "- `absent`: not run" in text
+    assert "| epochs |  |  |  | 2 | 2 |" in text
     assert "| samples seen |  |  |  | 100 | 100 |" in text
     assert "| S7 macro-F1, by choice | 20 |" in text
     assert (

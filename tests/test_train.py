@@ -1,7 +1,9 @@
 """Samples, plan, preflight and training of an adapter, on a randomly initialised model of the tiny base's form."""
 
 import json
+from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,7 +82,8 @@ def test_training_lowers_the_loss_and_logs_every_event(finished):
     folder, _, result = finished
     lines = [json.loads(line) for line in (folder / "train_log.jsonl").read_text().splitlines()]
     assert len(lines) == len(result.log)
-    assert list(lines[0]) == ["step", "epoch", "samples_seen", "loss", "eval_loss", "task_accuracy", "lr", "seconds"]
+    names = ["step", "epoch", "samples_seen", "loss", "eval_loss", "task_accuracy", "n_asked", "lr", "seconds"]
+    assert list(lines[0]) == names
     evaluated = result.log.dropna(subset="eval_loss")
     assert evaluated["step"].tolist() == [3, 6, 8]  # as asked for, and at the end
     assert evaluated["eval_loss"].iloc[-1] < 0.8 * evaluated["eval_loss"].iloc[0]
@@ -283,5 +286,28 @@ def test_watched_questions_are_asked_with_their_choices(tmp_path, monkeypatch):
         for a, c, t in rows
     )
     monkeypatch.setattr(train_log.vlm, "choose", lambda *asked: [listed[0] for listed in asked[-1]])
-    assert train_log.closed_questions(None, table, 10)(model=None) == 0.5
+    asked = train_log.closed_questions(None, table, 10)
+    assert (asked(model=None), asked.n_asked) == (0.5, 2)
     assert train_log.closed_questions(None, table, 0) is None
+
+
+def test_the_live_curve_is_drawn_once_and_then_updated(tmp_path, monkeypatch):
+    """One figure under the cell, however many events there are; the share of held-out questions says its n."""
+    drawn = []
+    handle = SimpleNamespace(update=drawn.append)
+    monkeypatch.setattr(train_log, "display", lambda figure, display_id: drawn.append(figure) or handle)
+    told = SimpleNamespace(records=[])
+    curve = train_log.LiveCurve(told, "profile made")
+    empty = {"loss": None, "eval_loss": None, "task_accuracy": None, "n_asked": None}
+    for step, event in enumerate(
+        [{"eval_loss": 4.0, "task_accuracy": 0.5, "n_asked": 6}, {"loss": 3.0}, {"loss": 2.0}]
+    ):
+        told.records.append({"step": step, "samples_seen": 10 * step} | empty | event)
+        state = SimpleNamespace(global_step=step, max_steps=2, is_world_process_zero=True)
+        curve.on_log(None, state, None)
+    assert len(drawn) == 3
+    loss, right = drawn[-1].axes
+    assert loss.get_title() == "profile made, step 2 of 2"
+    assert "held-out questions right (n = 6)" in [text.get_text() for text in loss.get_legend().get_texts()]
+    assert right.get_ylim() == (-0.03, 1.03)
+    assert plt.get_fignums() == [], "a figure left open is shown a second time"
