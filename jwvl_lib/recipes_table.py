@@ -1,8 +1,8 @@
 """The table of recipes: what each variant cost, measures and forgets, and what the papers' findings come to.
 
 Reads manifests, `preflight.json` of 04, `metrics.json`, `solar_tasks.json` and `predictions.parquet` of 05 of each
-variant; writes nothing. Values and intervals are those of the benchmark. Differences are paired: two variants were asked
-the same items, days are resampled. Where single answers are not kept (cosine), two intervals must not overlap.
+variant; writes nothing. Values and intervals are the benchmark's. Differences are paired: two variants were asked the
+same items, days are resampled. Where single answers are not kept (cosine), two intervals must not overlap.
 """
 
 import json
