@@ -29,6 +29,18 @@ ROWS_FILE = Path(__file__).parent / "data" / "performance_rows.yaml"
 COMMITTED = artifacts.REPO / "docs" / "performance.json"
 NOT_MEASURED = "not measured"
 VERSIONED = (*"numpy pandas pyarrow pillow astropy sunpy torch transformers peft".split(), "jieba", "papermill")
+SIMULATED = {"language": "all", "group": "simulated", "model": "tuned"}
+CLAIMS = {"task": "overall", "metric": "hallucination_rate", "profile": "claims.by_kind"}
+LANGUAGES = {"task": "overall", "metric": "zh_en_same", "language": "zh|en"}
+F1 = {"group": "simulated", "language": "all", "metric": "macro_f1", "model": "tuned greedy"}
+OF_METRICS = {  # row: column, sign, and what picks its record in metrics.json
+    "forgetting": ("difference", -1, SIMULATED | {"task": "general", "metric": "accuracy", "profile": "greedy",
+                                                  "group": "general"}),
+    "hallucination": ("value", 1, SIMULATED | CLAIMS),
+    "zh_en": ("value", 1, SIMULATED | LANGUAGES),
+}  # fmt: skip
+OF_SOLAR_TASKS = {task.lower(): ("value", 1, F1 | {"task": task}) for task in ("S1", "S3", "S7")}
+OF_SOLAR_TASKS["gap"] = ("gap", -1, {"task": "mean", "vlm": "tuned choice"})
 SHARE_BAR = 1 / 3  # of the chain's time, above which a stage owes a reason
 
 
@@ -98,23 +110,26 @@ def gather(records_dir: str | Path, run_dir: str | Path = "") -> dict:
     `faults.json` of the folder is the table of the faults suite. Records of several machines or dates stay apart by
     their index into `machines` and their own date. Unreadable records raise ValueError with the file's name.
     """
-    machines, records, faults = [], [], []
+    machines, records, faults = [], [], {}
     for path in sorted(Path(records_dir).glob("*.json")):
         try:
             made = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path} is no record ({error}); remove it or measure again") from None
         if path.stem == "faults":
-            faults = made if isinstance(made, list) else made["rows"]
+            faults = made
             continue
         of = made.pop("machine")
         machines += [of] if of not in machines else []
         records.append(made | {"machine": machines.index(of)})
     chain = chain_seconds(run_dir) if run_dir else {}
+    own = [*of_chain(chain), *of_benchmark(run_dir), *of_faults(faults)]
     here = machine()
-    machines += [here] if chain and here not in machines else []
-    for made in [*of_chain(chain), *of_benchmark(run_dir)] if run_dir else []:
-        records.append(made | {"profile": "tiny", "machine": machines.index(here)})
+    machines += [here] if own and here not in machines else []
+    left = {r["row"] for r in records}  # a heavy test asks more questions than the run's own benchmark
+    when = (artifacts.read_manifest(Path(run_dir) / "05_benchmark") or {}) if run_dir else {}
+    stamp = {"created_utc": when.get("created_utc", ""), "commit": when.get("git_commit", "")[:7], "profile": "tiny"}
+    records += [stamp | made | {"machine": machines.index(here)} for made in own if made["row"] not in left]
     dates = [r["created_utc"] for r in records if r.get("created_utc")]
     span = {"first_utc": min(dates, default=""), "last_utc": max(dates, default="")}
     return {"schema_version": 1, **span, "machines": machines, "records": records, "chain": chain, "faults": faults}
@@ -126,7 +141,7 @@ def load(path: str | Path = COMMITTED) -> dict:
     if path.is_dir():
         return gather(path)
     if not path.is_file():
-        return {"machines": [], "records": [], "chain": {}, "faults": [], "first_utc": "", "last_utc": ""}
+        return {"machines": [], "records": [], "chain": {}, "faults": {}, "first_utc": "", "last_utc": ""}
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -153,35 +168,40 @@ def of_chain(chain: Mapping[str, float]) -> list[dict]:
     """Records of the whole chain and of its largest share; none unless the eight stages all stand."""
     if len(chain) < 8:
         return []
-    whole, note = sum(chain.values()), "wall seconds of one run"
+    whole, note = sum(chain.values()), f"wall seconds of one run; most of them {max(chain, key=chain.get)}"
     found = {"chain": round(whole, 1), "chain_share": round(max(chain.values()) / whole, 3)}
+    bars = {k: rows()[k].get("bar") for k in found}
+    return [{"row": k, "value": v, "bar": bars[k], "n": 1, "note": note, "pairs": []} for k, v in found.items()]
+
+
+def of_faults(faults: Mapping) -> list[dict]:
+    """Records of the faults suite (`faults.json`): what went wrong in all, and how long it took."""
+    if not faults:
+        return []
+    table, of = faults_table({"faults": faults}), {"pairs": [], "created_utc": faults.get("date", "")}
+    note = f"{len(table)} kinds, share {faults.get('share', 1)} of the cases; load {faults.get('load', '?')}"
+    n, seconds = int(table["n"].sum()), f"wall; {faults.get('cpu_seconds', '?')} s of CPU"
     return [
-        {"row": k, "value": v, "bar": rows()[k]["bar"], "n": 1, "note": note, "pairs": []} for k, v in found.items()
+        {"row": "faults", "value": int(table["wrong"].sum()), "bar": 0, "n": n, "note": note} | of,
+        {"row": "faults_seconds", "value": faults["seconds"], "bar": 1200, "n": n, "note": seconds} | of,
     ]
 
 
 def of_benchmark(run_dir: str | Path) -> list[dict]:
-    """Records that the run's own benchmark holds: forgetting, agreement of the languages, hallucination."""
-    path = Path(run_dir) / "05_benchmark" / "metrics.json"
-    if not path.is_file():
-        return []
-    found = json.loads(path.read_text(encoding="utf-8"))
-    every = {"language": "all", "group": "simulated", "model": "tuned"}
-    wanted = {
-        "forgetting": every | {"task": "general", "metric": "accuracy", "profile": "greedy", "group": "general"},
-        "hallucination": every | {"task": "description", "metric": "hallucination_rate", "profile": "claims"},
-        "zh_en": every | {"task": "qa", "metric": "zh_en_same", "language": "zh|en"},
-    }
-    made = []
-    for row, keys in wanted.items():
-        one = next((r for r in found if keys.items() <= r.items() and r["value"] is not None), None)
-        if one:
-            value = one["value"] if row != "forgetting" else -(one.get("difference") or math.nan)
-            note = f"{one['task']} of this run's benchmark, simulated days"
-            made.append(
-                {"row": row, "value": value, "bar": rows()[row]["bar"], "n": one["n"], "note": note, "pairs": []}
-            )
-    return made
+    """Records that the run's own benchmark holds: forgetting, hallucination, languages that agree, the solar tasks."""
+    made, folder = [], Path(run_dir) / "05_benchmark"
+    for name in ("metrics.json", "solar_tasks.json"):
+        if not (folder / name).is_file():
+            continue
+        found = json.loads((folder / name).read_text(encoding="utf-8"))
+        wanted = OF_METRICS if name == "metrics.json" else OF_SOLAR_TASKS
+        found = found if isinstance(found, list) else found["scores"] + found["gaps"]
+        for row, (column, sign, keys) in wanted.items():
+            one = next((r for r in found if keys.items() <= r.items() and r.get(column) is not None), None)
+            if one:
+                value = sign * one[column]
+                made.append({"row": row, "value": value, "bar": rows()[row]["bar"], "n": one["n"], "pairs": []})
+    return [r | {"note": "the benchmark of this run"} for r in made]
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -293,6 +313,14 @@ def chain_table(chain: Mapping[str, float], reasons: Mapping[str, str]) -> pd.Da
         for stage, share in zip(table["stage"], table["share"], strict=True)
     ]
     return table
+
+
+def faults_table(doc: Mapping) -> pd.DataFrame:
+    """A row a kind of fault: how often tried (`n`), survived, lost, doubled, silent, and the last three as `wrong`."""
+    counts = ["n", "survived", "lost", "doubled", "silent"]
+    table = pd.DataFrame(doc["faults"].get("rows", []), columns=["fault", "stage", *counts])
+    table = table.groupby("fault", sort=False)[counts].sum().reset_index()
+    return table.assign(wrong=table[["lost", "doubled", "silent"]].sum(axis=1))
 
 
 def gpu_table(path: str | Path) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from papermill.exceptions import PapermillExecutionError
 from jwvl_lib.artifacts import REPO, MissingArtifactError, outputs_root, read_manifest, resolve, stale_reason
 from jwvl_lib.parameters import NOTEBOOKS, ParameterError, Scalar, check_names, read_parameter_file, stage_parameters
 
-LAST_OF_CHAIN = "07"  # 08 measures, and is no part of the default chain
+LAST_OF_CHAIN = "08"
 CELL_TIMEOUT_S = 3 * 3600
 WHERE_TO_LOOK = {
     "corpus table": "01_corpus_curation/corpus.parquet",

@@ -11,7 +11,7 @@ beside=
 trap '[ -z "$beside" ] || kill -- "-$beside" 2>/dev/null || true; rm -rf "$outputs"' EXIT
 
 nbval=(env "JWVL_OUTPUTS=$outputs" "$bin/python" -m pytest -q --nbval-lax --nbval-current-env
-  --nbval-cell-timeout=1800 -p no:cacheprovider notebooks/0[0-7]_*.ipynb)
+  --nbval-cell-timeout=1800 -p no:cacheprovider notebooks/0[0-8]_*.ipynb)
 if [ "${1:-}" = notebooks ]; then
   "${nbval[@]}"
   exit

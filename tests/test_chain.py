@@ -51,6 +51,7 @@ def test_every_stage_writes_its_manifest_and_the_files_of_the_contract(smoke_out
         "04_training": {"adapter", "train_log.jsonl", "trainable.json", "preflight.json"},
         "05_benchmark": {"predictions.parquet", "metrics.json", "table.md", "figures"},
         "07_chat": {"transcript.json"},
+        "08_performance": {"performance.json", "bars.csv"},
     }
     for stage, names in contract.items():
         manifest = read_manifest(run_dir / stage)
@@ -88,7 +89,7 @@ def test_second_run_skips_every_stage_in_half_a_minute(smoke_outputs):
     started = time.monotonic()
     done = run_chain(smoke_outputs)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("skipped") == 8  # 00 to 07
+    assert done.stdout.count("skipped") == 9  # 00 to 08
     assert time.monotonic() - started < 30
 
 

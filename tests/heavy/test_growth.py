@@ -1,8 +1,9 @@
-"""Growth of a corpus from 100 to 100,000 simulated rows: the cost of a row stays flat, and memory nearly so.
+"""Growth: what each stage costs on 100 to 100,000 small records, and the corpus's own cost of a row, which stays flat.
 
-Rows as `corpus` leaves them in `work/`, copied from one simulated day with other days, regions and pixels (images are
-not drawn: what is measured is everything that sees all rows at once). CPU times of one process, the least of several
-tries. Draws the figure into $JWVL_FIGURES where that is set. About two minutes.
+For the corpus, rows as it leaves them in `work/`, copied from one simulated day with other days, regions and pixels
+(images are not drawn: what is measured is everything that sees all rows at once). CPU times of one process, the least
+of several tries. Draws the figure into $JWVL_FIGURES where that is set. For every stage (`growth_stages`) processor
+time and peak memory of a process that does n records and nothing else; `JWVL_MOST` bounds n.
 """
 
 import gc
@@ -13,14 +14,22 @@ import tracemalloc
 from datetime import date, timedelta
 from pathlib import Path
 
+import growth_stages
 import pandas as pd
 import pytest
 
-from jwvl_lib import artifacts, corpus, corpus_table, plots, splits
+from jwvl_lib import artifacts, corpus, corpus_table, performance, plots, splits
 
 pytestmark = pytest.mark.heavy
 SIZES = (100, 1_000, 10_000, 100_000)
 FLAT = 0.20
+SLOPE = 1.1
+MOST = int(os.environ.get("JWVL_MOST", "100000"))
+STAGES = {  # the greatest number of records; those below are its tenths
+    "corpus": 10_000, "table": 100_000, "distillation": 10_000, "ledger": 100_000, "claims": 10_000,
+    "review": 100_000, "queue": 100_000, "training": 10_000, "answering": 10_000, "metrics": 100_000,
+    "reports": 365, "report_index": 10_000, "chat": 10_000,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +40,7 @@ def template(tmp_path_factory):
     return next((folder / "work").iterdir()).read_text()
 
 
-def _grown(folder: Path, template: str, n_rows: int) -> list[str]:
+def grown(folder: Path, template: str, n_rows: int) -> list[str]:
     """Jobs of `n_rows` rows in `folder/work`; a region is on the disk for four days in a row, as real ones are."""
     outcome = json.loads(template)
     day, rows = outcome["rows"][0]["group_id"], outcome["rows"]
@@ -69,11 +78,11 @@ def _cost(folder: Path, jobs: list[str]) -> dict[str, float]:
     return spent
 
 
-def test_the_cost_of_a_row_is_flat(template, tmp_path):
+def test_the_cost_of_a_row_is_flat(template, tmp_path, record):
     records = []
     for n in SIZES:
         folder = tmp_path / str(n)
-        jobs = _grown(folder, template, n)
+        jobs = grown(folder, template, n)
         gc.collect()
         tries = [_cost(folder, jobs) for _ in range(max(2, min(20, 20_000 // n)))]
         best = {step: min(t[step] for t in tries) / n * 1e6 for step in tries[0]}
@@ -86,7 +95,9 @@ def test_the_cost_of_a_row_is_flat(template, tmp_path):
         plots.save_figure(plots.growth(table), Path(os.environ["JWVL_FIGURES"]) / "growth.png")
     whole = table.groupby("n_rows")["us_per_row"].sum()
     print((whole / whole.median()).round(3).to_dict())
-    assert ((whole / whole.median() - 1).abs() <= FLAT).all()
+    departures = (whole / whole.median() - 1).abs()
+    record("growth_flat", float(departures.max()), FLAT, SIZES[-1], note=f"{whole.median():.0f} us of CPU a row")
+    assert (departures <= FLAT).all()
     frame = pd.read_parquet(tmp_path / str(SIZES[-2]) / "corpus.parquet")
     assert len(frame) == SIZES[-2]
     assert set(frame["split"]) == {"train", "val", "test"}
@@ -98,10 +109,29 @@ def test_memory_grows_by_the_entries_alone(template, tmp_path):
     peaks = {}
     for n in (10_000, 40_000):
         folder = tmp_path / str(n)
-        jobs = _grown(folder, template, n)
+        jobs = grown(folder, template, n)
         tracemalloc.start()
         _cost(folder, jobs)
         peaks[n] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         print(f"\n{n} rows: peak {peaks[n] / 2**20:.0f} MiB; facts {artifacts.sha256(folder / 'corpus.parquet')[:8]}")
     assert (peaks[40_000] - peaks[10_000]) / 30_000 < 2560
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_cost_of_each_stage_grows_no_faster_than_its_records(stage, template, tmp_path, record, request):
+    most = min(STAGES[stage], MOST)
+    sizes = [n for n in (10, 100, 1_000, 10_000, 100_000, 365) if most / 1000 <= n <= most]
+    sizes = sorted(n for n in sizes if n >= 100 or stage == "reports")
+    given = {"table": lambda: [template], "reports": lambda: [request.getfixturevalue("archive")]}
+    given["report_index"] = given["reports"]
+    given = given.get(stage, list)()
+    points = {}
+    for n in sizes:
+        for name, cost in growth_stages.measured(getattr(growth_stages, stage), tmp_path / str(n), n, *given).items():
+            points.setdefault(name, []).append({k: round(v, 4) for k, v in cost.items()})
+    slopes = {name: performance.slope(of_one) for name, of_one in points.items()}
+    for name, of_one in points.items():
+        print(f"\n{name}: slope {slopes[name]:.2f}", *of_one, sep="\n  ")
+        record(f"growth_{name}", slopes[name], SLOPE, of_one[-1]["n"], points=of_one, note="CPU of one process")
+    assert max(slopes.values()) <= SLOPE
