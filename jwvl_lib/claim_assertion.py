@@ -12,13 +12,13 @@ from jwvl_lib.claim_scope import REGION_KINDS, clause
 
 _COMMA = re.compile(r"[,，;；:：](?!\d)")
 _NOT_ASSERTED = re.compile(
-    r"\b(?:chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|if(?!\s+(?:I\s|you\s+ask|asked"
+    r"\b(?:energy\s+for|chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|if(?!\s+(?:I\s|you\s+ask|asked"
     r"|pressed))|whether|should|threat"
     r"|potential|risk|more\s+likely|most\s+(?:of|[A-Z]-class|large|major|big)|known\s+to|imagine|suppose)\b"
     r"|\b(?:means?|denotes?|called|known\s+as|by\s+definition|always|usually|often|generally"
     r"|typically|in\s+general|in\s+cycle\s+\d+|normally|(?<!not\s)needed|required|requires?|depends?|tends?\s+to"
     r"|typical\s+of|in\s+theory)\b"
-    r"|概率|几率|百分之|预计|预报(?!员)|预测|预期|有望|将会|是否|是不是|如果|假如|若是|若(?![单只仅论就按以干])"
+    r"|(?:不确定|不清楚|无法确定|难以判断|分不清|说不准|不知)[^，。；]{0,4}是|究竟是|到底是|概率|几率|百分之|预计|预报(?!员)|预测|预期|有望|将会|是否|是不是|如果|假如|若是|若(?![单只仅论就按以干])"
     r"|倘若|需要|代表|取决于|称为|叫做"
     r"|叫作|意味着"
     r"|定义|\btutorials?\b|\btextbooks?\b(?!\s+(?:case|example|[A-Z]))|教程|常(?=构成|见|有|出现|呈|由|被|是|能)"
@@ -98,7 +98,7 @@ _COMPARABLE = ("noaa_ar", "n_regions", "n_spots", "area_msh", "n_filaments", "n_
 PICTURE = re.compile(
     r"\b(?:images?|pictures?|frames?|taken|captured|obtained|acquired|shows?|seen|snapshot|observation|caught|this"
     r"|here|today"
-    r"|the\s+wavelength\s+is)\b|图|拍到|记录|拍摄|取得|此|该|这|本(?!质)|今[天日]|观测到|看到",
+    r"|the\s+wavelength\s+is)\b|图|拍到|记录|拍摄|取得|显示|此|该|这|本(?!质)|今[天日]|观测到|看到",
     re.I | re.A,
 )
 _PHYSICS = re.compile(
@@ -114,7 +114,7 @@ _DEFINED = re.compile(
     rf"^\s*(?:[A-Za-z]+\s+){{0,3}}(?:{_PLURALS}|regions|loops|holes|faculae|structures|instruments|telescopes|magnetograms"
     rf"|filtergrams|dopplergrams)\s+(?:measure|map|record|trace|are|is|form|appear|tend|last|occur|arise|often)\b|就是(?!AR|NOAA|\d)|之间是|等于|是(?:我国|世界|全球)?首"
     r"|是指|指的是"
-    r"|有.{1,30}个?(?:通道|波段)|\bhas\s+\w+\s+(?:EUV\s+)?channels|\borbits\b|分[成为].{1,12}[级类]|\boutermost\b|最外层|最内层|最底层|\blayer\s+of\s+the\s+(?:Sun's|solar)"
+    r"|有.{1,30}个?(?:通道|波段)|\bhas\s+\w+\s+(?:EUV\s+)?channels|\borbits\b|\blies?\s+(?:just\s+)?(?:above|below|beneath|over)\s+the\s+(?:photo|chromo|corona)|\bare\s+the\s+\w+\s+layers\b|分[成为].{1,12}[级类]|\boutermost\b|最外层|最内层|最底层|\blayer\s+of\s+the\s+(?:Sun's|solar)"
     r"|\bin\s+(?:several|many|seven|ten|multiple|various)\s+(?:(?:EUV|UV|different)\s+)*(?:channels|wavelengths|passbands)",
     re.I | re.A,
 )
@@ -167,11 +167,18 @@ _NO_REGION = re.compile(
 def _of_something_else(text: str, find: tuple, found: Sequence[tuple], start: int) -> bool:
     """A quadrant of loops or a filament, in a sentence that names no region."""
     named = any(kind == "noaa_ar" for _, kind, _ in found)
+    if find[1] == "quadrant" and _EMPTY.match(text, find[0][1]):
+        return True
     if find[1] != "quadrant" or named:
         return False
     return _NO_REGION.search(text[start : find[0][0]]) is not None or _THING_AHEAD.match(text, find[0][1]) is not None
 
 
+_EMPTY = re.compile(
+    r"(?:ern)?(?:\s+(?:quadrant|part|quarter))?\s+(?:is|remains|appears|looks)\s+(?:empty|quiet|free|devoid|blank|bare)\b"
+    r"|(?:象限|部|方)?(?:则|却)?(?:空无一物|空空如也|是空的|没有(?:活动区|黑子)|无(?:活动区|黑子))",
+    re.I | re.A,
+)
 _THING_AHEAD = re.compile(
     rf"(?:象限|方向|[侧部方面])?(?:的|有|那|这)*(?:[一二两三四几数]?条|[^，。；\d]{{0,7}}?(?:{_ZH_THINGS}))"
     r"|(?:ern)?(?:\s+(?:quadrant|part|quarter))?,?\s+(?:there\s+(?:is|are)\s+)?(?:an?|the|one|two|several|some)\s+(?:[a-z]+\s+){0,3}?"

@@ -128,7 +128,7 @@ CHANNELS: list[Pattern] = [
             []),
     pattern("", rf"{_WAVE}[\s-]*{_UNIT}", lambda m: _angstrom(m[1])),
     pattern("",
-            rf"{_WAVE}(?=\s*(?:,|/|and|or|&|、|和|与|及|或)\s*\d{{2,5}}(?:\.\d+)?[\s-]*{_UNIT})",
+            rf"{_WAVE}(?=(?:\s*(?:,|/|and|or|&|、|和|与|及|或)+\s*\d{{2,5}}(?:\.\d+)?){{1,6}}[\s-]*{_UNIT})",
             lambda m: _angstrom(m[1])),
     pattern("en", rf"\b({EN_WORDS})[\s-]+angstroms?\b", lambda m: [("wavelength_angstrom", float(number(m[1])))]),
     pattern("zh", rf"(?<!分之)({ZH_WORDS})\s*埃", lambda m: _angstrom(m[1])),

@@ -131,6 +131,7 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"\b(?:regions|groups|ARs)\s+(?:number|total)\s+{RANGE}(?!\d)", count("n_regions")),
     pattern("en", rf"\b(?:sun)?spots\s*[:=~≈]\s*{RANGE}(?!\w|\.\d)", count("n_spots")),
     pattern("en", rf"\b(?:sun)?spots\s+(?:number|total|numbered)\s+{RANGE}(?!\w|\.\d)", count("n_spots")),
+    pattern("en", rf"(?P<n>{EN_NUMBER})\s+(?:out\s+)?of\s+(?:the|all|its)\s+{EN_NUMBER}{ADJECTIVES}\s+{_SPOT}", count("n_spots")),
     pattern("en", rf"{RANGE}{ADJECTIVES}\s+{_SPOT}", count("n_spots"), over=True),
     pattern("en", rf"\b(?:an?|its|the)\s+(?:only|lone|solitary|single|isolated){ADJECTIVES}\s+{_SPOT}",
             [("n_spots", 1)], over=True),
@@ -257,6 +258,8 @@ ZH_COUNTS: list[Pattern] = [
             rf"[、,，和与]\s*{ZH_NUMBER}[个颗]?)+", listed("n_spots")),
     pattern("zh", rf"{ZH_NUMBER}[个颗]?(?:\s*[、和与]\s*{ZH_NUMBER}[个颗]?)+(?:可见|大小)?(?:太阳)?黑子(?!群"
         rf"|区)", listed("n_spots")),
+    pattern("zh", rf"{ZH_NUMBER}[个颗](?:太阳)?黑子[之当]?中[,，]?有?(?P<n>{ZH_NUMBER})[个颗]", at_number(count("n_spots"))),
+    pattern("zh", rf"黑子(?:数目?|个数)?\({ZH_N}[个颗]?(?=[)，,])", count("n_spots")),
     pattern("zh", rf"{ZH_N}{_MEASURE}\s*{_MORE}{ANY}{{0,7}}?黑子(?!群|区)", count("n_spots")),
     pattern("zh", rf"黑子(?!群|区|相对数){ANY}{{0,6}}?{COUNTED}*\s*{ZH_N}(?:个|颗"
         rf"|枚)?(?![号年月\d:：群组区埃])", count("n_spots")),

@@ -7,13 +7,13 @@ from jwvl_lib.claim_scope import REGION_KINDS
 
 _NEGATOR = (
     r"\bwhat\b[^.;]{0,50}?\b(?:does|do|did)\s*(?:not|n't)\s+\w+\s+is\b|\bnor\s+(?:is|was|are|were|does|did"
-    r"|has)\s+\w+\b|\bnone\s+of\s+[^,;]{1,30}?\s(?:is|are|was|were|has|have|produced|shows?|showed|exceeded|reached|hosts?)\b|\bshort\s+of\b"
+    r"|has)\s+\w+\b|\bnone\s+of\s+[^,;]{1,30}?\s(?:is|are|was|were|has|have|produced|shows?|showed|exceeded|reached|hosts?)\b|\bshort\s+of\b|\bdoubt(?:ful)?\b"
     r"|\bno\s+evidence\s+(?:that|of|for)\b[^,;]{0,30}|没有证据(?:表明|显示)[^，。；]{0,12}|不认为[^，。；]{0,10}"
     r"|\b(?:no|not|never|nor|neither|without|hardly|lacks?|lost)\b|\b(?:is|are|was|were|does|did|do|has|have|had"
     r"|could|ca"
     r"|would|wo|need)n'?t\b|\bcannot\b|\brather\s+than\b|\b(?:instead|as\s+opposed)\s+(?:of|to)\b|\bno\s+longer\b"
     r"|\bfails?\s+to\b|\b(?:by\s+no\s+means|far\s+from|anything\s+but)\b"
-    r"|而?并?不(?:再|可能|太可能|大可能|像|算)?(?:是|为|在|属于|属|位于|来自|显示|呈现?|具有|具备|对应|处于|含|由"
+    r"|而?并?不(?:再|可能|太可能|大可能|太|大|像|算)?(?:是|为|在|属于|属|位于|来自|显示|呈现?|具有|具备|对应|处于|含|由"
     r"|应(?:是|为)?"
     r"|能|会|可能|像|算)|并?非(?!常)|[并也]?(?:没有|没|未曾?|无(?!论|关))|绝非|而非|排除|与其说是?|毫不"
     r"|不像[^，。；]{0,12}那[样么]|[见看找]不[到见出]|[算称谈够]不上|达不到|差一?点(?:儿)?就?(?:是|到|达到)?|不[具含带]有?"
@@ -44,7 +44,7 @@ _DENIED_OF_REGION = re.compile(rf"(?:{_NEGATOR})(?:{_BETWEEN}|{_WORDS}|{_ZH_WORD
 _NOT_DENIED = re.compile(
     r"\b(?:not\s+only|not\s+just|not\s+merely|don't|do\s+not\s+(?:confuse|forget|miss)|cannot\s+rule\s+out"
     r"|can't\s+rule\s+out"
-    r"|no\s+(?:[A-Za-z-]+\s+){0,2}?(?:CMEs?|ejections?|dimmings?)\b|no\s+doubt|not\s+far|nothing\s+(?:but|more\s+than)|no\s+more\s+than|not\s+(?:more|less|fewer)\s+than"
+    r"|no\s+doubt|(?:not|n't|never|without|beyond)(?:\s+an?y?)?\s+doubt|no\s+(?:[A-Za-z-]+\s+){0,2}?(?:CMEs?|ejections?|dimmings?)\b|not\s+far|nothing\s+(?:but|more\s+than)|no\s+more\s+than|not\s+(?:more|less|fewer)\s+than"
     r"|lost\s+(?:some|much))\b"
     r"|不仅|不只|不但|不排除|不能排除|无法排除|难以排除|无疑|毫无疑问|不过|不少于|不多于|不超过|不低于",
     re.I | re.A,

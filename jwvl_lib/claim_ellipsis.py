@@ -27,6 +27,7 @@ _REVERSED = ("相反", "好相反", "the opposite", "the reverse")
 _CUT = re.compile(r"[,，;；、。]|\b(?:and|but|while|whereas|versus|vs|against|with)\b|[而但和与]", re.I | re.A)
 _INSTEAD = re.compile(r"(?:不是|而非|并非|\bnot)\s*$", re.I | re.A)  # "1190, not 195"
 _TRAILING = re.compile(r"\b(?:follow|trail)\w*|后随|尾随|跟随", re.I | re.A)
+_NOUN_LAST = re.compile(r"(?<!\d)\d{4,5}(?:\s+has|有)?\s*$")  # "12192 has 64, 12195 10, and 12196 3 spots"
 _OTHER_OF_TWO = re.compile(r"前者|后者|\b(?:former|latter)\b", re.I | re.A)
 _WAVE_LIKE = re.compile(r"(?:channel|wavelength|class|version|cycle|page|figure|fig|第)\s*$", re.I | re.A)
 
@@ -77,6 +78,8 @@ def _carried(text: str, match: re.Match, found: list[tuple], said: list[tuple], 
         return None  # the number of an item
     before = [f for f in said if f[0][0] < low]
     if not before and match.re is _BARE and match["unit"] in ("个", "颗") and said[0][1] == "n_spots":
+        before = [((start, start), *said[0][1:])]
+    if not before and match.re is _BARE and _NOUN_LAST.search(text[start:low]):
         before = [((start, start), *said[0][1:])]  # "10484有55个，10488有53个黑子": the noun comes last
     if before and match.re is _BARE and _INSTEAD.search(text[start:low]) and before[-1][0][0] >= start:
         return match.span(), before[-1][1], counted(match)

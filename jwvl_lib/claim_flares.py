@@ -74,7 +74,7 @@ FLARES: list[Pattern] = [
     pattern("zh", r"(?<![A-Za-z\d])(?-i:([XM]))级(?!黑子|活动区)", _letter),
     pattern("", rf"{_GOES}{_SHARED}(?:{_CLASS}|\s+flares?\b))", _if_flares),
     pattern("en", rf"\b(?:class|level)\s+{_GOES}(?![\w.])", _if_flares),
-    pattern("en", rf"{_GOES}[-\s]flares?\b", _letter),
+    pattern("en", rf"{_GOES}(?<!A(?=\s))[-\s]flares?\b", _letter),
     # no flare at all, of whatever class
     pattern("en",
             r"\b(?:no|without(?:\s+any)?|zero)\s+(?:(?:significant|major|notable|strong|solar|X-ray)\s+)*"

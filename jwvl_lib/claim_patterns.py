@@ -50,13 +50,13 @@ GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
     ),
     (
         re.compile(
-            rf"millionth|MSH|hem|ppm|area|size|面积|大小|半球|百万|{GREEK}|unipolar|单极"
+            rf"(?-i:B[GD])|millionth|MSH|hem|ppm|area|size|面积|大小|半球|百万|{GREEK}|unipolar|单极"
             rf"|10\^|10⁻|面积|[{_Z}]-?[{_P}]-?[{_C}]|[NS]\d\d[EW]|万分|单位|[增减缩扩]|\d{{4}}\s?[(（]",
             re.I,
         ),
         CLASSES,
     ),
-    (re.compile(r"\d|north|south|upper|lower|(?-i:[NS][EW])|[ns][ew]\s|[东西南北上下]", re.I), PLACES),
+    (re.compile(r"\d|north|south|upper|lower|(?:top|bottom)[-\s]|(?-i:[NS][EW])|[ns][ew]\s|[东西南北上下]", re.I), PLACES),
     (re.compile(rf"[{_LETTERS}]\s?\d|flar|[{_LETTERS}][-\s]class|耀斑|级|类|爆发", re.I), FLARES),
     (
         re.compile(

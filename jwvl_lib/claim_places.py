@@ -100,7 +100,7 @@ PLACES: list[Pattern] = [
             r"|gives|states|stamps?|labels?|text|legend|logo|watermark|dates?|times?)\b)", []),
     pattern("en",
             r"\b(north|south)[-\s]?(east|west)(?:ern)?\b(?!\s+of\s+(?!(?:the\s+)?(?:dis[ck]|sun|solar|cent(?:re"
-            r"|er)|central)))|\b(upper|lower)[-\s](left|right)\b", lambda m: _seen(m)),
+            r"|er)|central)))|\b(upper|lower|top|bottom)[-\s](left|right)\b", lambda m: _seen(m)),
     pattern("zh", r"[东西][南北](?:象限|方向|部)?\s*:\s*(?:无|没有)", []),
     pattern("zh", r"([东西])([南北])", _east_first),
     pattern("zh", r"[左右][上下]角?(?:的|处的?)?(?:标注的?|显示的?)?(?:日期|时间|时戳|图例|注记|说明|标注|标签|印着|写着|注明|标出)", []),
@@ -111,7 +111,7 @@ PLACES: list[Pattern] = [
 ]  # fmt: skip
 
 # north is up and west is right, as all pictures of the corpus are drawn
-_SIDES = {"upper": "N", "上": "N", "lower": "S", "下": "S", "left": "E", "左": "E", "right": "W", "右": "W"}
+_SIDES = {"upper": "N", "top": "N", "bottom": "S", "上": "N", "lower": "S", "下": "S", "left": "E", "左": "E", "right": "W", "右": "W"}
 
 
 def _seen(match: re.Match) -> Found:

@@ -231,6 +231,7 @@ CLASSES: list[Pattern] = [
     pattern("zh", rf"(?<=[，,、])(?P<n>{ZH_NUMBER})[个颗](?=[，。,]|$)", _spots_in_row),
     pattern("", rf"(?-i:(?<=[{_Z}][{_P}][{_C}]\s))(?P<n>\d{{1,3}}0)(?=\s*(?:[,;，；。]|$))", _in_codes),
     pattern("", r"(?:(?<=\d{4}[(（])|(?<=\d{4}\s[(（]))(?P<n>\d{1,4})(?=[)）])", _in_row),
+    pattern("", rf"(?P<n>{DIGITS})(?=\s*\(\s*(?:(?:NOAA|AR)\s*)*\d{{4,5}}\))", _in_row),
     pattern("zh", r"万分之(?P<f>\d*\.?\d+)(?![.\d])", _ten_thousandths),
     pattern("",
             rf"(?<![A-Za-z])(?!Fri\b(?!\)))({_MCINTOSH})(?![A-Za-z])",

@@ -32,7 +32,7 @@ SUBJECT = re.compile(
 # a region named only to compare with it is not spoken about
 _COMPARED = re.compile(
     r"(?:\bthan(?:\s+(?:that|those)\s+of)?|\bwhat|\bunlike|\blike|\bdwarfs|"
-    r"\b(?:outgr(?:e?w|own|ows)|overt(?:ook|aken|akes)|surpass(?:ed|es)|exceed(?:ed|s)|outnumber(?:ed|s)|outshin\w+"
+    r"\b(?:in\s+addition\s+to|besides|apart\s+from|aside\s+from|except(?:\s+for)?)|\b(?:outgr(?:e?w|own|ows)|overt(?:ook|aken|akes)|surpass(?:ed|es)|exceed(?:ed|s)|outnumber(?:ed|s)|outshin\w+"
     r"|eclips(?:ed|es)|rivals|matches|dwarfed)|盖过|超越|赶上|胜过|多过|少于|多于|"
     r"\bto|\bwith|\bbeyond|比|与|和|如"
     r"|[仅略]?次于|不及"
@@ -42,8 +42,8 @@ _COMPARED = re.compile(
     re.I | re.A,
 )
 _COMPARING = re.compile(
-    r"\b(?:than|unlike|contrast|relative|compared|dwarf\w+|similar|what|beyond|next|outgr\w+|overt\w+|surpass\w+|exceed\w+|outnumber\w+"
-    r"|outshin\w+|eclips\w+|rivals|matches)\b|[盖胜多]过|超越|赶上|[少多]于|比|类似|次于|不及|不如|大于|小于|超过|高于|低于"
+    r"\b(?:addition|besides|apart|aside|except|than|unlike|contrast|relative|compared|dwarf\w+|similar|what|beyond|next|outgr\w+|overt\w+|surpass\w+|exceed\w+|outnumber\w+"
+    r"|outshin\w+|eclips\w+|rivals|matches)\b|除|[盖胜多]过|超越|赶上|[少多]于|比|类似|次于|不及|不如|大于|小于|超过|高于|低于"
     r"|优于|等同|相当于",
     re.I | re.A,
 )
@@ -84,7 +84,7 @@ _UNRELATED = re.compile(
 )
 # "Ekc (10484)", "a Dso group in the NE, AR 12195,": the region comes after, set off
 _SET_OFF = re.compile(
-    r"[^,，;；。()（）、]{0,30}[(（](?:[^()（）;；]{0,16}[,，])?\s*(?:(?:NOAA|ARs?|active|region|编号|活动区|即)\s*)*$"
+    r"(?:(?!\b(?:and|while|but|whereas)\b|[和而])[^,，;；。()（）、]){0,30}[(（](?:[^()（）;；]{0,16}[,，])?\s*(?:(?:NOAA|ARs?|active|region|编号|活动区|即)\s*)*$"
     r"|(?:\s+(?:sunspot\s+|spot\s+)?(?:group|region|spot|one))?(?:\s+(?:in|on|near)\s+the\s+[\w\s-]{1,24})?"
     r",\s*(?:(?:NOAA|ARs?|active|region|namely)\s*)*$",
     re.I | re.A,
@@ -172,6 +172,8 @@ def _marks(text: str, found: Sequence[tuple], start: int, end: int, pair: Sequen
     for (low, high), kind, value in found:
         if kind != "noaa_ar" or low in out_of or (compares and _COMPARED.search(text[start:low])):
             continue
+        if re.match(r"[号区活动]*[之以]?外", text[high:end]) and re.search(r"除了?[A-Z活动区\s]*$", text[start:low]):
+            continue
         if _TIMES_IT.match(text, high, end) or _HALF_OF.search(text[start:low]):
             continue
         if last is not None and _LISTED.fullmatch(text, last, low):
@@ -199,6 +201,8 @@ def _subject(
     end: int,
     opening: list[tuple],
 ) -> list[tuple]:
+    if told := _bracketed(text, span, found):
+        return [(told, False)]
     low, high = clause(text, span[0], start, end)
     inside = [(p, who) for p, who in marks if low <= p < high]
     before = [who for p, who in inside if p <= span[0]]
@@ -300,6 +304,15 @@ def _every(text: str, span: tuple[int, int], found: Sequence[tuple], marks: list
     if len(named) < 2 or back or not _EVERY.search(text, named[-1][0], span[0]):
         return []
     return [(v, False) for _, v in named]
+
+
+def _bracketed(text: str, span: tuple[int, int], found: Sequence[tuple]) -> int | None:
+    """The region right before the bracket in which a find stands: "fewer than AR 12195 (Dso, 10)"."""
+    opened = text.rfind("(", 0, span[0])
+    if opened < 0 or ")" in text[opened : span[0]]:
+        return None
+    ends = {high: value for (_, high), kind, value in found if kind == "noaa_ar" and high <= opened}
+    return next((ends[high] for high in ends if re.fullmatch(r"(?:号|区|活动区)*\s*", text[high:opened])), None)
 
 
 def _in_brackets(text: str, at: int, found: Sequence[tuple]) -> bool:

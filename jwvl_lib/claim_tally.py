@@ -30,6 +30,7 @@ def _of_some(match: re.Match) -> bool:
     """
     one_of_all = len(_PART.findall(match.string)) == 1 and counted(match) == 1
     rest = _REST.search(match.string[: match.start()]) is not None
+    rest = rest or excepted(match)
     return _apposed(match) or rest or (in_part(match) and not one_of_all)
 
 
@@ -114,7 +115,7 @@ def the_rest(match: re.Match) -> Found:
 
 def excepted(match: re.Match) -> bool:
     """Whether exceptions are named before: "apart from AR 12674, no active regions are visible"."""
-    return re.search(r"\b(?:apart|aside)\s+from\b|\bexcept\b|\bbesides\b", match.string[: match.start()], re.I) is not None
+    return re.search(r"\b(?:apart|aside)\s+from\b|\bexcept\b|\bbesides\b|\bin\s+addition\b", match.string[: match.start()], re.I) is not None
 
 
 def visible(match: re.Match) -> Found:

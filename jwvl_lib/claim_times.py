@@ -64,12 +64,17 @@ def flare_times(text: str, found: Sequence[tuple], start: int, end: int) -> list
     return [f for i, f in enumerate(out) if i not in gone]
 
 
+_AT = re.compile(r"(?:[-\s]class)?(?:\s+(?:solar\s+)?flare)?(?:级?(?:耀斑)?)\s*(?:[,(，]\s*(?:于|在|at|@)?|于|在|at|@)\s*", re.I)  # "X2.2 at 0913 UT May 9"
+
+
 def _of_a_flare(text: str, span: tuple[int, int], value: str, found: Sequence[tuple], start: int, end: int) -> bool:
     low, high = clause(text, span[0], start, end, _COMMA)
     part = text[low:high]
     named = any(k in ("instrument", "measurement", "wavelength_angstrom") for _, k, _ in found)
     pictured = named or _PICTURE.search(text, start, end) is not None
     happened = _EVENT.search(text, start, end) is not None
+    if not pictured and any(k == "flare" and _AT.fullmatch(text, s[1], span[0]) for s, k, _ in found):
+        return True
     if "T" not in value:  # a day: of the flare only where the whole sentence is about what erupted
         return happened and not pictured and not _NO_FLARE.search(text, start, end)
     if _EVENT.search(part):
@@ -80,8 +85,10 @@ def _of_a_flare(text: str, span: tuple[int, int], value: str, found: Sequence[tu
 def _of_an_unclassed_flare(text: str, find: tuple, start: int, end: int) -> bool:
     """Whether a clock time is that of a flare whose class is not told, which is no claim."""
     span, kind, value = find
-    if kind != "date_obs" or value[0] != "T":
+    if kind != "date_obs" or "T" not in value or (value[0] != "T" and _PICTURE.search(text, start, end)):
         return False
     part = text[slice(*clause(text, span[0], start, end, _COMMA))]
-    flares = re.search(r"\bflare|耀斑|\bCMEs?\b|\bcoronal\s+mass|物质抛射", text[start:end], re.I) is not None
+    if len(text[start : span[0]]) < 6 and re.match(r"\s*(?:UTC?)?\s*[,，]", text[span[1] : end]):
+        part = text[start:end]  # "12:00 UT，东南象限发生暗条爆发"
+    flares = re.search(r"\bflare|耀斑|\berupt|喷发|\bCMEs?\b|\bcoronal\s+mass|物质抛射", text[start:end], re.I) is not None
     return flares and not _PICTURE.search(part) and _EVENT.search(part) is not None
