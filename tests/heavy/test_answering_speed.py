@@ -1,7 +1,7 @@
 """Six questions an image: how many times faster than one `model.generate` a question, vision included; same text.
 
 Processor time, pairs in turn, median of the ratios. `pytest tests/heavy/test_answering_speed.py -s` prints the figures.
-Images are the general task's pictures; a tuned model is asked where `outputs/tiny` holds an adapter, else one is made.
+Images are the general task's pictures; a tuned model is asked where the run `JWVL_TESTED_RUN` (or outputs/tiny) has an adapter, else one is made.
 """
 
 import os
@@ -33,8 +33,7 @@ def asked(request):
 
 
 def _model(name):
-    outputs = Path(os.environ.get("JWVL_OUTPUTS", artifacts.REPO / "outputs"))
-    adapter = outputs / "tiny" / "04_training" / "adapter"
+    adapter = Path(os.environ.get("JWVL_TESTED_RUN") or artifacts.REPO / "outputs" / "tiny") / "04_training" / "adapter"
     if name == "base" or adapter.is_dir():
         return vlm.load_model(BASE, adapter if name == "tuned" else "")
     torch.manual_seed(0)
