@@ -174,7 +174,7 @@ ANY = (
     r"[^，。；：、,;:()（）\d之一二两三四五六七八九十在有为是和与无没未"
     r"]"
 )  # a word that neither counts nor ends a phrase
-_KIND = r"(?:活动区|黑子群|黑子区|太阳黑子群|编号的?区|(?<=个)区(?![域间])|编号黑子(?!数))"
+_KIND = r"(?:活动区|黑子群|黑子区|太阳黑子群|编号的?区|(?<=个)区(?![域间])|(?<![那这该]个)(?<=个)(?:AR(?!\s*\d)|群(?=[，。]|$))|编号黑子(?!数))"
 _MEASURE = r"(?:个|处|块|片|组|群|颗|粒|枚|座)"
 ZH_N = rf"(?P<n>{ZH_NUMBER}|[俩仨])(?:\s*(?:[-~]|到|至|或)\s*(?P<m>{UPPER}))?\s*(?P<over>[多余来])?"
 _MORE = r"(?:(?P<more>或更多|及以上|以上|或以上)的?)?"
@@ -211,6 +211,7 @@ ZH_COUNTS: list[Pattern] = [
     pattern("zh", rf"(?:(?:有?几[个颗]|多少[个颗]?)黑子(?!群)|黑子(?!群)数?(?:呢|吗|是?多少|有?几[个颗])){_ZH_REPLY}",
             answered("n_spots", ("spots_visible", "no"))),
     pattern("zh", rf"{NO}{ANY}{{0,6}}?{_KIND}(?:是|属|具有|含|达到|能|会|像|位于|在|处于|落在|分布在|爆发|产生)", []),
+    pattern("zh", rf"(?:无|没有)黑子的{ANY}{{0,3}}?{_KIND}", []),
     pattern("zh", rf"{NO}{ANY}{{0,6}}?{_KIND}",
             lambda m: the_rest(m) if re.search("新|其[他它余]|别的|更多", m.group()) else none_in_part(m)),
     pattern("zh", rf"(?:一{_MEASURE}|任何|连一{_MEASURE}){ANY}{{0,4}}?{_KIND}(?:也|都|均)(?:没有?|未|看不到|不见|无"

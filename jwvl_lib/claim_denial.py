@@ -50,7 +50,7 @@ _NOT_DENIED = re.compile(
     re.I | re.A,
 )
 _CARRIES_ON = re.compile(
-    r"[\s/'-]*(?:(?:,\s*(?=or|nor)|or|nor|and|and/or|a|an|the|in|image|of|[、或和及的])[\s/'-]*)*", re.I
+    r"[\s/'-]*(?:(?:,\s*(?=or|nor)|or|nor|and|and/or|a|an|the|in|on|aboard|onboard|image|of|s|[、或和及的上])[\s/'-]*)*", re.I
 )
 # said after what is denied: "X-class flares were not observed", "beta would be wrong"
 _DENIED_AFTER = re.compile(

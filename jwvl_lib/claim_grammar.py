@@ -157,7 +157,7 @@ _LESS_THAN = rf"(?<!no\s)(?<!not\s)(?:fewer|less|smaller)\s+than|{_AFTER}(?:unde
 COMPARISON = rf"(?:(?P<least>{_AT_LEAST})|(?P<most>{_AT_MOST})|(?P<over>{_MORE_THAN})|(?P<under>{_LESS_THAN}))"
 
 _COMPARED = re.compile(
-    rf"{COMPARISON}\s*(?:between\s+|(?:可以?|能|够)*(?:看到|看出|数出|见到|分?辨认?出|拥有|包含|包括|含有?|具有|存在"
+    rf"{COMPARISON}\s*(?:between\s+|(?:可以?|能|够)*(?:见|看到|看出|数出|见到|分?辨认?出|拥有|包含|包括|含有?|具有|存在"
     rf"|有|达|为|了)*\s*)?$",
     re.I | re.A,
 )
