@@ -1,7 +1,8 @@
 """Six questions an image: how many times faster than one `model.generate` a question, vision included; same text.
 
 Processor time, pairs in turn, median of the ratios. `pytest tests/heavy/test_answering_speed.py -s` prints the figures.
-Images are the general task's pictures; a tuned model is asked where the run `JWVL_TESTED_RUN` (or outputs/tiny) has an adapter, else one is made.
+Images are the general task's pictures; the tuned model is that of `JWVL_TESTED_RUN` (or outputs/tiny), else a random
+adapter stands in for it.
 """
 
 import os
