@@ -4,9 +4,11 @@ PROFILE ?= tiny
 VENV    := .venv
 BIN     := $(VENV)/bin
 ARGS    ?=
+HEAVY   ?= tests/heavy --ignore=tests/heavy/test_real_images.py
+MEASURED = JWVL_RECORDS=$(CURDIR)/outputs/performance/records OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-heavy peers nb-test nb-clean nb-contract tiny-base flare-rates flare-model recipes lab voila chat lint freeze
+.PHONY: help run test test-fast test-heavy test-faults performance performance-chain performance-heavy performance-real performance-faults performance-page peers nb-test nb-clean nb-contract tiny-base flare-rates flare-model recipes lab voila chat lint freeze
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -28,6 +30,29 @@ test-fast: $(VENV)/.installed  ## unit and property tests only
 
 test-heavy: $(VENV)/.installed  ## the bars that take minutes each (tests/heavy), one after another
 	$(BIN)/python -m pytest -q -s tests/heavy -o addopts="-ra --strict-markers"
+
+test-faults: $(VENV)/.installed  ## blows to every stage: kills, full disk, torn files, clock, two runs, storms, fuzz
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/faults -o addopts="-ra --strict-markers"
+
+# A bar that falls short fails its test and is recorded all the same, so what follows runs. Parts by hand:
+# make performance-heavy HEAVY=tests/heavy/test_limits.py performance-page
+performance: performance-chain performance-heavy performance-real performance-faults performance-page  ## all of notebook 08 measured in one run, beside the peers (hours)
+
+performance-chain: $(VENV)/.installed
+	$(BIN)/python -m jwvl_lib.run -f params/tiny.yaml -p run_id performance --to 07
+
+performance-heavy: $(VENV)/.installed
+	[ -x $(VENV)-peers/bin/python ] || $(MAKE) peers
+	-$(MEASURED) JWVL_TESTED_RUN=$(CURDIR)/outputs/performance $(BIN)/python -m pytest -q -s $(HEAVY) -o addopts="-ra --strict-markers"
+
+performance-real: $(VENV)/.installed
+	-$(MEASURED) $(BIN)/python -m pytest -q -s tests/heavy/test_real_images.py -o addopts="-ra --strict-markers"
+
+performance-faults: $(VENV)/.installed
+	-$(MEASURED) $(MAKE) test-faults
+
+performance-page: $(VENV)/.installed
+	$(BIN)/python -m jwvl_lib.run -f params/tiny.yaml -p run_id performance -p records_dir outputs/performance/records --from 08 --to 08
 
 peers:  ## .venv-peers with TRL, beside which tests/heavy/test_training_speed.py measures (same torch and transformers)
 	$(PYTHON) -m venv $(VENV)-peers
