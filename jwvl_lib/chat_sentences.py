@@ -38,7 +38,8 @@ class Sentence:
     instead: str = ""
 
     def as_json(self) -> dict:
-        return asdict(self)
+        """Lists, not tuples: the very thing that is read back from disk."""
+        return asdict(self) | {"evidence": list(self.evidence), "claims": list(self.claims)}
 
 
 def told(language: str, en: str, zh: str, evidence: Iterable[dict]) -> Sentence:

@@ -52,7 +52,7 @@ class UnreadableImage(ValueError):
 
     def __init__(self, path: Path | str, reason: str):
         self.path, self.reason = str(path), " ".join(str(reason).replace(str(path), Path(path).name).split())
-        super().__init__(f"{Path(path).name}: {self.reason}")
+        super().__init__(f"{' '.join(Path(path).name.split())}: {self.reason}")
 
 
 def read_image(path: Path) -> tuple[str, np.ndarray, np.ndarray | None, dict]:

@@ -1,7 +1,8 @@
 """Leases of the review: they keep two people off the same annotation, and nothing else.
 
 Reads and writes the table `lease` of `review.sqlite`, reads its decisions. A lease lasts 600 s and is renewed while its
-holder is active; the lease of a killed process runs out. Leases are no record: they need not survive a power cut.
+holder is active; the lease of a killed process runs out, and so does one that a clock set back leaves in the far
+future. Leases are no record: they need not survive a power cut.
 """
 
 import sqlite3
@@ -47,7 +48,8 @@ def take_next(
 def _take(db: sqlite3.Connection, annotation: Mapping, reviewer: str, n_persons: int, now: float) -> bool:
     key = annotation["annotation_id"]
     held = db.execute("SELECT reviewer, expires FROM lease WHERE annotation_id = ?", (key,)).fetchone()
-    if held and held["reviewer"] != reviewer and held["expires"] > now:
+    # one that runs out later than any taken now was taken before the clock was set back
+    if held and held["reviewer"] != reviewer and now < held["expires"] <= now + LEASE_S:
         return False
     others = {row["reviewer"] for row in db.execute(_DECIDED, (key, annotation_sha256(annotation)))} - {reviewer}
     if sum(map(is_person, others)) >= n_persons:
@@ -64,6 +66,6 @@ def drop(path: str | Path, reviewer: str) -> None:
 
 def n_with_others(path: str | Path, reviewer: str, now: float | None = None) -> int:
     """How many annotations other reviewers hold just now."""
-    query = "SELECT COUNT(*) FROM lease WHERE reviewer <> ? AND expires > ?"
+    query, now = "SELECT COUNT(*) FROM lease WHERE reviewer <> ? AND expires > ? AND expires <= ?", now or time.time()
     with connection(Path(path)) as db:
-        return db.execute(query, (reviewer, time.time() if now is None else now)).fetchone()[0]
+        return db.execute(query, (reviewer, now, now + LEASE_S)).fetchone()[0]

@@ -284,6 +284,14 @@ def test_leases_keep_two_people_apart_until_they_run_out(ledger, annotations):
     assert review_leases.take(ledger, row, "m.okafor", n_persons=2, now=9000)
 
 
+def test_a_lease_of_a_clock_that_was_set_back_locks_nobody_out(ledger, annotations):
+    row = annotations.to_dict("records")[0]
+    assert review_leases.take(ledger, row, "li.wei", now=90_000)  # a clock a day ahead
+    assert review_leases.n_with_others(ledger, "m.okafor", now=3_600) == 0
+    assert review_leases.take(ledger, row, "m.okafor", now=3_600)
+    assert not review_leases.take(ledger, row, "li.wei", now=3_700)
+
+
 def test_a_killed_holders_lease_runs_out_and_others_are_counted_meanwhile(ledger, annotations):
     rows = annotations.set_index("annotation_id", drop=False).to_dict("index")
     waiting = deque((key, 1) for key in rows)
