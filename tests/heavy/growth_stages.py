@@ -250,13 +250,14 @@ def metrics(folder, n):
 
     rng, words = np.random.default_rng(0), "corona photosphere AIA 171 HMI region quiet bright hole limb north".split()
     say = [" ".join(rng.choice(words, 6)) for _ in range(200)]
-    k = np.arange(n)
-    frame = pd.DataFrame({"annotation_id": [f"a{i}" for i in k], "image_id": [f"i{i // 8}" for i in k]})
+    item = np.arange(n) // 2  # each is answered by both models
+    frame = pd.DataFrame({"annotation_id": [f"a{i}" for i in item], "image_id": [f"i{i // 8}" for i in item]})
     frame = frame.assign(
-        task=np.array(["qa", "ocr", "description", "qa"])[k % 4], prompt_id=np.array(["qa.layer", "ocr", "d"])[k % 3],
-        language=np.array(["en", "zh"])[k // 4 % 2], model=np.array(["base", "tuned"])[k // 8 % 2], split="test",
-        group_id=[f"day{i // 100}" for i in k], simulated=True, prediction=[say[i % 200] for i in k],
-        target=[say[i * 7 % 200] for i in k], choices="[]", correct=(k % 3 == 0).astype(float), choice_correct=np.nan,
+        task=np.array(["qa", "ocr", "description"])[item % 3], prompt_id=np.array(["qa.layer", "ocr", "d"])[item % 3],
+        language=np.array(["en", "zh"])[item // 4 % 2], model=np.array(["base", "tuned"])[np.arange(n) % 2],
+        group_id=[f"day{i // 100}" for i in item], simulated=True, prediction=[say[i % 200] for i in range(n)],
+        target=[say[i * 7 % 200] for i in item], choices="[]", correct=(item % 5 == 0).astype(float), split="test",
+        choice_correct=np.nan,
     )  # fmt: skip
     bench.score(frame.head(8), {})
     return lambda: bench.metrics_records(bench.score(frame, {}), run_profile="tiny", n_bootstrap=100)
