@@ -69,9 +69,9 @@ class ReviewPanel(anywidget.AnyWidget):
         self._of_picture = {name: corpus[name].array for name in corpus}
         self._picture_place = {key: i for i, key in enumerate(corpus["image_id"].tolist())}
         self._place = {key: i for i, key in enumerate(annotations["annotation_id"].tolist())}
-        self._image_of = dict(zip(self._place, annotations["image_id"].tolist(), strict=True))
+        self._image_ids = annotations["image_id"].tolist()
         self._on_image = defaultdict(list)
-        for i, image_id in enumerate(self._image_of.values()):
+        for i, image_id in enumerate(self._image_ids):
             self._on_image[image_id].append(i)
         self.reviewer = reviewer if review_ledger.is_person(reviewer) else ""
         self._queue, self._seen, self._position = deque(), [], -1
@@ -277,7 +277,8 @@ class ReviewPanel(anywidget.AnyWidget):
         keys = [*self._seen[self._position + 1 :], *(key for key, _ in list(self._queue)[:50])]
         now = self._shown_images()
         n_free = min(N_AHEAD, len(SLOTS) - len(now))
-        return [i for i in dict.fromkeys(map(self._image_of.get, keys)) if i not in now][:n_free] if now else []
+        following = dict.fromkeys(self._image_ids[self._place[key]] for key in keys)
+        return [i for i in following if i not in now][:n_free] if now else []
 
     def _put_picture(self, image_id: str) -> None:
         held = {slot: getattr(self, slot) for slot in SLOTS}

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from jwvl_lib import review_ledger
 from jwvl_lib.review_ledger import REASONS, Decision, is_person
@@ -39,11 +41,14 @@ def require_share(name: str, share: float) -> float:
 def sampled(annotation_ids: Iterable[str], share: float, seed: int, purpose: str) -> set[str]:
     """A fixed share (0 to 1, rounded up to whole annotations) drawn by hash: the same on every machine and rerun."""
     ids = np.asarray(list(annotation_ids), dtype=object)
-    if share == 0 or not len(ids):
+    n_drawn = math.ceil(share * len(ids) - 1e-9)
+    if n_drawn <= 0:
         return set()
     key = hashlib.sha256(f"{purpose}/{seed}".encode()).hexdigest()[:16]
     drawn = pd.util.hash_array(ids, hash_key=key, categorize=False)  # SipHash: a twentieth of the time of sha256
-    return set(ids[np.lexsort((ids.astype(str), drawn))[: math.ceil(share * len(ids) - 1e-9)]])
+    last = np.partition(drawn, n_drawn - 1)[n_drawn - 1]
+    first = ids[drawn < last].tolist()
+    return {*first, *sorted(ids[drawn == last])[: n_drawn - len(first)]}
 
 
 def queue(
@@ -61,19 +66,20 @@ def queue(
     turn = dict.fromkeys(review_ledger.seen_by_programs(ledger), 1)
     for key, votes in standing.items():
         by_persons = [verdict for verdict in votes.values() if verdict != "skip"]
-        twice |= {key} if "flag" in by_persons else set()
+        if "flag" in by_persons:
+            twice.add(key)
         done = reviewer in votes or len(by_persons) >= 1 + (key in twice)
         turn[key] = _DONE if done else 2 if by_persons else turn.get(key, 0)
     turns = np.fromiter(map(turn.get, ids, repeat(0)), np.int64, len(ids))
-    columns = ("annotation_id", "language", "prompt_id", "task", "image_id")
-    order = np.lexsort([*(_ranks(annotations[name].tolist()) for name in columns), turns])
+    order = _sorted_places(annotations, turns)
     return [(ids[i], 1 + (ids[i] in twice)) for i in order[turns[order] < _DONE].tolist()]
 
 
-def _ranks(values: list[str]) -> np.ndarray:
-    """The place of each value among the different values, sorted."""
-    place = {value: i for i, value in enumerate(sorted(dict.fromkeys(values)))}
-    return np.fromiter(map(place.__getitem__, values), np.int64, len(values))
+def _sorted_places(annotations: pd.DataFrame, turns: np.ndarray) -> np.ndarray:
+    """The rows' places in the order of a queue: by turn, then what belongs to a picture together."""
+    columns = ["image_id", "task", "prompt_id", "language", "annotation_id"]
+    table = pa.table({"turn": turns} | {name: annotations[name] for name in columns})
+    return pc.sort_indices(table, [(name, "ascending") for name in table.column_names]).to_numpy()
 
 
 # --------------------------------------------------------------------------------------------------------------------
