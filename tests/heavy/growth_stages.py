@@ -150,7 +150,7 @@ def distillation(folder, n):
 
     table, every = corpus_of(n), prompts.load_prompts(artifacts.REPO / "params" / "prompts")
     offered = teacher_plan.offering(table, every)
-    return lambda: teacher.annotate(table, offered, ledger=folder / "teacher.sqlite")
+    return lambda: teacher.annotate(table, offered, ledger=folder / "teacher.sqlite", qa_per_image=1)
 
 
 def ledger(folder, n):
