@@ -123,6 +123,20 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_cut_database(path: str | Path) -> bool:
+    """Whether an SQLite file ends within a page, as a broken copy does: SQLite itself would read zeros there.
+
+    False where a write-ahead log stands beside it, which holds what the file lacks.
+    """
+    path = Path(path)
+    log = path.with_name(f"{path.name}-wal")
+    if not path.is_file() or path.stat().st_size < 512 or (log.is_file() and log.stat().st_size):
+        return False
+    with path.open("rb") as file:
+        page = int.from_bytes(file.read(18)[16:], "big")
+    return bool(path.stat().st_size % (65536 if page == 1 else page or 512))
+
+
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
@@ -221,7 +235,7 @@ def start_stage(name: str, namespace: Mapping[str, object]) -> Stage:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_bytes(folder / ".writable", b"")
-        (folder / ".writable").unlink()
+        (folder / ".writable").unlink(missing_ok=True)  # another page of the same notebook may have been quicker
         (folder / "manifest.json").unlink(missing_ok=True)
     except OSError as error:
         raise OSError(f"{folder} cannot be written ({error.strerror}); choose another outputs_dir") from None

@@ -9,6 +9,7 @@ readers. A bad file is a row of the rejects and stops nothing.
 import hashlib
 import json
 import logging
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from jwvl_lib.sources import Job, list_jobs, named, summaries_by_day
 from jwvl_lib.workers import Done, each
 
 LOGGER = logging.getLogger(__name__)
+# words of the system and of astropy, which keeps no error number
+NO_ROOM = re.compile("No space left|Not enough space on disk|quota exceeded|File too large")
 LIBRARY = Path(__file__).parent
 WORKED_BY = (
     "banner_styles corpus facts geometry heliographic image_facts image_files image_rows instruments knowledge "
@@ -169,6 +172,8 @@ class _Worker:
             rows, rejects = image_rows.image_rows(obs, source, summary, self.folder, *self.shown)
             seen = [(obs.date_obs[:10], _srs_digest(summary))]
         except (observations.UnreadableImage, OSError) as error:
+            if NO_ROOM.search(str(error)):
+                raise  # of the disk, not of the file: nothing is to be kept of it
             reason = getattr(error, "reason", None) or f"{type(error).__name__}: {error.strerror or error}"
             return {"rows": [], "rejects": [{"path": source, "reason": reason}], "files": [], "srs": []}
         return {"rows": rows, "rejects": rejects, "files": [(r["path"], r["sha256"]) for r in rows], "srs": seen}
@@ -182,6 +187,8 @@ def _collect(done: Iterable[Done]) -> tuple[list, list[dict], set[str]]:
     """Entries, rejects and the names of the finished jobs."""
     found, rejects, used = [], [], set()
     for one in done:
+        if NO_ROOM.search(one.error):
+            raise OSError(f"{one.item.source} could not be written ({one.error}): free disk space and run again")
         if one.error:
             LOGGER.warning("%s: %s", one.item.source, one.error)
             rejects.append({"path": one.item.source, "reason": one.error})

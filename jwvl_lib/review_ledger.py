@@ -22,6 +22,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from jwvl_lib import artifacts
+
 # The first three are the criteria of the JW-VL paper, section 2.2; a person picks one with the digit of its place.
 REASONS = {
     "physical_inconsistency": "physically inconsistent",
@@ -112,6 +114,8 @@ def open_ledger(path: str | Path) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if artifacts.is_cut_database(path):
+        raise ValueError(f"{path} is torn (it ends within a page); bring back a copy, or move it away and run again")
     try:
         with connection(path) as db:
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'lease'").fetchone():

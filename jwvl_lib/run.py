@@ -8,6 +8,7 @@ skipped. Exit status 0 when every stage stands, 1 when one failed, 2 for unusabl
 """
 
 import argparse
+import fcntl
 import logging
 import os
 import sys
@@ -54,15 +55,25 @@ def select_stages(first: str, last: str) -> list[str]:
 
 
 def run_stage(stage: str, parameters: Mapping[str, Scalar]) -> None:
-    """Execute one notebook; StageFailed, in one line, where it raised or its kernel died.
+    """Execute one notebook; StageFailed, in one line, where it raised, its kernel died or another run is at work there.
 
     The manifest decides, not papermill's metadata: that calls the cells of a killed kernel completed.
     """
     folder = outputs_root(parameters["outputs_dir"]) / str(parameters["run_id"]) / stage
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a")
     except OSError as error:
         raise StageFailed(f"{folder} cannot be made ({error.strerror}); choose another outputs_dir") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it goes with the process, however that ends
+        except BlockingIOError:
+            raise StageFailed(f"another run is at work in {folder}; wait for it, or choose another run_id") from None
+        _execute(stage, folder, parameters)
+
+
+def _execute(stage: str, folder: Path, parameters: Mapping[str, Scalar]) -> None:
     unfinished, executed = folder / ".notebook.running.ipynb", folder / "notebook.ipynb"
     (folder / "manifest.json").unlink(missing_ok=True)
     try:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from jwvl_lib import artifacts
+
 ANSWERED = "answered"
 INVALID = "invalid"  # an answer that is not the JSON asked for
 REFUSED = "refused"  # the server will not take this request (HTTP 4xx)
@@ -87,8 +89,13 @@ def now_utc() -> str:
 
 @contextmanager
 def open_ledger(path: str | Path) -> Iterator[sqlite3.Connection]:
-    """A connection for one thread at a time. On leaving, its write-ahead log is folded in, so one file holds all."""
+    """A connection for one thread at a time. On leaving, its write-ahead log is folded in, so one file holds all.
+
+    ValueError, with its path, for a torn file or one that is no ledger.
+    """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if artifacts.is_cut_database(path):
+        raise ValueError(f"{path} is torn (it ends within a page); bring back a copy or move it away")
     db = sqlite3.connect(path, timeout=30, check_same_thread=False)
     try:
         db.execute("PRAGMA journal_mode = WAL")
@@ -97,6 +104,10 @@ def open_ledger(path: str | Path) -> Iterator[sqlite3.Connection]:
         yield db
         db.commit()
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:  # locked, a full disk, a rule of the schema: not the file itself
+            raise
+        raise ValueError(f"{path} is torn or no ledger ({error}); bring back a copy or move it away") from error
     finally:
         db.close()
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -163,6 +164,26 @@ def local(tmp_path, built):
     fits.writeto(root / "own.fits", np.random.default_rng(0).normal(size=(64, 64)).astype("f4"), header)
     (root / "README.md").write_text("not an image")
     return root
+
+
+def test_a_full_disk_is_no_fault_of_the_files(tmp_path, monkeypatch):
+    """Else every image it met would be a reject, and stay one in the finished work when there is room again."""
+    local, original = tmp_path / "local", Path.write_bytes
+    local.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+    Image.fromarray(noise).save(local / "sdo_aia171_20140101_000000.png")
+
+    def full(path, data):
+        if path.parent.name == "images":
+            raise OSError(28, "No space left on device", str(path))
+        return original(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="sdo_aia171_20140101_000000.png could not be written .*free disk space"):
+        corpus.build_corpus(tmp_path / "out", "", local, n_simulated_days=0, workers=1)
+    monkeypatch.setattr(Path, "write_bytes", original)
+    table, rejects = corpus.build_corpus(tmp_path / "out", "", local, n_simulated_days=0, workers=1)
+    assert (len(table), len(rejects)) == (1, 0)
 
 
 def test_bad_local_files_are_rows_of_the_rejects_and_stop_nothing(local, tmp_path):

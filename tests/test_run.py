@@ -1,5 +1,7 @@
 """The runner: what it refuses before anything runs, what it skips, and what it says when a stage fails."""
 
+import fcntl
+
 import pytest
 
 from jwvl_lib import run
@@ -68,3 +70,15 @@ def test_outputs_folder_that_cannot_be_made_is_one_line(tmp_path):
     parameters = {"outputs_dir": str(tmp_path / "file"), "run_id": "t"}
     with pytest.raises(run.StageFailed, match="choose another outputs_dir"):
         run.run_stage("01_corpus_curation", parameters)
+
+
+def test_a_folder_where_another_run_is_at_work_is_one_line_and_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(run.papermill, "execute_notebook", lambda *_, **__: pytest.fail("it ran beside the other"))
+    folder = tmp_path / "r" / "00_tiny_base"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    with (folder / ".lock").open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(run.StageFailed, match="another run is at work in .*00_tiny_base; wait for it"):
+            run.run_stage("00_tiny_base", {"outputs_dir": str(tmp_path), "run_id": "r"})
+    assert (folder / "manifest.json").exists()

@@ -378,3 +378,15 @@ def test_the_estimate_counts_what_would_be_sent(corpus):
     cost = estimate(corpus, requests, requests_per_minute=60)
     assert cost["requests"] == len(questions)
     assert cost["hours"] == pytest.approx(len(questions) / 3600, abs=0.01)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.5, 0.99])
+def test_a_torn_ledger_is_named_and_never_written_over(tmp_path, share):
+    path = tmp_path / "teacher.sqlite"
+    with teacher_ledger.open_ledger(path):
+        pass
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="teacher.sqlite is torn"), teacher_ledger.open_ledger(path) as db:
+        teacher_ledger.n_sent(db)
+    assert path.read_bytes() == before
