@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from jwvl_lib.performance import NOT_MEASURED, SHARE_BAR, slope
+from jwvl_lib.performance import NOT_MEASURED, SHARE_BAR
+from jwvl_lib.performance_growth import slope
 
 COLOURS = {"yes": "#1f5a8a", "no": "#b2182b", "reported": "#7a7a7a", NOT_MEASURED: "#b5b5b5"}
 PLAIN = FuncFormatter(lambda x, _: f"{x:g}")
@@ -90,7 +91,7 @@ def _margin(bar: Mapping, value: float) -> float:
 
 
 def growth(table: pd.DataFrame, columns: int = 4) -> Figure:
-    """Small multiples of `performance.growth_table`: processor time of a record against their number, a panel a stage.
+    """Small multiples of `growth_table`: processor time of a record against their number, a panel a stage.
 
     A flat line is a slope of 1; the grey line rises with the bar's 1.1 from the cheapest point. All panels share axes.
     """

@@ -7,14 +7,14 @@ import re
 import pytest
 from matplotlib.figure import Figure
 
-from jwvl_lib import artifacts, performance, performance_figures
+from jwvl_lib import artifacts, performance, performance_figures, performance_growth
 
 HEAVY = artifacts.REPO / "tests" / "heavy"
 
 
 def grown(row, cost, memory=lambda n: n / 1000, sizes=(100, 1000, 10_000)):
     points = [{"n": n, "cpu_s": cost(n), "peak_mib": memory(n)} for n in sizes]
-    return {"row": row, "value": performance.slope(points), "bar": 1.1, "n": sizes[-1], "points": points}
+    return {"row": row, "value": performance_growth.slope(points), "bar": 1.1, "n": sizes[-1], "points": points}
 
 
 @pytest.fixture
@@ -91,15 +91,15 @@ def test_the_slope_is_that_of_the_cost(power, steep):
 def test_a_fixed_cost_does_not_hide_a_bend_at_the_end():
     assert grown("growth_index", lambda n: 1.0 + 1e-9 * n**2, sizes=(100, 10_000, 100_000))["value"] > 0.95
     straight = [{"n": n, "cpu_s": 1 + n / 1000} for n in (100, 1000, 10_000)]
-    assert performance.slope(straight) < 1
+    assert performance_growth.slope(straight) < 1
 
 
 def test_ten_million_images_follow_from_the_last_points(doc):
-    row = performance.on_paper(doc, 1e7, node_gib=64).iloc[0]
+    row = performance_growth.on_paper(doc, 1e7, node_gib=64).iloc[0]
     assert row.core_hours == pytest.approx(2e-5 * 1e7 / 3600)
     assert row.memory_gib == pytest.approx(1e7 / 100 / 1024, rel=0.01)
     assert (row.breaks, row.workers_for_a_day) == ("memory", 1)
-    assert performance.on_paper(doc, 1e7, node_gib=200).iloc[0].breaks == ""
+    assert performance_growth.on_paper(doc, 1e7, node_gib=200).iloc[0].breaks == ""
 
 
 def test_a_stage_above_a_third_owes_a_reason():
@@ -139,7 +139,7 @@ def test_figures_are_drawn_of_what_there_is_and_of_nothing(doc, tmp_path):
     assert {"Solar Region Summary to table", "faults suite: lost, doubled or silent"} <= {
         t.get_text() for t in ax.get_yticklabels()
     }
-    assert len(performance_figures.growth(performance.growth_table(doc)).axes) == 4
+    assert len(performance_figures.growth(performance_growth.growth_table(doc)).axes) == 4
     faults = performance.faults_table(doc)
     ax = performance_figures.plot_faults(Figure().add_subplot(), faults["fault"], faults["n"], faults["wrong"])
     assert "20 tried, 0 wrong" in {t.get_text() for t in ax.texts}

@@ -18,7 +18,7 @@ import growth_stages
 import pandas as pd
 import pytest
 
-from jwvl_lib import artifacts, corpus, corpus_table, performance, plots, splits
+from jwvl_lib import artifacts, corpus, corpus_table, performance_growth, plots, splits
 
 pytestmark = pytest.mark.heavy
 SIZES = (100, 1_000, 10_000, 100_000)
@@ -130,7 +130,7 @@ def test_the_cost_of_each_stage_grows_no_faster_than_its_records(stage, template
     for n in sizes:
         for name, cost in growth_stages.measured(getattr(growth_stages, stage), tmp_path / str(n), n, *given).items():
             points.setdefault(name, []).append({k: round(v, 6) for k, v in cost.items()})
-    slopes = {name: performance.slope(of_one) for name, of_one in points.items()}
+    slopes = {name: performance_growth.slope(of_one) for name, of_one in points.items()}
     for name, of_one in points.items():
         print(f"\n{name}: slope {slopes[name]:.2f}", *of_one, sep="\n  ")
         record(f"growth_{name}", slopes[name], SLOPE, of_one[-1]["n"], points=of_one, note="CPU of one process")
