@@ -26,6 +26,7 @@ ASINH = 10.0  # slope of the asinh stretch at its lower end, relative to the ran
 LIMB_RSUN = 1.0  # the photosphere ends here; what lies beyond is drawn black
 UNKNOWN_STRETCH = Stretch("asinh", 1.0, 99.7, "percentile")
 BOX_COLOUR = (0, 255, 0)
+_STRIP_ROWS = 64
 LIMB_COLOUR, GRID_COLOUR = (255, 255, 255), (150, 150, 150)
 
 
@@ -186,7 +187,12 @@ def _reduced(data: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray | No
 
 def _block_mean(data: np.ndarray, factor: int) -> np.ndarray:
     """Pillow's box reduction of a float32 array whose sides are multiples of the factor."""
-    return np.asarray(Image.fromarray(data).reduce(factor)) if factor > 1 else data
+    if factor == 1:
+        return data
+    # Pillow copies what it is given: strips that stay in the cache take half the time of a copy of 16 million pixels
+    rows = factor * max(1, _STRIP_ROWS // factor)
+    strips = (data[start : start + rows] for start in range(0, len(data), rows))
+    return np.concatenate([np.asarray(Image.fromarray(strip).reduce(factor)) for strip in strips])
 
 
 def _published_colours(rgb: np.ndarray, to_png: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -219,7 +225,7 @@ def _colour(obs: Observation, values: np.ndarray, seen: np.ndarray, radii: np.nd
             notes = ["black beyond the limb"]
         levels, text = _stretched(obs, values, seen, radii)
     table = _lookup(colormap)
-    colours = table[np.clip(np.rint(levels * 255), 0, 255).astype(np.uint8)]
+    colours = table.take(np.clip(np.rint(levels * 255), 0, 255).astype(np.uint8), axis=0)
     colours[~seen] = 0
     return colours, ", ".join([text, f"colormap {colormap}", *notes])
 
