@@ -14,7 +14,7 @@ _COMMA = re.compile(r"[,，;；:：](?!\d)")
 _NOT_ASSERTED = re.compile(
     r"\b(?:energy\s+for|chance|probabilit\w+|forecasts?|(?<!as\s)expect(?:ed|s)?|likelihood|odds|if(?!\s+(?:I\s|you\s+ask|asked"
     r"|pressed))|whether|should|threat"
-    r"|potential|risk|more\s+likely|most\s+(?:of|[A-Z]-class|large|major|big)|known\s+to|imagine|suppose)\b"
+    r"|potential|risk|more\s+likely(?!\s+(?:(?-i:[A-Z]{2,})|an?\b|the\b|to\s+be))|would\s+have|most\s+(?:of|[A-Z]-class|large|major|big)|known\s+to|imagine|suppose)\b"
     r"|\b(?:means?|denotes?|called|known\s+as|by\s+definition|always|usually|often|generally"
     r"|typically|in\s+general|in\s+cycle\s+\d+|normally|(?<!not\s)needed|required|requires?|depends?|tends?\s+to"
     r"|typical\s+of|in\s+theory)\b"

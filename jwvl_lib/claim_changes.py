@@ -38,7 +38,8 @@ CHANGES: list[Pattern] = [
         rf"|近)?\s*{ZH_NUMBER}{_ZH_UNIT}(?!倍)", [], over=True),
     pattern("zh", rf"(?:相?差|多出|少掉|超出)(?:约|了|近)*{ZH_NUMBER}{_ZH_UNIT}", []),
     pattern("zh", rf"{ZH_NUMBER}\s*[多余几]?倍|{ZH_NUMBER}\s*[对比]\s*{ZH_NUMBER}", []),
-    pattern("zh", r"(?<!百万)(?<!百)(?!百万分之)[一二两三四五六七八九十百千万\d]+分之[一二三四五六七八九\d]", _if_no_hemisphere),
+    pattern("zh", r"(?<!百万)(?<!百)(?!百万分之)[一二两三四五六七八九十百千万\d]+分之[一二三四五六七八九\d"
+            r"]", _if_no_hemisphere),
     pattern("en", rf"\bfrom\s+(?:about\s+|some\s+)?{EN_NUMBER}{_UNIT}(?=\s+(?:up\s+|down\s+)?to\b)", _if_changed),
     pattern("en", rf"{_EN_RISE}[^.;,]{{0,24}}?\bby\s+(?:about\s+|some\s+|almost\s+)?{EN_NUMBER}{_UNIT}", []),
     pattern("en", rf"{EN_NUMBER}\s+(?:millionths\s+|MSH\s+)?(?:more|fewer|less|larger|smaller|bigger)"

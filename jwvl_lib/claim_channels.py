@@ -75,6 +75,9 @@ def _worded(kind: str, language: str) -> Pattern:
     regex = "|".join([*(r.pattern for r in built), *(re.escape(w).replace("\\ ", r"[\s-]+") for w in _longest(words))])
 
     def value(match: re.Match) -> Found:
+        code = re.match(r"\s*\(?([A-Z]{2,7})(?![A-Za-z])", match.string[match.end() :])
+        if kind == "instrument" and code and code[1] in _INSTRUMENTS:
+            return []  # "极紫外成像仪EUI": the code says which one
         named = next((v for r, v in built.items() if r.fullmatch(match.group())), None)
         return [(kind, named or words[re.sub(r"[\s-]+", " ", match.group().casefold())])]
 
@@ -124,20 +127,22 @@ CHANNELS: list[Pattern] = [
             rf"(?-i:\b({_one_of(_INSTRUMENTS)}))(?:'s)?[\s/-]*(\d{{2,5}})(?!\d|[.-]\d|:\d\d(?!\d)|\s*(?:nm|纳米))"
             rf"[\s-]*{_UNIT}?",
             lambda m: [("instrument", m[1]), _measured(m[1], m[2])]),
-    pattern("", rf"(?:带宽|半[高全]?宽|线宽|\bFWHM|\b(?:band)?width|\bresolution|分辨率)(?:[约为是仅:=]|of|is|about|\s)*[\d.一二三四五六七八九十分之半/]+\s*(?:{_UNIT}|nm|纳米)",
+    pattern("", rf"(?:带宽|半[高全]?宽|线宽|\bFWHM|\b(?:band)?width|\bresolution|分辨率)(?:[约为是仅:=]|of|is|about"
+            rf"|\s)*[\d.一二三四五六七八九十分之半/]+\s*(?:{_UNIT}|nm|纳米)",
             []),
     pattern("", rf"{_WAVE}[\s-]*{_UNIT}", lambda m: _angstrom(m[1])),
     pattern("",
             rf"{_WAVE}(?=(?:\s*(?:,|/|and|or|&|、|和|与|及|或)+\s*\d{{2,5}}(?:\.\d+)?){{1,6}}[\s-]*{_UNIT})",
             lambda m: _angstrom(m[1])),
-    pattern("en", rf"\b({EN_WORDS})[\s-]+angstroms?\b", lambda m: [("wavelength_angstrom", float(number(m[1])))]),
+    pattern("en", rf"\b(?=[zotfsenadh])({EN_WORDS})[\s-]+angstroms?\b", lambda m: [("wavelength_angstro"
+            "m", float(number(m[1])))]),
     pattern("zh", rf"(?<!分之)({ZH_WORDS})\s*埃", lambda m: _angstrom(m[1])),
     pattern("",
             r"(?<![\d.,])(\d{1,4}(?:\.\d+)?)[\s-]*(?:nm\b|nanomet(?:er|re)s?\b|纳米)", lambda m: _angstrom(m[1], 10)),
     pattern("",
             r"(?<![\d.,])(\d?\.\d+)[\s-]*(?:μm|microns?\b|micromet(?:er|re)s?\b|微米)", lambda m: _angstrom(m[1], 1e4)),
     pattern("",
-            rf"(?:λ|wavelength\s+(?:of\s+|is\s+)?|波长为?)\s*=?\s*{_WAVE}(?!\d|\s*nm|\s*纳米)",
+            rf"(?:λ|WAVELNTH|wavelength\s+(?:of\s+|is\s+)?|波长为?)\s*=?\s*{_WAVE}(?!\d|\s*nm|\s*纳米)",
             lambda m: _angstrom(m[1])),
     pattern("", rf"(?<![\d.,])({'|'.join(_CHANNEL_NUMBERS)})(?!\d)[\s-]*(?:is\s+(?:a|the)\s+)?{_CHANNEL_WORD}",
             lambda m: _angstrom(m[1])),
@@ -172,13 +177,15 @@ PICTURE: list[Pattern] = [
             rf"|\bno\s+(?:\w+\s+)?(?:{_PRODUCTS})\s+(?:is|are|was|were)\s+(?:available|given|at\s+hand)"
             rf"|\b(?:cannot|can't|not\s+be|impossible|hard\s+to)\b[^.;,]{{0,50}}\b(?:from|in|on|with)\s+(?:an?|any)\s+(?:\w+\s+)?(?:{_PRODUCTS})",
             []),
-    pattern("zh", rf"(?:没有|缺少|缺乏|无)(?:同时的?|对应的?|相应的?)?(?:{_PRODUCTS})|[仅单光]凭(?:一?[张幅])?(?:{_PRODUCTS})|需要?(?:{_PRODUCTS})才", []),
+    pattern("zh", rf"(?:没有|缺少|缺乏|无)(?:同时的?|对应的?|相应的?)?(?:{_PRODUCTS})"
+            rf"|[仅单光]凭(?:一?[张幅])?(?:{_PRODUCTS})|需要?(?:{_PRODUCTS})才", []),
     pattern("en", r"\b(?:photospheric|chromospheric|coronal)\s+(?:magnetograms|fields?|lines?|temperatures?"
         r"|plasma)", []),
     pattern("",
             r"\b(?:magnetograms|Dopplergrams)\b(?!\s+(?:taken|from|of\s+this))|磁图的(?:噪声|精度|灵敏度|分辨率"
             r"|零点|质量)", []),
-    pattern("en", rf"\b(?:between|from)\s+(?:the\s+)?(?:{_LAYERS['en']})\s+(?:and|to)\s+(?:the\s+)?(?:{_LAYERS['en']})", []),
+    pattern("en", rf"\b(?:between|from)\s+(?:the\s+)?(?:{_LAYERS['en']})\s+(?:and"
+            rf"|to)\s+(?:the\s+)?(?:{_LAYERS['en']})", []),
     pattern("zh", rf"(?:{_LAYERS['zh']})(?:和|与|到|至|及)(?:{_LAYERS['zh']})之?间", []),
     pattern("en", r"\bcoronal\s+(?:holes?|mass|loops?|rain|dimmings?|arcades?|streamers?|cavit)", []),
     pattern("zh", rf"(?:{'|'.join(_longest(knowledge.words('layer', 'zh')))}|冕)(?:与?日?冕?)(?:成像仪|探测器"

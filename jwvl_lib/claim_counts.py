@@ -6,9 +6,9 @@ from jwvl_lib.claim_grammar import EN_NUMBER, UPPER, ZH_NUMBER, Pattern, pattern
 from jwvl_lib.claim_tally import (
     answered,
     at_number,
-    excepted,
     between,
     count,
+    excepted,
     if_spots,
     listed,
     none_in_part,
@@ -91,7 +91,8 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"{NONE}{ADJECTIVES}\s+(?:new|other|further|additional){_REGIONS}", the_rest),
     pattern("en", rf"{NONE}{_REGIONS}(?:\s+numbers?)?(?!\s+(?:numbered\s+"
         rf"|AR\s*)?\d){IN_PART}{DOES}(?:\s+with\s+(?:sun)?spots)?",
-            lambda m: the_rest(m) if re.search(r"\b(?:other|new|further)\b", m.group()) or excepted(m) else none_in_part(m)),
+            lambda m: the_rest(m) if re.search(r"\b(?:other|new"
+            r"|further)\b", m.group()) or excepted(m) else none_in_part(m)),
     pattern("en", rf"\b(?:north|south|east|west)ern\s+(?:hemisphere|half)\s+(?:[a-z]+\s+){{0,3}}?{NONE}{_SPOTS}", []),
     pattern("en",
             rf"{NONE}{_SPOTS}{IN_PART}{DOES}|\bspot(?:less|-free)\b|\bneither\s+(?:sun)?spots\b(?!\s+group)"
@@ -109,7 +110,8 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"\b(?:spot\s+counts|counts|numbers\s+of\s+(?:sun)?spots)\b[^.;]{{0,60}}?\b(?:are|were|of|at)\s+"
         rf"(?P<list>{EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+and\s+{EN_NUMBER})(?:,?\s+respectively|\.|$)",
             listed("n_spots"), over=True),
-    pattern("en", rf"\b(?:spot[-\s]+(?:counts?|numbers?|total)|numbers?\s+of\s+(?:sun)?spots)\b[^.;]{{0,40}}?\bfrom\s+{EN_NUMBER}\s+to\s+"
+    pattern("en", rf"\b(?:spot[-\s]+(?:counts?|numbers?|total)|numbers?\s+of\s+(?:sun)?spots)\b[^.;]{{0,40}}?\bfrom\s+"
+            rf"{EN_NUMBER}\s+to\s+"
             rf"(?P<n>{EN_NUMBER})", count("n_spots"), over=True),
     pattern("en", rf"(?<!between\s){EN_NUMBER}(?:\s*,\s*{EN_NUMBER})*,?\s+(?:and|vs\.?"
         rf"|versus)\s+{EN_NUMBER}{_SPOTS}", listed("n_spots")),
@@ -118,7 +120,8 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"{RANGE}{_REGIONS}{IN_PART}", count("n_regions"), over=True),
     pattern("en", rf"\b(?P<n>{EN_NUMBER})\s+(?:of\s+(?:them|which|these|those)\s+)?(?:are\s+|is\s+|were\s+|being\s+)?"
             r"numbered\b(?!\s+\w+)", count("n_regions")),
-    pattern("en", rf"\b(?:the|its|an?)\s+(?:only|sole|single|lone|solitary){_REGIONS}{IN_PART}{_THAT}", [("n_regions", 1)]),
+    pattern("en", rf"\b(?:the|its|an?)\s+(?:only|sole|single|lone"
+            rf"|solitary){_REGIONS}{IN_PART}{_THAT}", [("n_regions", 1)]),
     pattern("en", rf"\b(?:only|just)\s+(?:a|the)\s+single{_REGIONS}{IN_PART}", [("n_regions", 1)]),
     pattern("en",
             rf"\b{_TALLY}\s+of{ADJECTIVES}\s+(?:regions|groups|ARs|(?:sun)?spot\s+groups)\b[^,.;:=\d]{{0,30}}?{_IS}"
@@ -131,14 +134,16 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"\b(?:regions|groups|ARs)\s+(?:number|total)\s+{RANGE}(?!\d)", count("n_regions")),
     pattern("en", rf"\b(?:sun)?spots\s*[:=~≈]\s*{RANGE}(?!\w|\.\d)", count("n_spots")),
     pattern("en", rf"\b(?:sun)?spots\s+(?:number|total|numbered)\s+{RANGE}(?!\w|\.\d)", count("n_spots")),
-    pattern("en", rf"(?P<n>{EN_NUMBER})\s+(?:out\s+)?of\s+(?:the|all|its)\s+{EN_NUMBER}{ADJECTIVES}\s+{_SPOT}", count("n_spots")),
+    pattern("en", rf"(?P<n>{EN_NUMBER})\s+(?:out\s+)?of\s+(?:the|all"
+            rf"|its)\s+{EN_NUMBER}{ADJECTIVES}\s+{_SPOT}", count("n_spots")),
     pattern("en", rf"{RANGE}{ADJECTIVES}\s+{_SPOT}", count("n_spots"), over=True),
     pattern("en", rf"\b(?:an?|its|the)\s+(?:only|lone|solitary|single|isolated){ADJECTIVES}\s+{_SPOT}",
             [("n_spots", 1)], over=True),
     pattern("en", rf"\bthere\s+(?:is|are)\s+(?:only\s+|just\s+)?(?P<n>{EN_NUMBER})(?=\s*(?:[.,;]|$))", noun_before),
     pattern("en", rf"\bnumber\s+of{ADJECTIVES}\s+(?:coronal\s+holes"
         rf"|filaments)\b[^.;\d]{{0,24}}?{_IS}(?P<n>{EN_NUMBER})", noun_before),
-    pattern("en", rf"\b(?:I|we|one)\s+(?:can\s+|could\s+)?(?:count|see|find|identify|make\s+out|make)s?\s+(?:(?:at\s+(?:least|most)"
+    pattern("en", rf"\b(?:I|we|one)\s+(?:can\s+|could\s+)?(?:count|see|find|identify|make\s+out"
+            rf"|make)s?\s+(?:(?:at\s+(?:least|most)"
             rf"|no\s+fewer\s+than|more\s+than|about|some|roughly|exactly|only|just|perhaps|maybe|around)\s+)?{RANGE}"
             rf"(?:\s+of\s+them)?(?=\s*(?:[.,;]|$|and\b))", noun_before),
     pattern("en", rf"(?P<n>{EN_NUMBER})\s+of\s+them(?=\s*:\s*(?:AR|NOAA|\d{{4}}))", count("n_regions")),
@@ -146,6 +151,9 @@ EN_COUNTS: list[Pattern] = [
         rf"|nearly|large))", if_spots),
     pattern("en", rf"(?P<n>{EN_NUMBER})\s+(?:were|was|are)\s+(?:reported|counted|recorded|noted|listed|drawn"
         rf"|seen)\b", if_spots),
+    pattern("en", rf"\b(?:sun)?spots,?\s+(?:numbering\s+)?(?P<n>{EN_NUMBER})\s+(?:in\s+number|strong|altogether"
+            rf"|in\s+total)\b",
+            count("n_spots")),
     pattern("en", rf"\b(?:sun)?spots\s*\((?P<n>{EN_NUMBER})\)", count("n_spots")),
     pattern("en", rf"(?P<n>{EN_NUMBER})\s+in\s+all\b", noun_before),
     pattern("en", rf"(?P<n>{EN_NUMBER})-spot(?:ted)?\b", count("n_spots")),
@@ -154,9 +162,11 @@ EN_COUNTS: list[Pattern] = [
     pattern("en", rf"\b(?:(?:sun)?spot[-\s]+(?:counts?|total|tally)|{_TALLY}\s+of{ADJECTIVES}\s+(?:sun)?spots)(?="
             rf"(?:\s+(?:of|in|for|at|there|here|within)\b[^,.;:=]{{0,30}}?"
             rf"|\s*)?{_IS}(?P<n>{EN_NUMBER})(?!\d))", count("n_spots")),
-    pattern("en", rf"\b(?:several|some|many|a\s+few|numerous|multiple){ADJECTIVES}\s+{_SPOT}\s+(?:dot|mark|pepper|litter|appear|speckle)\b",
+    pattern("en", rf"\b(?:several|some|many|a\s+few|numerous|multiple){ADJECTIVES}\s+{_SPOT}\s+(?:dot|mark|pepper"
+            rf"|litter|appear|speckle)\b",
             [("spots_visible", "yes")]),
-    pattern("en", rf"\b(?:sun)?spots?(?:\s+with\s+[a-z\s,]{{1,40}}?)?\s+(?:is|are|was|were|can|could|cannot|can't)(?:\s+(?:be|not|clearly|easily"
+    pattern("en", rf"\b(?:sun)?spots?(?:\s+with\s+[a-z\s,]{{1,40}}?)?\s+(?:is|are|was|were|can|could|cannot"
+            rf"|can't)(?:\s+(?:be|not|clearly|easily"
         rf"|readily"
             rf"|plainly|hardly))*\s+{_SEEN}\b", visible),
     pattern("en", r"\b(?:there\s+are|shows?|displays?|reveals?|features?|can\s+(?:see|make\s+out)|sees?|notices?"
@@ -174,7 +184,10 @@ ANY = (
     r"[^，。；：、,;:()（）\d之一二两三四五六七八九十在有为是和与无没未"
     r"]"
 )  # a word that neither counts nor ends a phrase
-_KIND = r"(?:活动区|黑子群|黑子区|太阳黑子群|编号的?区|(?<=个)区(?![域间])|(?<![那这该]个)(?<=个)(?:AR(?!\s*\d)|群(?=[，。]|$))|编号黑子(?!数))"
+_KIND = (
+    r"(?:活动区|黑子群|黑子区|太阳黑子群|编号的?区|(?<=个)区(?![域间])|(?<![那这该]个)(?<=个)(?:AR(?!\s*\d)"
+    r"|群(?=[，。]|$))|编号黑子(?!数))"
+)
 _MEASURE = r"(?:个|处|块|片|组|群|颗|粒|枚|座)"
 ZH_N = rf"(?P<n>{ZH_NUMBER}|[俩仨])(?:\s*(?:[-~]|到|至|或)\s*(?P<m>{UPPER}))?\s*(?P<over>[多余来])?"
 _MORE = r"(?:(?P<more>或更多|及以上|以上|或以上)的?)?"
@@ -198,10 +211,12 @@ _ZH_REPLY = (
 
 ZH_COUNTS: list[Pattern] = [
     pattern("zh", r"无黑子(?:的)?(?:天数?|日数?|期)", []),
-    pattern("zh", rf"第\s*{ZH_NUMBER}\s*{_MEASURE}|(?:国际|沃尔夫|苏黎世|平滑|月均)(?:太阳)?黑子(?:相对)?数{ANY}{{0,3}}?[为是]?\s*{ZH_NUMBER}"
+    pattern("zh", rf"第\s*{ZH_NUMBER}\s*{_MEASURE}|(?:国际|沃尔夫|苏黎世|平滑"
+            rf"|月均)(?:太阳)?黑子(?:相对)?数{ANY}{{0,3}}?[为是]?\s*{ZH_NUMBER}"
             rf"|黑子相对数{ANY}{{0,3}}?[为是]?\s*{ZH_NUMBER}", []),
     # the group that strikes the eye is one of however many
-    pattern("zh", rf"(?<![只仅就])[有被]一(?:个|群|片|块|处)[^，。；只仅]{{0,8}}?(?:[大显]|突出|复杂|明亮|醒目)[^，。；]{{0,6}}?{_KIND}", []),
+    pattern("zh", rf"(?<![只仅就])[有被]一(?:个|群|片|块|处)[^，。；只仅]{{0,8}}?(?:[大显]|突出|复杂|明亮"
+            rf"|醒目)[^，。；]{{0,6}}?{_KIND}", []),
     pattern("zh", rf"(?:少则|从|在){ZH_N}[个颗条]?[，,]?(?:多则(?P<m2>{ZH_NUMBER})[个颗条]?)?(?:不等|之间)?", between),
     pattern("zh", rf"(?:另|同|某|每|这|那|是|为|作为|之)一{_MEASURE}{ANY}{{0,8}}?(?:活动区|黑子群|区)", only_one),
     pattern("zh", r"(?<=\d{4})\s*(?:这|共|等)?(?P<n>[二两三四五六七八九十]|\d)[个群](?:活动区|编号)?(?=[，。,.;；]"
@@ -242,7 +257,8 @@ ZH_COUNTS: list[Pattern] = [
     pattern("zh", r"(?<![\d号第])(?P<n>[两三四五六])区(?![域间号])", count("n_regions")),
     pattern("zh", rf"(?<=[，。]){ZH_N}群(?=[，。])", count("n_regions")),
     pattern("zh", rf"(?<=[，,])(?:只?有|仅有?|就|只剩|达到?|多达|高达|共有|约为?){ZH_N}(?:个|颗){END}", noun_before),
-    pattern("zh", rf"(?<=[，,])[^，。；\d]{{0,5}}?(?:检测?出|检测到|识别出|辨认出|认出|数出|标出|圈出|找到|看到)(?:至少|大?约|大概)?{ZH_N}(?:个|条|处|块|片){END}",
+    pattern("zh", rf"(?<=[，,])[^，。；\d]{{0,5}}?(?:检测?出|检测到|识别出|辨认出|认出|数出|标出|圈出|找到"
+            rf"|看到)(?:至少|大?约|大概)?{ZH_N}(?:个|条|处|块|片){END}",
             noun_before),
     pattern("zh", rf"共(?:有|计)?(?P<n>{ZH_NUMBER})个(?=\s*[:(]\s*(?:AR|NOAA|\d{{4}}))", count("n_regions")),
     pattern("zh", rf"(?<=[，,])(?:总|一)?共(?:有|计)?{ZH_N}(?:个|条|处){END}", noun_before),
@@ -259,7 +275,8 @@ ZH_COUNTS: list[Pattern] = [
             rf"[、,，和与]\s*{ZH_NUMBER}[个颗]?)+", listed("n_spots")),
     pattern("zh", rf"{ZH_NUMBER}[个颗]?(?:\s*[、和与]\s*{ZH_NUMBER}[个颗]?)+(?:可见|大小)?(?:太阳)?黑子(?!群"
         rf"|区)", listed("n_spots")),
-    pattern("zh", rf"{ZH_NUMBER}[个颗](?:太阳)?黑子[之当]?中[,，]?有?(?P<n>{ZH_NUMBER})[个颗]", at_number(count("n_spots"))),
+    pattern("zh", rf"{ZH_NUMBER}[个颗](?:太阳)?黑子[之当]?中[,，]?有?(?P<n>{ZH_NUMBER})[个颗"
+            rf"]", at_number(count("n_spots"))),
     pattern("zh", rf"黑子(?:数目?|个数)?\({ZH_N}[个颗]?(?=[)，,])", count("n_spots")),
     pattern("zh", rf"{ZH_N}{_MEASURE}\s*{_MORE}{ANY}{{0,7}}?黑子(?!群|区)", count("n_spots")),
     pattern("zh", rf"黑子(?!群|区|相对数){ANY}{{0,6}}?{COUNTED}*\s*{ZH_N}(?:个|颗"

@@ -7,7 +7,7 @@ from jwvl_lib.claim_scope import REGION_KINDS
 
 _NEGATOR = (
     r"\bwhat\b[^.;]{0,50}?\b(?:does|do|did)\s*(?:not|n't)\s+\w+\s+is\b|\bnor\s+(?:is|was|are|were|does|did"
-    r"|has)\s+\w+\b|\bnone\s+of\s+[^,;]{1,30}?\s(?:is|are|was|were|has|have|produced|shows?|showed|exceeded|reached|hosts?)\b|\bshort\s+of\b|\bdoubt(?:ful)?\b"
+    r"|has)\s+\w+\b|\bnone\s+of\s+[^,;]{1,30}?\s(?:is|are|was|were|has|have|produced|shows?|showed|exceeded|reached|hosts?)\b|\bshort\s+of\b|\bdoubt(?:ful)?\b|\bunlikely\s+(?:to|that)\b"
     r"|\bno\s+evidence\s+(?:that|of|for)\b[^,;]{0,30}|没有证据(?:表明|显示)[^，。；]{0,12}|不认为[^，。；]{0,10}"
     r"|\b(?:no|not|never|nor|neither|without|hardly|lacks?|lost)\b|\b(?:is|are|was|were|does|did|do|has|have|had"
     r"|could|ca"
@@ -50,7 +50,8 @@ _NOT_DENIED = re.compile(
     re.I | re.A,
 )
 _CARRIES_ON = re.compile(
-    r"[\s/'-]*(?:(?:,\s*(?=or|nor)|or|nor|and|and/or|a|an|the|in|on|aboard|onboard|image|of|s|[、或和及的上])[\s/'-]*)*", re.I
+    r"[\s/'-]*(?:(?:,\s*(?=or|nor)|or|nor|and|and/or|a|an|the|in|on|aboard|onboard|image|of|s|[、或和及的上])[\s/'-]*)*",
+    re.I,
 )
 # said after what is denied: "X-class flares were not observed", "beta would be wrong"
 _DENIED_AFTER = re.compile(
@@ -59,6 +60,7 @@ _DENIED_AFTER = re.compile(
     r"|observed|recorded|detected|reported|present|found|there|produced|registered)|(?:did|do|does)\s*(?:not"
     r"|n't)\s+(?:occur|happen|appear|take)|(?:is"
     r"|are|was|were)\s+(?:absent|missing|ruled\s+out)|:\s*(?:none|no|zero)\b)"
+    r"|(?:级|太阳|耀斑)*\s*:\s*(?:无|没有|[0零])"
     r"|(?:[级以及的之上]|太阳|大|强|耀斑|爆发)*(?:并|也|均|都)?(?:未|没有)(?:能)?(?:发生|出现|观测到|记录到|被|爆发|见)"
     r"|(?:[级以及的之上]|太阳|大|强|耀斑|爆发)*(?:一次都?|一个都?)?(?:也)?(?:没有|没|未)(?=[，。；]|$)",
     re.I | re.A,
@@ -84,7 +86,8 @@ _NOT_THERE_AFTER = re.compile(
     r"\s*(?:is|was|has|does|did|do|are|were|had|can)\s*(?:not|n't)\s+(?:yet\s+)?(?:be\s+|been\s+)?(?:on\s+(?:the"
     r"|this)|in\s+(?:the|this)\s+(?:image|frame"
     r"|picture|map|field)|visible|rotated|present|seen|appear|show|exist|listed|there|found|numbered\s+yet)"
-    r"|\s+(?:is|was)\s+(?:absent|missing|nowhere)"
+    r"|\s+(?:is|was)\s+(?:absent|missing|nowhere|behind|beyond|on\s+the\s+far\s+side)\b|\s+ha[sd]\s+(?:already\s+)?rotated\s+(?:off|out)"
+    r"|(?:区|号|号活动区|活动区)?(?:已经?|仍|还)?(?:在(?:日面|太阳)?(?:背面|另一[侧面])|转[出到](?:日面|背面|西?边缘外))"
     r"|(?:区|号|号活动区|活动区)?(?:在图[中上里])?(?:尚未|还没有?|还未|并未|没有|未|不)(?:转|出现|在(?:可见)?日面"
     r"|在图|在画面|可见|列|见)",
     re.I | re.A,
@@ -102,7 +105,10 @@ _DOES = re.compile(
     re.I | re.A,
 )
 _UNUSED = re.compile(
-    r"\s+(?:was|is|were)\s*(?:not|n't)\s+(?:needed|used|involved|the\s+(?:source|instrument))\b", re.I | re.A
+    r"\s+(?:did|does)\s*(?:not|n't)\s+(?:take|record|capture|make|obtain|acquire|provide|observe)\b"
+    r"|(?:卫星|天文台)?(?:并?没有|并?未)(?:拍摄|拍下|拍到|观测|记录)"
+    r"|\s+(?:was|is|were)\s*(?:not|n't)\s+(?:needed|used|involved|the\s+(?:source|instrument))\b",
+    re.I | re.A,
 )
 _ASIDE = re.compile(r",\s*(?:as|like|contrary|however|of\s+course|at\s+least|I)\b[^,;]{0,60},")
 

@@ -140,8 +140,10 @@ def _nouns(text: str, found: list[tuple], start: int, end: int, kinds: Sequence[
     return [(span, kind, None) for span, kind in nouns if not any(a < span[1] and span[0] < b for a, b in taken)]
 
 
+_PUT_RIGHT = re.compile(r"(?:不是|并非|没有)[^，。；]{1,14}[，,]而?是$|(?:\bnot\b|n't)[^,.;]{1,24},?\s*$", re.I | re.A)
 _NOT_BUT = re.compile(
-    rf"(?<=[，,]是)(?P<n2>{ZH_NUMBER})[个条颗群处块片](?=[，。,.]|$)|(?:不是|并非|而非|\bnot)\s*(?P<n>{EN_NUMBER}|{ZH_NUMBER})\s*[个条颗群处]?(?=\s*(?:[,，;；。.]|而?是|but\b|$))",
+    rf"(?:(?<=[，,]是)|(?<=而是))(?P<n2>{ZH_NUMBER})[个条颗群处块片](?=[，。,.]|$)"
+    rf"|\bbut\s+(?:only\s+|just\s+)?(?P<n3>{EN_NUMBER})(?=\s*(?:[.,;]|$))|(?:不是|并非|而非|\bnot)\s*(?P<n>{EN_NUMBER}|{ZH_NUMBER})\s*[个条颗群处]?(?=\s*(?:[,，;；。.]|而?是|but\b|$))",
     re.I | re.A,
 )
 
@@ -152,13 +154,13 @@ def _corrected(text: str, found: list[tuple], start: int, end: int) -> list[tupl
     out = []
     for match in _NOT_BUT.finditer(text, start, end) if counts else ():
         near = min(counts, key=lambda f: min(abs(f[0][0] - match.end()), abs(match.start() - f[0][1])))
-        which = "n" if match["n"] else "n2"
+        which = next(name for name in ("n", "n2", "n3") if match[name])
         free = not any(match.start(which) < b and a < match.end() for (a, b), _, _ in found)
-        denied = which == "n" or re.search(r"(?:不是|并非|没有)[^，。；]{1,14}[，,]是$", text[start : match.start()])
+        denied = which == "n" or _PUT_RIGHT.search(text[start : match.start()])
         if (
             free
             and denied
-            and number(match[which]) < 30
+            and number(match[which]) < (999 if near[1] == "n_spots" else 30)
             and max(near[0][0] - match.end(), match.start() - near[0][1]) < 30
         ):
             out.append((match.span(which), near[1], number(match[which])))

@@ -54,6 +54,11 @@ FLARES: list[Pattern] = [
     pattern("en",
             rf"{_GOES}[\d.]*(?:[-\s]class)?(?:\s+(?:flare|event))?\s+(?:of|in|from)\s+(?:[A-Z][a-z]+\.?\s+)?"
             rf"(?:19|20)\d\d\b", []),
+    # a bound that nothing passed
+    pattern("zh", rf"(?:超过|高于|强于|大于|接近|逼近|将近){_GOES}\d*(?:\.\d)?级|{_GOES}级以下", []),
+    pattern("en", rf"\b(?:below|under|above|exceeding|beyond|almost|nearly|close\s+to|approach\w*|(?:larger|greater"
+            rf"|stronger|higher)\s+than)"
+            rf"\s+(?:an?\s+|the\s+)?{_GOES}\d?(?:\.\d)?(?:{_CLASS}|\b)(?!\s*\.\d)", []),
     pattern("zh", rf"比{_GOES}[\d.]*级?更|(?:本底|背景)[^，。；A-Z]{{0,8}}{_GOES}\d?(?:\.\d)?级?", []),
     pattern("en", rf"\bbackground\b[^.;]{{0,40}}?{_GOES}-?\d?(?:\.\d)?(?:[-\s]?(?:class|level))?(?![A-Za-z\d])", []),
     pattern("zh", rf"{_GOES}级(?:太阳)?耀斑(?:最强|最大|(?:是|指|为)(?:最|指|比|一[类种]|能量|所有|强))", []),

@@ -66,7 +66,10 @@ _EN_VALUE |= {"lone": 1, "solitary": 1, "no": 0}
 _ONE, _TEEN, _TEN = ("|".join(words) for words in (_ONES, _TEENS, _TENS))
 _EN_SMALL = rf"(?:(?:{_TEN})(?:[-\s](?:{_ONE})\b)?|{_TEEN}|{_ONE})"
 EN_WORDS = rf"(?:(?:(?:{_ONE}|a)\s+thousand(?:,?\s+(?:and\s+)?)?)?(?:{_ONE}|a)\s+hundred(?:\s+(?:and\s+)?{_EN_SMALL})?"
-EN_WORDS += rf"|{_EN_SMALL}|(?:(?:(?:half\s+)?a|two|three|four)\s+)?dozen(?!\s+of)|a\s+(?:couple|pair|trio|quartet|quintet)\s+of)(?![a-z])"
+EN_WORDS += (
+    rf"|{_EN_SMALL}|(?:(?:(?:half\s+)?a|two|three|four)\s+)?dozen(?!\s+of)|a\s+(?:couple|pair|trio|quartet|quintet)\s+of"
+    r")(?![a-z])"
+)
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?!\d)"
 EN_NUMBER = rf"(?:(?=\d)(?<![\d.,/+-])(?<!\b\d:)(?<!\b\d\d:)(?:{DIGITS})|\b(?=[zotfsenadh]){EN_WORDS})"
 _HAN = "[零〇一二两三四五六七八九十百千]"

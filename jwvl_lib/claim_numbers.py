@@ -146,6 +146,8 @@ def _table_row(match: re.Match) -> Found | None:
 
 
 NUMBERS: list[Pattern] = [
+    # the times of a list of events
+    pattern("en", r"\b(?:Begin|Start|Max|Peak|End)(?:ning|imum)?:?\s*\d{4}(?!\d)", []),
     pattern("", rf"(?<![\d.])(?P<ar>\d{{4,5}}){_SEP}(?:(?P<place>[NS]\d\d[EW]\d\d){_SEP}(?:\d{{1,3}}\s+(?=\d))?)?"
             rf"(?:(?P<area>\d{{1,4}}){_SEP})?(?P<zpc>(?-i:{_Z}{_P}{_C}))(?:\s+\d\d(?=\s+\d))?{_SEP}(?P<n>\d{{1,4}})(?![\d:.])"
             r"(?!\s*(?:MSH|mill|spots|个|颗|UT|°))", _table_row),
@@ -179,7 +181,8 @@ NUMBERS: list[Pattern] = [
         rf"|-\d){_NO_UNIT}{_LIST}", _numbers),
     pattern("", rf"(?<![\d.,/+A-Za-z×~±-])(?<!\d:)[1-9]\d{{3}}(?![\d/×x%°年]|\.\d|:\d\d(?!\d)|-\d){_NO_UNIT}", _near),
     pattern("", rf"(?<![\d./+A-Za-z-])[1-9]\d{{3}}(?=[,，:/\s(]{{1,3}}{_PLACED})", _if_no_area),
-    pattern("zh", rf"(?:^|(?<=[。；]))[1-9]\d{{3}}(?=\s*:\s*(?:[αβ]|\d+[个颗]|面积|黑子|[南北]纬|[NS]\d|位于|前导|磁|McIntosh|{_PLACED}))", _numbers),
+    pattern("zh", rf"(?:^|(?<=[。；]))[1-9]\d{{3}}(?=\s*:\s*(?:[αβ]|\d+[个颗]|面积|黑子|[南北]纬|[NS]\d|位于|前导|磁"
+            rf"|McIntosh|{_PLACED}))", _numbers),
     pattern("zh", r"(?<![\d年于在自.,:/-])1[6-9]\d\d(?=(?:还|仍|正|则|也|已)?[在是有]|还在|仍|群)", _numbers),
     pattern("en", r"(?<=\bis\s)1[6-9]\d\d(?=,|\s+and\b)", lambda m: _numbers(m) if re.search(r"groups"
         r"|regions", m.string) else None),

@@ -40,7 +40,12 @@ def _gated(patterns: list[Pattern], needs: re.Pattern, marker: str, gate: re.Pat
 # each group with what a text must hold for any of its patterns to fit: most sentences need few groups
 GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
     *_gated(DATES, re.compile(r"\d|[年月时点]|\bnoon"), MONTHS[0] + "(?:", re.compile("|".join(MONTHS), re.I)),
-    (re.compile(r"\d|[A-Z]{2}|alpha|α|阿尔法|angstrom|埃", re.I), CHANNELS),
+    *_gated(
+        CHANNELS,
+        re.compile(r"\d|[A-Z]{2}|alpha|α|阿尔法|angstrom|埃", re.I),
+        "+angstroms?",
+        re.compile("angstrom", re.I),
+    ),
     (re.compile(r"\d{3}|[一二三四五六七八九〇零]{3}"), NUMBERS),
     (
         re.compile(
@@ -56,7 +61,12 @@ GROUPS: list[tuple[re.Pattern, list[Pattern]]] = [
         ),
         CLASSES,
     ),
-    (re.compile(r"\d|north|south|upper|lower|(?:top|bottom)[-\s]|(?-i:[NS][EW])|[ns][ew]\s|[东西南北上下]", re.I), PLACES),
+    *_gated(
+        PLACES,
+        re.compile(r"\d|north|south|upper|lower|(?:top|bottom)[-\s]|(?-i:[NS][EW])|[ns][ew]\s|[东西南北上下]", re.I),
+        "(?P<ns>north",
+        re.compile("north|south|above|below", re.I),
+    ),
     (re.compile(rf"[{_LETTERS}]\s?\d|flar|[{_LETTERS}][-\s]class|耀斑|级|类|爆发", re.I), FLARES),
     (
         re.compile(

@@ -103,7 +103,8 @@ PLACES: list[Pattern] = [
             r"|er)|central)))|\b(upper|lower|top|bottom)[-\s](left|right)\b", lambda m: _seen(m)),
     pattern("zh", r"[东西][南北](?:象限|方向|部)?\s*:\s*(?:无|没有)", []),
     pattern("zh", r"([东西])([南北])", _east_first),
-    pattern("zh", r"[左右][上下]角?(?:的|处的?)?(?:标注的?|显示的?)?(?:日期|时间|时戳|图例|注记|说明|标注|标签|印着|写着|注明|标出)", []),
+    pattern("zh", r"[左右][上下]角?(?:的|处的?)?(?:标注的?|显示的?)?(?:日期|时间|时戳|图例|注记|说明|标注|标签|印着"
+            r"|写着|注明|标出)", []),
     pattern("zh", r"从[^，。；]{0,6}?(?:[东西][南北]|[左右][上下]|[上下][左右])[^，。；]{0,3}(?:到|至|延伸)", []),
     pattern("zh", r"[左右][上下]角(?!的?[^，。；]{0,10}(?:活动区|黑子|区|群|是|为|\d{4}))", []),
     pattern("zh", r"[左右上下]{2}角?(?:的|有)?(?:字|标|水印|时间|文字|比例|数字|色标|(?=\d{3}(?!\d)))", []),
@@ -111,7 +112,18 @@ PLACES: list[Pattern] = [
 ]  # fmt: skip
 
 # north is up and west is right, as all pictures of the corpus are drawn
-_SIDES = {"upper": "N", "top": "N", "bottom": "S", "上": "N", "lower": "S", "下": "S", "left": "E", "左": "E", "right": "W", "右": "W"}
+_SIDES = {
+    "upper": "N",
+    "top": "N",
+    "bottom": "S",
+    "上": "N",
+    "lower": "S",
+    "下": "S",
+    "left": "E",
+    "左": "E",
+    "right": "W",
+    "右": "W",
+}
 
 
 def _seen(match: re.Match) -> Found:
@@ -166,7 +178,8 @@ POLARITY: list[Pattern] = [
             r"(positive|negative)",
             lambda m: [("leading_polarity", m[g].lower(), m.span(g)) for g in (1, 2)], over=True),
     pattern("en",
-            rf"\b{_LEAD}(?:\s+\([a-z]+\))?(?:\s+(?:magnetic|main|large|big|dominant))*(?:\s+{_PART}(?:'s)?)*(?={_OF}{_IS}{_SIGN}\b)", _polarity),
+            rf"\b{_LEAD}(?:\s+\([a-z]+\))?(?:\s+(?:magnetic|main|large|big|dominant))*(?:\s+{_PART}(?:'s)?)*(?={_OF}"
+            rf"{_IS}{_SIGN}\b)", _polarity),
     pattern("en",
             rf"\b{_SIGN}(?:[-\s]{_FLUX})*[-\s]+(?:is\s+)?(?:in\s+the\s+)?(?:lead(?:ing|ers?|s)?"
             rf"|preceding)\b", _polarity),
@@ -177,9 +190,11 @@ POLARITY: list[Pattern] = [
     pattern("en", rf"\b{_SIGN}(?:[-\s]{_FLUX})*\s+(?:precedes|leads)\b", _polarity),
     pattern("en", rf"\bleads\s+{_SIGN}\b", _polarity),
     pattern("en", rf"\blead(?:s|ing)?\s+with\s+(?:a\s+|its\s+)?(?:\w+\s+)?{_SIGN}\b", _polarity),
-    pattern("en", rf"\b(?:led|headed|preceded)\s+by\s+(?:a\s+|the\s+|its\s+)?(?:\w+\s+){{0,2}}?(?:(?:of|with)\s+)?{_SIGN}\b", _polarity),
+    pattern("en", rf"\b(?:led|headed|preceded)\s+by\s+(?:a\s+|the\s+|its\s+)?(?:\w+\s+){{0,2}}?(?:(?:of"
+            rf"|with)\s+)?{_SIGN}\b", _polarity),
     pattern("en", rf"\bpolarity\s*\((?:of\s+)?(?:the\s+)?lead\w*\)\s*[:=]?\s*(?:is\s+)?{_SIGN}\b", _polarity),
-    pattern("en", rf"\b{_SIGN}\s+(?:polarity|flux|field)\s+(?:is\s+|lies\s+)?(?:in\s+front|ahead|to\s+the\s+west)", _polarity),
+    pattern("en", rf"\b{_SIGN}\s+(?:polarity|flux|field)\s+(?:is\s+|lies\s+)?(?:in\s+front|ahead"
+            rf"|to\s+the\s+west)", _polarity),
     pattern("zh", r"前导[^，。；]{0,8}(?:分别|依次)[为是]([正负])[^，。；正负]{0,4}[和、与及]([正负])",
             lambda m: [("leading_polarity", "positive" if m[g] == "正" else "negative", m.span(g)) for g in (1, 2)]),
     pattern("zh", rf"(?:后随|尾随|跟随){_ZH_SPOT}{_ZH_IS}{_ZH_SIGN}(?:极|磁)?", []),
@@ -194,7 +209,8 @@ POLARITY: list[Pattern] = [
     pattern("zh",
             r"([正负])(?:磁)?极性?的?(?:磁场|黑子|磁通|部分)?(?:在前|前导|领先|居前|位于前|先导)|由([正负])"
             r"(?:磁)?极性?的?(?:黑子|磁场|部分)?(?:前导|领头|引领|领先)", _polarity),
-    pattern("zh", rf"(?<=\d)(?:号|区|活动区)?的?西[侧边部端]的?(?:黑子|磁极|极性|磁场|本影)?(?:的?极性)?{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、:()]|$)", _polarity),
+    pattern("zh", rf"(?<=\d)(?:号|区|活动区)?的?西[侧边部端]的?(?:黑子|磁极|极性|磁场"
+            rf"|本影)?(?:的?极性)?{_ZH_IS}{_ZH_SIGN}(?=极|磁|的|[\s,，。;；、:()]|$)", _polarity),
     pattern("zh", r"(?:前导|先导)极性?\(([正负])(?=极|\))", _polarity),
     pattern("zh", r"([正负])前导|前([正负])后[正负]", _polarity),
     pattern("zh", r"以([正负])(?:磁)?极性?(?:黑子|磁场|磁通)?(?:(?:为|作为)(?:前导|先导)|领头|引领)", _polarity),

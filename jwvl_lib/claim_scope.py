@@ -259,23 +259,6 @@ def _end_of_list(text: str, span: tuple[int, int], found: Sequence[tuple]) -> in
     return end
 
 
-# "A group sits in the southwest. It is NOAA 13664."
-_IDENTIFIED = re.compile(
-    r"\s*(?:[^,，。\d]{0,24}[,，]\s*)?(?:(?:它|这|该(?:活动区|黑子群|[区群])|其)(?:[就正]|的)?(?:NOAA)?(?:编号)?(?:是|为|即|对应)(?:编号为?|著名的"
-    r"|NOAA|AR|活动区|\s)*|(?:it|this|the\s+(?:region|group))(?:'s)?\s+(?:(?:is|was|must|be|has|been|bears|carries|corresponds"
-    r"|probably|likely|to|as|numbered|designated|labell?ed|catalogued|known|listed|the|famous|NOAA|number|ARs?|active|region)\s+)*)$",
-    re.I | re.A,
-)
-
-
-def identified(text: str, found: Sequence[tuple], start: int, before: Sequence[tuple]) -> int | None:
-    """The region of the sentence before, where this one only now names it; `before` are the finds of that sentence."""
-    named = [f for f in found if f[1] == "noaa_ar"]
-    if not named or not before or any(f[1] == "noaa_ar" for f in before):
-        return None
-    return named[0][2] if _IDENTIFIED.fullmatch(text, start, named[0][0][0]) else None
-
-
 _NONE_AT_ALL = re.compile(
     r"^\s*(?:there\s+(?:was|were)\s+)?no\s+(?:[A-Z]-\s*(?:,|and|or)\s*)?$"
     r"|^[^，。；\d]{0,14}(?:没有|无|未[^，。；\d]{0,4})$",

@@ -30,10 +30,14 @@ def _of_some(match: re.Match) -> bool:
     """
     one_of_all = len(_PART.findall(match.string)) == 1 and counted(match) == 1
     rest = _REST.search(match.string[: match.start()]) is not None
-    rest = rest or excepted(match)
+    rest = rest or excepted(match) or _ONLY_ONE.match(match.string, match.end()) is not None
     return _apposed(match) or rest or (in_part(match) and not one_of_all)
 
 
+# "only one region carries a delta"
+_ONLY_ONE = re.compile(
+    r"(?<=region|.group)\s+(?:carries|has|shows|exhibits|possesses|produced|flared)\b(?!\s+(?:sun)?spots)", re.I
+)
 _REST = re.compile(r"(?:另外?|其余的?|其[他它]的?|剩下的?|剩余的?|余下的?|还有|前|后)\s*$", re.I | re.A)
 _SIDE = r"(?:(?:north|south)(?:east|west)?|east|west)(?:ern)?"
 _PART = re.compile(
@@ -115,7 +119,12 @@ def the_rest(match: re.Match) -> Found:
 
 def excepted(match: re.Match) -> bool:
     """Whether exceptions are named before: "apart from AR 12674, no active regions are visible"."""
-    return re.search(r"\b(?:apart|aside)\s+from\b|\bexcept\b|\bbesides\b|\bin\s+addition\b", match.string[: match.start()], re.I) is not None
+    return (
+        re.search(
+            r"\b(?:apart|aside)\s+from\b|\bexcept\b|\bbesides\b|\bin\s+addition\b", match.string[: match.start()], re.I
+        )
+        is not None
+    )
 
 
 def visible(match: re.Match) -> Found:

@@ -22,7 +22,7 @@ _NO_FLARE = re.compile(r"\b(?:no|not|without|neither|nor)\b|n't\b|没有|未|无
 
 
 _FILLER = re.compile(
-    r"[\s,，;；(（、/|-]*(?:(?:at|about|around|near|on|of|the|and|in|time|UTC?|世界时|时间|时刻|约|于|为|的|是|日"
+    r"[\s,，;；(（、/|-]*(?:(?:at|about|around|near|on|of|the|and|in|timed?|UTC?|世界时|时间|时刻|约|于|为|的|是|日"
     r"|当[天日]|星期[一二三四五六日天]"
     r"|周[一二三四五六日])[\s:：,，]*)*",
     re.I | re.A,
@@ -64,7 +64,9 @@ def flare_times(text: str, found: Sequence[tuple], start: int, end: int) -> list
     return [f for i, f in enumerate(out) if i not in gone]
 
 
-_AT = re.compile(r"(?:[-\s]class)?(?:\s+(?:solar\s+)?flare)?(?:级?(?:耀斑)?)\s*(?:[,(，]\s*(?:于|在|at|@)?|于|在|at|@)\s*", re.I)  # "X2.2 at 0913 UT May 9"
+_AT = re.compile(
+    r"(?:[-\s]class)?(?:\s+(?:solar\s+)?flare)?(?:级?(?:耀斑)?)\s*(?:[,(，]\s*(?:于|在|at|@)?|于|在|at|@)\s*", re.I
+)  # "X2.2 at 0913 UT May 9"
 
 
 def _of_a_flare(text: str, span: tuple[int, int], value: str, found: Sequence[tuple], start: int, end: int) -> bool:
@@ -73,6 +75,9 @@ def _of_a_flare(text: str, span: tuple[int, int], value: str, found: Sequence[tu
     named = any(k in ("instrument", "measurement", "wavelength_angstrom") for _, k, _ in found)
     pictured = named or _PICTURE.search(text, start, end) is not None
     happened = _EVENT.search(text, start, end) is not None
+    ahead = next((s for s, k, _ in found if k == "flare" and s[0] >= span[1]), None)
+    if not pictured and ahead and re.fullmatch(r"\s*的", text[span[1] : ahead[0]]):
+        return True
     if not pictured and any(k == "flare" and _AT.fullmatch(text, s[1], span[0]) for s, k, _ in found):
         return True
     if "T" not in value:  # a day: of the flare only where the whole sentence is about what erupted
@@ -90,5 +95,7 @@ def _of_an_unclassed_flare(text: str, find: tuple, start: int, end: int) -> bool
     part = text[slice(*clause(text, span[0], start, end, _COMMA))]
     if len(text[start : span[0]]) < 6 and re.match(r"\s*(?:UTC?)?\s*[,，]", text[span[1] : end]):
         part = text[start:end]  # "12:00 UT，东南象限发生暗条爆发"
-    flares = re.search(r"\bflare|耀斑|\berupt|喷发|\bCMEs?\b|\bcoronal\s+mass|物质抛射", text[start:end], re.I) is not None
+    flares = (
+        re.search(r"\bflare|耀斑|\berupt|喷发|\bCMEs?\b|\bcoronal\s+mass|物质抛射", text[start:end], re.I) is not None
+    )
     return flares and not _PICTURE.search(part) and _EVENT.search(part) is not None

@@ -113,7 +113,7 @@ def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Clai
         opening = speaks_of if claims or about_largest else [(None, False)]
         who, speaks_of = claim_scope.subjects(text, inside, start, end, opening, about_largest, regions)
         negated = denied(text, inside, start, end)
-        claims = _named_late(claims, last, claim_scope.identified(text, inside, start, last))
+        claims = _named_late(claims, last, _identified(text, inside, start, last))
         last = inside
         for (span, kind, value), whose, no in zip(inside, who, negated, strict=True):
             whose = whose + [(n, False) for n in likewise(text, inside, span, end)] if kind in _SHARED else whose
@@ -124,6 +124,23 @@ def _scoped(text: str, found: Sequence[tuple], about_largest: bool) -> list[Clai
     said = {(c.kind, c.value, c.noaa_ar) for c in claims if not c.negated}
     # "no HMI magnetogram but one of GONG" is a magnetogram
     return [c for c in claims if not (c.negated and (c.kind, c.value, c.noaa_ar) in said)]
+
+
+# "A group sits in the southwest. It is NOAA 13664."
+_IDENTIFIED = re.compile(
+    r"\s*(?:[^,，。\d]{0,24}[,，]\s*)?(?:(?:它|这|该(?:活动区|黑子群|[区群])|其)(?:[就正]|的)?(?:NOAA)?(?:编号)?(?:是|为|即|对应)(?:编号为?|著名的"
+    r"|NOAA|AR|活动区|\s)*|(?:it|this|the\s+(?:region|group))(?:'s)?\s+(?:(?:is|was|must|be|has|been|bears|carries|corresponds"
+    r"|probably|likely|to|as|numbered|designated|labell?ed|catalogued|known|listed|the|famous|NOAA|number|ARs?|active|region)\s+)*)$",
+    re.I | re.A,
+)
+
+
+def _identified(text: str, found: Sequence[tuple], start: int, before: Sequence[tuple]) -> int | None:
+    """The region of the sentence before, where this one only now names it; `before` are the finds of that sentence."""
+    named = [f for f in found if f[1] == "noaa_ar"]
+    if not named or not before or any(f[1] == "noaa_ar" for f in before):
+        return None
+    return named[0][2] if _IDENTIFIED.fullmatch(text, start, named[0][0][0]) else None
 
 
 def _named_late(claims: list[Claim], last: Sequence[tuple], region: int | None) -> list[Claim]:
