@@ -28,8 +28,17 @@ REGIONS = [(19001, 300, "NE"), (19002, 40, "SW"), (19003, 10, "SE")]
 def measured(case, folder: Path, n: int, *given) -> dict[str, dict]:
     """`case(folder, n, *given)` prepares and returns its work, one callable or several by name, done in their order.
 
-    Returns the cost of each as {n, cpu_s, peak_mib}, by its name, that of a single one by the name of the case.
+    Returns the cost of each as {n, cpu_s, peak_mib}, by its name, that of a single one by the name of the case. Where
+    all of it takes less than a second, the least of three tries: other processes empty the caches.
     """
+    costs = _once(case, folder, n, given)
+    if sum(cost["cpu_s"] for cost in costs.values()) < 1:
+        tries = [costs, _once(case, folder, n, given), _once(case, folder, n, given)]
+        costs = {k: {"cpu_s": min(t[k]["cpu_s"] for t in tries), "peak_mib": costs[k]["peak_mib"]} for k in costs}
+    return {name: {"n": n} | cost for name, cost in costs.items()}
+
+
+def _once(case, folder: Path, n: int, given) -> dict[str, dict]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     folder.mkdir(parents=True)
@@ -39,7 +48,7 @@ def measured(case, folder: Path, n: int, *given) -> dict[str, dict]:
     assert process.exitcode == 0, f"{case.__name__} of {n} ended with {process.exitcode}"
     costs = json.loads((folder / "cost.json").read_text())
     shutil.rmtree(folder)
-    return {name: {"n": n} | cost for name, cost in costs.items()}
+    return costs
 
 
 def _in_process(case, folder, n, given):
@@ -179,7 +188,7 @@ def claims(folder, n):
     known = image_facts(0)
     texts = [f"AR {19001 + k % 3} in the NE quadrant covers {10 + k % 400} MSH; the corona at 171 Å." for k in range(n)]
     stage.check(texts[0], known, "en")
-    return lambda: [stage.check(text, known, "en") for text in texts]
+    return lambda: sum(len(stage.check(text, known, "en")) for text in texts)
 
 
 def review(folder, n):
@@ -296,4 +305,4 @@ def chat(folder, n):
         "当日情况如何？",
     )
     conversation = stage.Conversation.resumed(folder, "growth")
-    return lambda: [stage.whole(stage.ask(room, conversation, asked[k % 4])) for k in range(n)]
+    return lambda: sum(len(stage.whole(stage.ask(room, conversation, asked[k % 4]))) for k in range(n))
