@@ -114,7 +114,8 @@ def _new_region(text: str, found: list[tuple], low: int, high: int, last: tuple,
 # nouns that a number may follow at a distance: "黑子数方面，11967有92个", "the area of 12195 is a mere 100"
 _NOUNS = {
     "area_msh": r"(?<!总)面积(?!第|最|上)|(?<!total )(?<!combined )\bareas?\b",
-    "n_spots": r"(?<!最大)黑子数?(?![群区相])|\bspots?\b(?!\s*(?:groups?|regions?))|\bspot\s+counts?\b",
+    "n_spots": r"(?<!最大)(?<!国际)(?<!国际太阳)(?<!平滑)黑子数?(?![群区相])|\bspots?\b(?!\s*(?:groups?|regions?))"
+    r"|\bspot\s+counts?\b",
     "leading_polarity": r"(?:前导|先导|领头)(?:黑子)?(?:的?极性)?(?=\s*[:，])|\blead\w*\s+polarit(?:y|ies)\s*(?=:)",
 }
 _NOUNS = {kind: re.compile(words, re.I) for kind, words in _NOUNS.items()}
@@ -143,7 +144,9 @@ def _nouns(text: str, found: list[tuple], start: int, end: int, kinds: Sequence[
 _PUT_RIGHT = re.compile(r"(?:不是|并非|没有)[^，。；]{1,14}[，,]而?是$|(?:\bnot\b|n't)[^,.;]{1,24},?\s*$", re.I | re.A)
 _NOT_BUT = re.compile(
     rf"(?:(?<=[，,]是)|(?<=而是))(?P<n2>{ZH_NUMBER})[个条颗群处块片](?=[，。,.]|$)"
-    rf"|\bbut\s+(?:only\s+|just\s+)?(?P<n3>{EN_NUMBER})(?=\s*(?:[.,;]|$))|(?:不是|并非|而非|\bnot)\s*(?P<n>{EN_NUMBER}|{ZH_NUMBER})\s*[个条颗群处]?(?=\s*(?:[,，;；。.]|而?是|but\b|$))",
+    rf"|\bbut\s+(?:only\s+|just\s+)?(?P<n3>{EN_NUMBER})(?=\s*(?:[.,;]|$))"
+    rf"|(?:不是|并非|而非|\bnot)\s*(?P<n>{EN_NUMBER}|{ZH_NUMBER})\s*[个条颗群处]?"
+    r"(?=\s*(?:[,，;；。.]|而?是|but\b|$))",
     re.I | re.A,
 )
 

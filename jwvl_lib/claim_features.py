@@ -29,7 +29,7 @@ def _features(kind: str, en: str, zh: str) -> list[Pattern]:
         pattern("zh", rf"(?<!第){ZH_N}(?:条|根|个|处|片|块){ANY}{{0,5}}?{zh}", count(kind)),
         pattern(
             "zh",
-            rf"{zh}(?:的)?(?:数目?量?|个数|总数)?{COUNTED}*\s*{ZH_N}(?:条|根|个|处|片|块|群){END}",
+            rf"{zh}(?:的)?(?:数目?量?|个数|总数)?(?:并?不是|并非)?{COUNTED}*\s*{ZH_N}(?:条|根|个|处|片|块|群){END}",
             at_number(count(kind)),
         ),
     ]

@@ -113,7 +113,7 @@ def _same_region(claimed: int, true: int) -> bool:
 
 
 def _agrees(claim: Claim, value: object, fact: Fact) -> bool:
-    if claim.kind in ("n_regions", "n_spots", "area_msh"):
+    if claim.kind.startswith("n_") or claim.kind.endswith("area_msh"):
         return _within(str(claim.value), int(value))
     if claim.kind == "noaa_ar":
         return _same_region(int(claim.value), int(value))

@@ -8,6 +8,7 @@ pattern to the least, and lets `claim_scope` say whom a sentence speaks of, what
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 from jwvl_lib import claim_scope
 from jwvl_lib.claim_assertion import asserted
@@ -75,9 +76,9 @@ def _finds(text: str, language: str | None) -> list[tuple]:
     spoken = frozenset(_spoken(text, language))
     taken = bytearray(len(text))
     found = []
-    for pattern in (p for needs, patterns in groups(spoken) if needs.search(text) for p in patterns):
-        at = 0
-        while match := pattern.regex.search(text, at):
+    for pattern in chain.from_iterable(patterns for needs, patterns in groups(spoken) if needs.search(text)):
+        at, search = 0, pattern.regex.search
+        while match := search(text, at):
             start, end = match.span()
             at = end + (start == end)
             closed = taken[start] or taken[end - 1] if pattern.over else 1 in taken[start:end]

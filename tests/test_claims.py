@@ -213,26 +213,28 @@ def test_the_grammar_of_a_sentence(text, expected):
 
 PRECISION, RECALL = 0.97, 0.95  # the bar, on the whole test set of each language
 # Not the bar: what is held where nobody mended. Each blind set, scored once before it was read (precision/recall):
-# C .957/.930 en, .919/.920 zh; D .935/.928 (n = 447), .938/.895 (494); E .950/.920 (475), .945/.913 (561).
-UNSEEN_FLOORS = {"en": (0.96, 0.94), "zh": (0.945, 0.93)}
+# C .957/.930 en, .919/.920 zh; D .935/.928 (n = 447), .938/.895 (494); E .950/.920 (475), .945/.913 (561), its odd half
+# after the even one was mended on .968/.951 (285), .953/.941 (305).
+UNREAD_SETS = ()  # letters of the sets that nobody who mends has read
+UNSEEN_FLOORS = {"en": (PRECISION, RECALL), "zh": (PRECISION, RECALL)}
 
 
 def _part(entry):
-    """ "dev"; of the test split "read" (mended on after it was scored once) or "unseen": the odd numbers of set E."""
+    """ "dev"; of the test split "read" (mended on after it was scored once) or "unseen": the sets nobody has read."""
     if entry["split"] == "dev":
         return "dev"
-    _, letter, n = entry["id"].split("-")
-    return "unseen" if letter == "E" and int(n) % 2 else "read"
+    return "unseen" if entry["id"].split("-")[1] in UNREAD_SETS else "read"
 
 
 def test_precision_and_recall_on_written_sentences(capsys):
-    """2,109 sentences of seven hands, none made by a template; the floors below the bar say where it is not reached."""
+    """2,191 sentences of eight hands, none made by a template."""
     entries = claim_scoring.load()
     extract = functools.cache(claims.extract)
     parts = {"dev": ("dev",), "test": ("read", "unseen"), "unseen": ("unseen",)}
     rows = {
         name: claim_scoring.score([e for e in entries if _part(e) in part], extract, claims.check)
         for name, part in parts.items()
+        if any(_part(e) in part for e in entries)
     }
     with capsys.disabled():
         print("\nsentences  language  precision  recall  verdicts right  claims  sentences")
