@@ -123,7 +123,8 @@ def corpus(folder, n):
     rng = np.random.default_rng(0)
     (folder / "in").mkdir()
     for k in range(n):
-        cards = {"DATE-OBS": f"{_day(k)}T00:00:00", "TELESCOP": "SDO/AIA", "INSTRUME": "AIA_3", "WAVELNTH": 171}
+        moment = f"{np.datetime64('2011-01-01T00:00:00') + 7200 * k}"
+        cards = {"DATE-OBS": moment, "TELESCOP": "SDO/AIA", "INSTRUME": "AIA_3", "WAVELNTH": 171}
         pixels = np.kron(rng.integers(1, 3000, (8, 8)), np.ones((8, 8))) + rng.integers(0, 300, (64, 64))
         fits.PrimaryHDU(pixels.astype(np.int16), fits.Header(cards)).writeto(folder / "in" / f"{k:07d}.fits")
     return lambda: stage.build_corpus(folder / "out", "", folder / "in", "", 0, image_px=84, workers=1)
