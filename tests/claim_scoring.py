@@ -1,6 +1,7 @@
 """Precision and recall of a claim extractor on hand-written sentences, and how often its verdicts are right.
 
-Reads tests/data/claim_sentences.yaml (rules of annotation at its top); writes nothing. An extractor has the form of
+Reads tests/data/claim_sentences.yaml (rules of annotation at its top) and claim_sentences_unread.yaml, which nobody who
+mends the grammar opens; writes nothing. An extractor has the form of
 `jwvl_lib.claims.extract`, a judge that of `jwvl_lib.claims.check`:
 
     entries = [e for e in load() if e["split"] == "dev"]
@@ -9,22 +10,26 @@ Reads tests/data/claim_sentences.yaml (rules of annotation at its top); writes n
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
 
 from jwvl_lib.facts import FACT_KINDS, Fact
 
-SENTENCES = Path(__file__).parent / "data" / "claim_sentences.yaml"
+DATA = Path(__file__).parent / "data"
+FILES = DATA / "claim_sentences.yaml", DATA / "claim_sentences_unread.yaml"
 KINDS = (set(FACT_KINDS) | {"spots_visible"}) - {"banner_text"}
 ONE_HOUSE = ("GONG", "BBSO")  # observatory and instrument carry one name
 
 
-def load(path: Path = SENTENCES) -> list[dict]:
-    """The entries of the file; `facts`, there the name of a fact set, becomes the list of its `Fact`s."""
-    data = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    sets = {name: [Fact(**row) for row in rows] for name, rows in data["fact_sets"].items()}
-    return [{**entry, "fact_set": entry["facts"], "facts": sets[entry["facts"]]} for entry in data["sentences"]]
+def load(paths: Iterable[Path] = FILES) -> list[dict]:
+    """The entries of the files; `facts`, there the name of a fact set, becomes the list of its `Fact`s."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    parts = [yaml.load(Path(path).read_text(encoding="utf-8"), Loader=loader) for path in paths]
+    sets = {name: [Fact(**row) for row in rows] for part in parts for name, rows in part.get("fact_sets", {}).items()}
+    entries = [entry for part in parts for entry in part["sentences"]]
+    return [{**entry, "fact_set": entry["facts"], "facts": sets[entry["facts"]]} for entry in entries]
 
 
 def score(entries, extract, check) -> dict:

@@ -215,7 +215,7 @@ PRECISION, RECALL = 0.97, 0.95  # the bar, on the whole test set of each languag
 # Not the bar: what is held where nobody mended. Each blind set, scored once before it was read (precision/recall):
 # C .957/.930 en, .919/.920 zh; D .935/.928 (n = 447), .938/.895 (494); E .950/.920 (475), .945/.913 (561), its odd half
 # after the even one was mended on .968/.951 (285), .953/.941 (305).
-UNREAD_SETS = ()  # letters of the sets that nobody who mends has read
+UNREAD_SETS = ("F", "G")  # letters of the sets that nobody who mends has read
 UNSEEN_FLOORS = {"en": (PRECISION, RECALL), "zh": (PRECISION, RECALL)}
 
 
@@ -227,7 +227,7 @@ def _part(entry):
 
 
 def test_precision_and_recall_on_written_sentences(capsys):
-    """2,191 sentences of eight hands, none made by a template."""
+    """3,065 sentences of ten hands, none made by a template; 874 of them never read by who mends the grammar."""
     entries = claim_scoring.load()
     extract = functools.cache(claims.extract)
     parts = {"dev": ("dev",), "test": ("read", "unseen"), "unseen": ("unseen",)}
@@ -244,7 +244,7 @@ def test_precision_and_recall_on_written_sentences(capsys):
                 f"{r['n']:7d} {r['n_sentences']:10d}"
             )
     for language, (precision, recall) in UNSEEN_FLOORS.items():
-        assert rows["test"][language]["all"]["n_sentences"] >= 400
+        assert rows["unseen"][language]["all"]["n_sentences"] >= 400
         for part in rows:
             row, unseen = rows[part][language]["all"], part == "unseen"
             assert row["precision"] >= (precision if unseen else PRECISION), (part, language)
