@@ -77,6 +77,12 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
+def sweep(folder: Path) -> None:
+    """Take away what writers that were killed in `replacing` have left; for a folder nobody writes to just now."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def write_bytes(path: str | Path, data: bytes) -> Path:
     """Write a whole file or nothing (see `replacing`)."""
     with replacing(path) as file:

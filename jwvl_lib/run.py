@@ -20,7 +20,7 @@ import papermill
 import yaml
 from papermill.exceptions import PapermillExecutionError
 
-from jwvl_lib.artifacts import REPO, MissingArtifactError, outputs_root, read_manifest, resolve, stale_reason
+from jwvl_lib.artifacts import REPO, MissingArtifactError, outputs_root, read_manifest, resolve, stale_reason, sweep
 from jwvl_lib.parameters import NOTEBOOKS, ParameterError, Scalar, check_names, read_parameter_file, stage_parameters
 
 LAST_OF_CHAIN = "08"
@@ -76,6 +76,7 @@ def run_stage(stage: str, parameters: Mapping[str, Scalar]) -> None:
 def _execute(stage: str, folder: Path, parameters: Mapping[str, Scalar]) -> None:
     unfinished, executed = folder / ".notebook.running.ipynb", folder / "notebook.ipynb"
     (folder / "manifest.json").unlink(missing_ok=True)
+    sweep(folder)  # else it would be counted to the outputs
     try:
         papermill.execute_notebook(
             NOTEBOOKS / f"{stage}.ipynb",

@@ -82,3 +82,14 @@ def test_a_folder_where_another_run_is_at_work_is_one_line_and_left_alone(tmp_pa
         with pytest.raises(run.StageFailed, match="another run is at work in .*00_tiny_base; wait for it"):
             run.run_stage("00_tiny_base", {"outputs_dir": str(tmp_path), "run_id": "r"})
     assert (folder / "manifest.json").exists()
+
+
+def test_what_a_killed_writer_left_is_no_output_of_the_next_run(tmp_path, monkeypatch):
+    folder = tmp_path / "r" / "06_daily_report"
+    left = folder / "2014-10-25" / ".report.json.abc123.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_text("{")
+    monkeypatch.setattr(run.papermill, "execute_notebook", lambda source, target, **_: target.write_text("{}"))
+    with pytest.raises(run.StageFailed, match="without writing"):
+        run.run_stage("06_daily_report", {"outputs_dir": str(tmp_path), "run_id": "r"})
+    assert not left.exists()

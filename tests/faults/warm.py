@@ -194,7 +194,7 @@ def fork(work: Callable[[], int], said: Path) -> Fork:
         handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for stream in (1, 2):
             os.dup2(handle, stream)
-        sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
+        sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1, closefd=False) for n in (1, 2))  # forks have forks
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         code = _in_child(work)
     finally:
