@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from jwvl_lib.performance import rows
+from jwvl_lib.performance import by_row, rows
 
 
 def growth_table(doc: Mapping) -> pd.DataFrame:
     """Measured points of every growth row: row, what, n, cpu_s, peak_mib."""
+    known = by_row(doc)
     table = [
-        {"row": r["row"], "what": rows()[r["row"]]["what"].removeprefix("growth: "), **point}
-        for r in doc["records"]
-        if r["row"].startswith("growth_")
-        for point in r.get("points", ())
+        {"row": name, "what": row["what"].removeprefix("growth: "), **point}
+        for name, row in rows().items()
+        for point in known.get(name, {}).get("points", ())
     ]
     return pd.DataFrame(table, columns=["row", "what", "n", "cpu_s", "peak_mib"])
 
@@ -42,12 +42,15 @@ PER_IMAGE = {"growth_reports": 0, "growth_report_index": 0, "growth_chat": 0, "g
              "growth_ledger": 8, "growth_claims": 8, "growth_metrics": 8, "growth_answering": 6,
              "growth_training": 8, "growth_distillation": 1}  # records of a stage for an image  # fmt: skip
 
+TRUSTED_FROM = 10_000  # records
+
 
 def on_paper(doc: Mapping, n_images: float = 1e7, day_s: float = 86_400, node_gib: float = 64) -> pd.DataFrame:
     """What `n_images` would take by the slopes: core-hours, workers for one day, memory of one process, what breaks.
 
     Extrapolated from the last measured point of each row, cost by its slope, memory by the growth between its last
-    two points. A stage that one process does all of cannot be spread: its hours are its time.
+    two points. A stage that one process does all of cannot be spread: its hours are its time. `breaks` ends in "?"
+    where fewer than 10,000 records were measured: buffers that fill up once still look like growth there.
     """
     table = []
     for row, part in growth_table(doc).groupby("row", sort=False):
@@ -61,7 +64,10 @@ def on_paper(doc: Mapping, n_images: float = 1e7, day_s: float = 86_400, node_gi
         apart = "Dask" in spread
         gib = (last.peak_mib if apart else last.peak_mib + a_record * (n - last.n)) / 1024
         workers = max(1, math.ceil(seconds / day_s)) if apart else 1
-        breaks = "memory" if gib > node_gib else "time" if not apart and seconds > day_s else ""
+        broken = [
+            word for word, is_so in (("memory", gib > node_gib), ("time", not apart and seconds > day_s)) if is_so
+        ]
+        breaks = ", ".join(broken) + ("?" if broken and last.n < TRUSTED_FROM else "")
         table.append(
             {"stage": part.iloc[0].what, "records": n, "measured_to": int(last.n), "core_hours": seconds / 3600,
              "engine": spread, "workers_for_a_day": workers, "hours": seconds / 3600 / workers, "memory_gib": gib,
