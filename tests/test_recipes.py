@@ -57,7 +57,9 @@ def measured_run(folder, right, *, cosine=0.9, code="c", corpus="k"):
         for t in ("S1", "S7")
         for m in ("tuned greedy", "tuned choice", "probe mean")
     ]
-    lead = {"task": "mean", "vlm": "tuned choice", "gap": -0.2, "gap_low": -0.3, "gap_high": -0.1, "n": 40}
+    gap = {"vlm": "tuned choice", "gap": -0.2, "gap_low": -0.3, "gap_high": -0.1, "n": 10}
+    gaps = [gap | {"task": task} for task in recipes_table.TAUGHT]
+    gaps += [gap | {"task": "S5", "gap": 0.9, "gap_high": 1.0}, gap | {"task": "mean"}]
     inputs = [{"stage": s, "sha256": corpus} for s in recipes.UPSTREAM]
     own = {"parameters": {"run_id": "x", "n_epochs": 2, "max_images": 120}}
     for stage in (recipes.TRAINING, recipes.BENCHMARK):
@@ -66,7 +68,7 @@ def measured_run(folder, right, *, cosine=0.9, code="c", corpus="k"):
     plan = {"n_trainable": 1000, "n_steps": 10, "n_samples_seen": 100, "replay_share_seen": 0.35, "n_images": 5}
     write_json(folder / recipes.TRAINING / "preflight.json", plan)
     write_json(folder / recipes.BENCHMARK / "metrics.json", records)
-    write_json(folder / recipes.BENCHMARK / "solar_tasks.json", {"scores": scores, "gaps": [lead]})
+    write_json(folder / recipes.BENCHMARK / "solar_tasks.json", {"scores": scores, "gaps": gaps})
     predictions.to_parquet(folder / recipes.BENCHMARK / "predictions.parquet")
     return folder
 
@@ -137,6 +139,7 @@ def test_a_finding_is_confirmed_refuted_or_cannot_be_told(two):
     ]
     assert told["findings"][0]["difference"]["value"] == pytest.approx(0.3)
     assert told["findings"][0]["difference"]["n"] == N
+    assert told["findings"][6]["difference"] == {"value": 0.2, "n": 40, "low": 0.1, "high": 0.3}, "taught tasks only"
     assert told["not_run"] == ["absent"]
     assert told["variants"]["kept"]["parameters"] == {"n_epochs": 2}, "what the notebooks' defaults are not"
     json.dumps(told, allow_nan=False)
@@ -229,3 +232,15 @@ def test_command_line_says_what_is_missing_in_one_line(tmp_path, monkeypatch, ca
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_the_committed_table_is_that_of_its_json():
+    """`docs/recipes.md` is generated, never written: its numbers are those of `docs/recipes.json`."""
+    told = json.loads((REPO / "docs" / "recipes.json").read_text())
+    assert (REPO / "docs" / "recipes.md").read_text() == recipes_table.table_md(told)
+    assert {f["verdict"] for f in told["findings"]} <= {"confirmed", "refuted", "cannot be told", "not measured"}
+    assert all(verdict_of(f) == f["verdict"] for f in told["findings"])
+
+
+def verdict_of(found):
+    return recipes_table.verdict(found["difference"])
