@@ -118,9 +118,9 @@ def test_answers_carry_their_lines(room, conversation):
     (sentence,) = turn["sentences"]
     assert sentence["text"] == "AR 9169 covers 1210 millionths of the solar hemisphere."
     assert (sentence["origin"], sentence["verdict"]) == ("facts", "supported")
-    assert sentence["evidence"] == (
+    assert sentence["evidence"] == [
         {"source": "srs_20000927", "line": 13, "text": "9169 N12W34   076  1210 FKC  18   67 BETA-GAMMA"},
-    )
+    ]
     assert [c["verdict"] for c in sentence["claims"]] == ["supported", "supported"]
     assert all(c["evidence"][0]["line"] == 13 for c in sentence["claims"])
 
