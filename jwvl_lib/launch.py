@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 
 import matplotlib
-import yaml
 
 from jwvl_lib import parameters
 from jwvl_lib.artifacts import MissingArtifactError, resolve
@@ -50,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         given = parameters.read_parameter_file(resolve(options.file))
-        given |= {name: yaml.safe_load(value) for name, value in options.parameter}
+        given |= parameters.given(options.parameter)
         values = parameters.stage_parameters(STAGE, given)
     except (parameters.ParameterError, MissingArtifactError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -72,7 +72,7 @@ def read_parameter_file(path: str | Path) -> dict[str, Scalar]:
     """A flat YAML mapping of name to scalar; ParameterError where it is anything else."""
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:  # the last: nested too deeply
         raise ParameterError(f"{path}: not a readable YAML file ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise ParameterError(
@@ -81,6 +81,19 @@ def read_parameter_file(path: str | Path) -> dict[str, Scalar]:
     nested = [name for name, value in values.items() if isinstance(value, dict | list)]
     if nested:
         raise ParameterError(f"{path}: {nested[0]!r} is nested, a parameter file is flat; give a plain value")
+    return values
+
+
+def given(pairs: Iterable[tuple[str, str]]) -> dict[str, Scalar]:
+    """The values of `-p name value` pairs, each read as YAML; ParameterError where one is no plain value."""
+    values = {}
+    for name, text in pairs:
+        try:
+            values[name] = yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError):
+            raise ParameterError(f"-p {name} {text[:60]!r}: not YAML; quote it, or give a plain value") from None
+        if isinstance(values[name], dict | list):
+            raise ParameterError(f"-p {name} {text[:60]!r}: nested; give a plain value")
     return values
 
 

@@ -18,7 +18,7 @@ import yaml
 
 from jwvl_lib import artifacts, recipes_table, run
 from jwvl_lib.artifacts import MissingArtifactError, outputs_root, read_manifest, require_stage, resolve, stale_reason
-from jwvl_lib.parameters import ParameterError, Scalar, check_names, read_parameter_file, stage_parameters
+from jwvl_lib.parameters import ParameterError, Scalar, check_names, given, read_parameter_file, stage_parameters
 
 UPSTREAM = ("01_corpus_curation", "03_review")
 TRAINING, BENCHMARK = "04_training", "05_benchmark"
@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown:
             raise ParameterError(f"--only {unknown[0]!r}: no variant, there are {', '.join(recipes.variants)}")
         values = read_parameter_file(resolve(options.file))
-        values |= {name: yaml.safe_load(value) for name, value in options.parameter}
+        values |= given(options.parameter)
         check_names(values, run.all_stages())
         common = stage_parameters(BENCHMARK, values)
         base = outputs_root(common["outputs_dir"]) / str(common["run_id"])

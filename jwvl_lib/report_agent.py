@@ -129,6 +129,7 @@ def make_report(
         step.outputs = {v: verdicts.count(v) for v in ("supported", "contradicted", "unsupported")}
     with log.step("write", report_date=report_date) as step:
         folder = report.write(made, sources, out_dir)
+        (folder / "transcript.json").unlink(missing_ok=True)  # of a run before: it tells of another report
         step.outputs = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()}
     with log.step("verify", report_date=report_date) as step:
         step.outputs = {"problems": report.check(folder)}

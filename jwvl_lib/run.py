@@ -17,11 +17,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import papermill
-import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from jwvl_lib.artifacts import REPO, MissingArtifactError, outputs_root, read_manifest, resolve, stale_reason, sweep
-from jwvl_lib.parameters import NOTEBOOKS, ParameterError, Scalar, check_names, read_parameter_file, stage_parameters
+from jwvl_lib.parameters import (
+    NOTEBOOKS,
+    ParameterError,
+    Scalar,
+    check_names,
+    given,
+    read_parameter_file,
+    stage_parameters,
+)
 
 LAST_OF_CHAIN = "08"
 CELL_TIMEOUT_S = 3 * 3600
@@ -173,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         values = read_parameter_file(resolve(options.file))
-        values |= {name: yaml.safe_load(value) for name, value in options.parameter}
+        values |= given(options.parameter)
         check_names(values, all_stages())
         stages = select_stages(options.first, options.last)
         rows = run_chain(stages, values, force=options.force)

@@ -54,12 +54,19 @@ def test_derived_value_in_the_cell_is_refused(stage):
         notebook_parameters(stage)
 
 
-@pytest.mark.parametrize("text", ["a: [1, 2]", "- a", "a: {b: 1}", "a: b: c"])
+@pytest.mark.parametrize("text", ["a: [1, 2]", "- a", "a: {b: 1}", "a: b: c", "a: " + "[" * 5000])
 def test_parameter_file_is_flat(tmp_path, text):
     path = tmp_path / "p.yaml"
     path.write_text(text)
     with pytest.raises(ParameterError, match="p.yaml"):
         read_parameter_file(path)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "{b: 1}", "[1", "[" * 5000])
+def test_a_value_of_the_command_line_is_plain(text):
+    with pytest.raises(ParameterError, match="-p rate '[{[]"):
+        parameters.given([("rate", text)])
+    assert parameters.given([("rate", "1e-3"), ("max_steps", "12")])["max_steps"] == 12
 
 
 # recipes.yaml holds several sets of parameters: tests/test_recipes.py checks each

@@ -32,6 +32,11 @@ class Clock:
             def now(cls, tz=None):
                 return REAL_DATETIME.now(tz) + datetime_module.timedelta(seconds=clock.offset_s)
 
+            def __reduce_ex__(self, protocol):
+                """Go to worker processes as what it is there: a plain datetime."""
+                at = self.year, self.month, self.day, self.hour, self.minute, self.second, self.microsecond, self.tzinfo
+                return REAL_DATETIME, at
+
         put(time, "time", lambda: REAL_TIME() + clock.offset_s)
         for name, module in list(sys.modules.items()):
             if name.startswith("jwvl_lib.") and getattr(module, "datetime", None) is REAL_DATETIME:
