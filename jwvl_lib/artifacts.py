@@ -139,7 +139,10 @@ def is_cut_database(path: str | Path) -> bool:
     if not path.is_file() or path.stat().st_size < 512 or (log.is_file() and log.stat().st_size):
         return False
     with path.open("rb") as file:
-        page = int.from_bytes(file.read(18)[16:], "big")
+        head = file.read(18)
+    if not head.startswith(b"SQLite format 3\0"):  # no database at all: whoever opens it says so
+        return False
+    page = int.from_bytes(head[16:], "big")
     return bool(path.stat().st_size % (65536 if page == 1 else page or 512))
 
 
