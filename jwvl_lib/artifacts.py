@@ -129,21 +129,20 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def is_cut_database(path: str | Path) -> bool:
-    """Whether an SQLite file ends within a page, as a broken copy does: SQLite itself would read zeros there.
+def require_uncut_database(path: str | Path) -> None:
+    """ValueError for an SQLite file that ends within a page, as a broken copy does: SQLite would read zeros there.
 
-    False where a write-ahead log stands beside it, which holds what the file lacks.
+    Silent where there is no database, and where a write-ahead log stands beside it, which holds what the file lacks.
     """
     path = Path(path)
     log = path.with_name(f"{path.name}-wal")
     if not path.is_file() or path.stat().st_size < 512 or (log.is_file() and log.stat().st_size):
-        return False
+        return
     with path.open("rb") as file:
         head = file.read(18)
-    if not head.startswith(b"SQLite format 3\0"):  # no database at all: whoever opens it says so
-        return False
     page = int.from_bytes(head[16:], "big")
-    return bool(path.stat().st_size % (65536 if page == 1 else page or 512))
+    if head.startswith(b"SQLite format 3\0") and path.stat().st_size % (65536 if page == 1 else page or 512):
+        raise ValueError(f"{path} is torn (it ends within a page); bring back a copy, or move it away and run again")
 
 
 def _digest(value: object) -> str:

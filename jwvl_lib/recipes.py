@@ -18,7 +18,7 @@ import yaml
 
 from jwvl_lib import artifacts, recipes_table, run
 from jwvl_lib.artifacts import MissingArtifactError, outputs_root, read_manifest, require_stage, resolve, stale_reason
-from jwvl_lib.parameters import ParameterError, Scalar, check_names, given, read_parameter_file, stage_parameters
+from jwvl_lib.parameters import ParameterError, Scalar, check_names, stage_parameters
 
 UPSTREAM = ("01_corpus_curation", "03_review")
 TRAINING, BENCHMARK = "04_training", "05_benchmark"
@@ -130,9 +130,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; see the module's docstring. `-p` holds for all variants, unless one says otherwise."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    log.setLevel(logging.INFO)
-    logging.getLogger("papermill").setLevel(logging.ERROR)
+    run.tell_progress()
     options = _parse(arguments)
     try:
         recipes = read_recipes(resolve(options.recipes))
@@ -140,9 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         unknown = [name for name in only if name not in recipes.variants]
         if unknown:
             raise ParameterError(f"--only {unknown[0]!r}: no variant, there are {', '.join(recipes.variants)}")
-        values = read_parameter_file(resolve(options.file))
-        values |= given(options.parameter)
-        check_names(values, run.all_stages())
+        values = run.read_values(options.file, options.parameter)
         common = stage_parameters(BENCHMARK, values)
         base = outputs_root(common["outputs_dir"]) / str(common["run_id"])
         folder = base.with_name(f"{base.name}-recipes").resolve()

@@ -66,6 +66,7 @@ def drop(path: str | Path, reviewer: str) -> None:
 
 def n_with_others(path: str | Path, reviewer: str, now: float | None = None) -> int:
     """How many annotations other reviewers hold just now."""
-    query, now = "SELECT COUNT(*) FROM lease WHERE reviewer <> ? AND expires > ? AND expires <= ?", now or time.time()
+    query = "SELECT COUNT(*) FROM lease WHERE reviewer <> ? AND expires > ? AND expires <= ?"
+    now = time.time() if now is None else now
     with connection(Path(path)) as db:
         return db.execute(query, (reviewer, now, now + LEASE_S)).fetchone()[0]

@@ -114,8 +114,7 @@ def open_ledger(path: str | Path) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if artifacts.is_cut_database(path):
-        raise ValueError(f"{path} is torn (it ends within a page); bring back a copy, or move it away and run again")
+    artifacts.require_uncut_database(path)
     try:
         with connection(path) as db:
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'lease'").fetchone():

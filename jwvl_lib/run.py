@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import papermill
@@ -172,16 +172,26 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; see the module's docstring."""
+def tell_progress() -> None:
+    """Log what a run does, a line a stage, and of the libraries warnings alone."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     log.setLevel(logging.INFO)
     logging.getLogger("papermill").setLevel(logging.ERROR)
+
+
+def read_values(file: str, pairs: Iterable[tuple[str, str]]) -> dict[str, Scalar]:
+    """The parameters of a run: its file, then its `-p name value` pairs. ParameterError for a name no stage has."""
+    values = read_parameter_file(resolve(file)) | given(pairs)
+    check_names(values, all_stages())
+    return values
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; see the module's docstring."""
+    tell_progress()
     options = _parse(arguments)
     try:
-        values = read_parameter_file(resolve(options.file))
-        values |= given(options.parameter)
-        check_names(values, all_stages())
+        values = read_values(options.file, options.parameter)
         stages = select_stages(options.first, options.last)
         rows = run_chain(stages, values, force=options.force)
     except (ParameterError, MissingArtifactError) as error:

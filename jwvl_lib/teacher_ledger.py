@@ -94,8 +94,7 @@ def open_ledger(path: str | Path) -> Iterator[sqlite3.Connection]:
     ValueError, with its path, for a torn file or one that is no ledger.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    if artifacts.is_cut_database(path):
-        raise ValueError(f"{path} is torn (it ends within a page); bring back a copy or move it away")
+    artifacts.require_uncut_database(path)
     db = sqlite3.connect(path, timeout=30, check_same_thread=False)
     try:
         db.execute("PRAGMA journal_mode = WAL")
