@@ -1,7 +1,8 @@
 """The teacher's ledger `teacher.sqlite`: every request and every raw answer, append-only, in WAL mode.
 
 Reads and writes that one file. The ledger is the provenance of the annotations: they are rebuilt from it, and a request
-whose key it has answered is never sent again. Times stand here and nowhere else.
+whose key it has answered is never sent again. Times stand here and nowhere else. Keys are hashes: an index by them
+would cost every answer a page of its own to write, so answers are kept in the order they came and read whole.
 """
 
 import hashlib
@@ -34,7 +35,7 @@ CREATE TABLE IF NOT EXISTS attempts (
     http_status INTEGER, raw TEXT NOT NULL, error TEXT NOT NULL, finish_reason TEXT NOT NULL, response_id TEXT NOT NULL,
     usage TEXT NOT NULL, sent_utc TEXT NOT NULL, seconds REAL NOT NULL
 );
-CREATE INDEX IF NOT EXISTS attempts_by_key ON attempts (key, outcome);
+DROP INDEX IF EXISTS attempts_by_key;
 CREATE TABLE IF NOT EXISTS sendings (sending_id INTEGER PRIMARY KEY, key TEXT NOT NULL, sent_utc TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS plans (plan_id INTEGER PRIMARY KEY, round INTEGER NOT NULL, sha256 TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS planned (
@@ -112,7 +113,10 @@ def open_ledger(path: str | Path) -> Iterator[sqlite3.Connection]:
 
 
 def record_requests(db: sqlite3.Connection, requests: Iterable[Request]) -> None:
-    """Write requests not known yet, in one transaction; a system text shared by many is stored once."""
+    """Write requests not known yet, in one transaction; a system text shared by many is stored once.
+
+    In the order of their keys, as the table stands: one pass over it, however many there are.
+    """
     utc, texts, rows = now_utc(), {}, []
     for request in requests:
         digest = hashlib.sha256(request.system.encode()).hexdigest()
@@ -123,7 +127,7 @@ def record_requests(db: sqlite3.Connection, requests: Iterable[Request]) -> None
         ))  # fmt: skip
     with db:
         db.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", sorted(texts.items()))
-        db.executemany("INSERT OR IGNORE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        db.executemany("INSERT OR IGNORE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", sorted(rows))
 
 
 def record_attempts(
@@ -191,11 +195,9 @@ def answers(db: sqlite3.Connection) -> dict[str, str]:
 
 def settled(db: sqlite3.Connection, max_attempts: int) -> set[str]:
     """Keys not to send again: answered, refused by the server, or `max_attempts` times answered with no valid JSON."""
-    rows = db.execute(
-        "SELECT key FROM attempts GROUP BY key HAVING sum(outcome IN (?, ?)) > 0 OR sum(outcome = ?) >= ?",
-        (*FINAL, INVALID, max_attempts),
-    )
-    return {key for (key,) in rows}
+    final = db.execute("SELECT key FROM attempts WHERE outcome IN (?, ?)", FINAL)
+    hopeless = "SELECT key FROM attempts WHERE outcome = ? GROUP BY key HAVING count(*) >= ?"
+    return {key for (key,) in final} | {key for (key,) in db.execute(hopeless, (INVALID, max_attempts))}
 
 
 def dead_letters(path: str | Path) -> pd.DataFrame:
@@ -204,8 +206,8 @@ def dead_letters(path: str | Path) -> pd.DataFrame:
     with open_ledger(path) as db:
         rows = db.execute(
             "SELECT prompt_id, language, image_id, count(*), outcome, http_status, error, raw, max(attempt_id)"
-            " FROM attempts JOIN requests USING (key) GROUP BY key HAVING sum(outcome = ?) = 0"
-            " ORDER BY min(attempt_id)",
+            " FROM attempts JOIN requests USING (key)"
+            " WHERE key NOT IN (SELECT key FROM attempts WHERE outcome = ?) GROUP BY key ORDER BY min(attempt_id)",
             (ANSWERED,),
         ).fetchall()
     return pd.DataFrame([row[:-1] for row in rows], columns=columns)

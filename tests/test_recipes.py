@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from jwvl_lib import recipes, recipes_table, run
+from jwvl_lib import recipes, recipes_measures, recipes_table, run
 from jwvl_lib.artifacts import REPO, MissingArtifactError, read_manifest, write_json
 from jwvl_lib.parameters import ParameterError, check_names, stage_parameters
 
@@ -58,7 +58,7 @@ def measured_run(folder, right, *, cosine=0.9, code="c", corpus="k"):
         for m in ("tuned greedy", "tuned choice", "probe mean")
     ]
     gap = {"vlm": "tuned choice", "gap": -0.2, "gap_low": -0.3, "gap_high": -0.1, "n": 10}
-    gaps = [gap | {"task": task} for task in recipes_table.TAUGHT]
+    gaps = [gap | {"task": task} for task in recipes_measures.TAUGHT]
     gaps += [gap | {"task": "S5", "gap": 0.9, "gap_high": 1.0}, gap | {"task": "mean"}]
     inputs = [{"stage": s, "sha256": corpus} for s in recipes.UPSTREAM]
     own = {"parameters": {"run_id": "x", "n_epochs": 2, "max_images": 120}}
@@ -243,4 +243,4 @@ def test_the_committed_table_is_that_of_its_json():
 
 
 def verdict_of(found):
-    return recipes_table.verdict(found["difference"])
+    return recipes_measures.verdict(found["difference"])
