@@ -5,7 +5,7 @@ and writes nothing.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -121,6 +121,11 @@ def chat_parts(processor, n_turns: int = 1, n_images: int = 1) -> list[str]:
         part, _, rest = rest.partition(mark)
         parts.append(part)
     return [*parts, rest]
+
+
+def tokens_used(processor, texts: Iterable[str]) -> list[int]:
+    """The ids of all tokens that stand in some texts, in order: those whose embeddings these texts can teach."""
+    return sorted({i for text in texts for i in processor.tokenizer(text, add_special_tokens=False)["input_ids"]})
 
 
 def _ids(processor, text: str) -> Tensor:

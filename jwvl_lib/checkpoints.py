@@ -25,12 +25,15 @@ _DECISIVE = (
 ).split()
 
 
-def run_key(rows: Sequence[Row], trainable: Sequence[dict], arguments: TrainingArguments) -> str:
+def run_key(
+    rows: Sequence[Row], trainable: Sequence[dict], arguments: TrainingArguments, length_exponent: float = 0.0
+) -> str:
     """What a continuation must share with the run it continues: plan, frozen weights, settings and code, hashed.
 
     Of the batch its size over all processes counts, not how it is parted: a run that ran out of memory goes on smaller.
     """
     settings = {name: str(getattr(arguments, name)) for name in _DECISIVE}
+    settings["length_exponent"] = length_exponent
     settings["rows_per_step"] = preflight.rows_per_step(arguments)
     code = artifacts.code_sha256("04_training")
     key = json.dumps([repr(rows), trainable, settings, arguments.world_size, code], sort_keys=True, default=str)

@@ -21,6 +21,7 @@ from jwvl_lib.samples import RowDataset, Sample, open_picture
 _MODULES = (
     "adapter",
     "adapter of the tower",
+    "words of the annotations",
     "projector",
     "vision merger",
     "vision tower",
@@ -34,6 +35,8 @@ def _group(name: str) -> str:
     """Which of `_MODULES` a parameter belongs to; `projector` is the copy of the merger that is trained."""
     if "lora_" in name:
         return "adapter of the tower" if tuning.is_tower(name) else "adapter"
+    if "trainable_tokens" in name:
+        return "words of the annotations"
     if "modules_to_save" in name:
         return "projector"
     if tuning.is_projector(name):

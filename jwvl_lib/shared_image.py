@@ -20,6 +20,7 @@ from jwvl_lib import branch_attention
 from jwvl_lib.chat_tokens import IGNORE, Branch, encode_branch, encode_prefix
 
 PADDING = -1  # owner of a padding token in `collate`
+USUAL_ANSWER = 8  # tokens: the length at which `answer_weights` are 1
 
 
 @dataclass(frozen=True)
@@ -245,15 +246,38 @@ def additive(mask: Tensor) -> Tensor:
     return torch.where(mask, 0.0, torch.finfo(torch.float32).min)
 
 
-def labelled_loss(outputs, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+def labelled_loss(
+    outputs, labels: Tensor, num_items_in_batch: Tensor | int | None = None, length_exponent: float = 0.0
+) -> Tensor:
     """Cross entropy over the supervised tokens of `collate`'s batch, in nats a token.
 
     `outputs.logits` are flat (n_supervised, vocabulary), as `logits_to_keep` asks for. `num_items_in_batch` is the
     number of supervised tokens of the whole accumulated batch; without it the mean of this batch is returned.
+    Where gradients are taken, a token weighs `answer_weights`; a validation loss stays in nats a token.
     """
     targets = labels[labels != IGNORE]
-    total = torch.nn.functional.cross_entropy(outputs.logits.float(), targets, reduction="sum")
-    return total / (len(targets) if num_items_in_batch is None else num_items_in_batch)
+    losses = torch.nn.functional.cross_entropy(outputs.logits.float(), targets, reduction="none")
+    if length_exponent and torch.is_grad_enabled():
+        losses = losses * answer_weights(labels, length_exponent)
+    return losses.sum() / (len(targets) if num_items_in_batch is None else num_items_in_batch)
+
+
+def answer_weights(labels: Tensor, exponent: float) -> Tensor:
+    """(n_supervised,) weights of the tokens: (USUAL_ANSWER / tokens of their answer) to the power of `exponent`.
+
+    At 0 every token counts alike, and an answer of one word hardly moves a weight beside a banner or a description; at
+    1 every answer counts alike; between them lies what InternVL2.5 calls square averaging (Chen et al. 2024,
+    arXiv:2412.05271: exponent .5). No sum over the batch takes part, so accumulated parts add up to the whole.
+    Raises ValueError for an exponent outside [0, 1].
+    """
+    if not 0 <= exponent <= 1:
+        raise ValueError(f"length_exponent {exponent}: lies in [0, 1]; 0: every token counts alike, 1: every answer")
+    supervised = labels.flatten() != IGNORE
+    # a question stands before every answer, so answers never touch
+    begins = supervised & ~torch.roll(supervised, 1)
+    answer = begins.cumsum(0)[supervised]
+    lengths = torch.bincount(answer)[answer]
+    return (USUAL_ANSWER / lengths) ** exponent
 
 
 def _prefix_positions(prefix_ids: Tensor, grids: Tensor, image_token_id: int, merge_size: int) -> Tensor:

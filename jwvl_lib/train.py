@@ -56,6 +56,7 @@ def fit(
     watch: Callable[..., float] | None = None,
     patience: int = 0,
     live: str = "",
+    length_exponent: float = 0.0,
 ) -> FitResult:
     """Train the free weights of a model (`tuning.prepare`) on the planned rows, in their order, and save them.
 
@@ -63,19 +64,22 @@ def fit(
     arguments' `output_dir`: weights, optimiser, schedule and random state go on from there. The checkpoints are removed
     at the end. Where memory runs out, the batch is parted and the run taken up again, with the same global batch.
     Validation loss (nats a supervised token, mean over batches) is logged as the arguments ask and at the end; `watch`
-    and `patience` see `TrainLog`; `live`, a title, draws the curve under the cell.
+    and `patience` see `TrainLog`; `live`, a title, draws the curve under the cell; `length_exponent` weighs answers in the
+    training loss, see `shared_image.answer_weights`.
     Raises ValueError where tower or projector are free and the samples hold features of before, RuntimeError where a
     frozen weight changed, MemoryError and OSError with the remedy where memory or disk do not suffice.
     """
     preflight.check_features(model, train_set)
     before, weights = preflight.trainable_table(model), recovery.free_weights(model)
-    key = checkpoints.run_key(train_set.rows, before, arguments)
+    key = checkpoints.run_key(train_set.rows, before, arguments, length_exponent)
+    loss = partial(shared_image.labelled_loss, length_exponent=length_exponent)
     while True:
         taken_up = checkpoints.last_whole(arguments.output_dir, key)
         n_rows = preflight.rows_per_step(arguments)
         log = TrainLog(log_path, train_set, n_rows, _step_of(taken_up), watch, patience)
         curve = [LiveCurve(log, live)] if live else []
-        trainer = _trainer(model, arguments, train_set, val_set, [log, checkpoints.Sealing(key), *curve, *callbacks])
+        told = [log, checkpoints.Sealing(key), *curve, *callbacks]
+        trainer = _trainer(model, arguments, train_set, val_set, loss, told)
         try:
             trainer.train(resume_from_checkpoint=str(taken_up) if taken_up else None)
             if log.evaluated_at < trainer.state.global_step:
@@ -94,7 +98,7 @@ def fit(
 
 
 def _trainer(
-    model, arguments, train_set: RowDataset, val_set: RowDataset, callbacks: list
+    model, arguments, train_set: RowDataset, val_set: RowDataset, loss: Callable, callbacks: list
 ) -> recovery.CheckpointingTrainer:
     trainer = recovery.CheckpointingTrainer(
         model=model,
@@ -102,7 +106,7 @@ def _trainer(
         train_dataset=train_set,
         eval_dataset=val_set,
         data_collator=partial(train_set.collate, model=model),
-        compute_loss_func=shared_image.labelled_loss,
+        compute_loss_func=loss,
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)

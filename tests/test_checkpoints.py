@@ -113,3 +113,4 @@ def test_the_key_knows_plan_base_and_settings(tmp_path):
     assert key != checkpoints.run_key(rows[:3], table, settings(tmp_path))
     assert key != checkpoints.run_key(rows, table[:-1], settings(tmp_path))
     assert key != checkpoints.run_key(rows, table, settings(tmp_path, learning_rate=1e-4))
+    assert key != checkpoints.run_key(rows, table, settings(tmp_path), length_exponent=0.5)

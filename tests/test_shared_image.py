@@ -127,6 +127,33 @@ def test_rows_of_several_images_are_padded_without_leaking(model):
     assert packed.item() == pytest.approx(mean.item(), rel=1e-5)
 
 
+def test_answers_weigh_alike_at_exponent_one_and_tokens_at_zero(model):
+    """The gradient is that of the mean over answers, however the branches stand in rows, and a watched loss is plain."""
+    parts = [made_sequence(n, rows=2, columns=2, seed=n) for n in (3, 2)]
+    pairs = [(sequence, patches) for sequence, _, _, patches in parts]
+    batch = shared_image.collate(pairs, 0, model.config.text_config._attn_implementation, False)
+    labels = batch.pop("labels")
+    lengths = [len(branch.input_ids) - branch.n_question for _, branches, _, _ in parts for branch in branches]
+    assert len(set(lengths)) > 1
+    weights = shared_image.answer_weights(labels, 1.0)
+    expected = sorted(shared_image.USUAL_ANSWER / n for n in lengths for _ in range(n))
+    assert sorted(weights.tolist()) == pytest.approx(expected)
+    assert shared_image.answer_weights(labels, 0.0).unique().tolist() == [1.0]
+    outputs = model(**batch, use_cache=False)
+    losses = torch.nn.functional.cross_entropy(outputs.logits, labels[labels != shared_image.IGNORE], reduction="none")
+    weighted = shared_image.labelled_loss(outputs, labels, len(losses), length_exponent=1.0)
+    assert weighted.item() == pytest.approx(((losses * weights).sum() / len(losses)).item(), rel=1e-5)
+    with torch.no_grad():  # a validation loss stays in nats a token
+        assert shared_image.labelled_loss(outputs, labels, length_exponent=1.0).item() == pytest.approx(
+            losses.mean().item(), rel=1e-5
+        )
+
+
+def test_an_exponent_outside_its_range_is_refused():
+    with pytest.raises(ValueError, match="length_exponent 2.0: lies in"):
+        shared_image.answer_weights(torch.tensor([[1, 2]]), 2.0)
+
+
 def test_a_branch_does_not_see_its_neighbours(model):
     sequence, branches, prefix, patches = made_sequence(2)
     other = shared_image.Branch((branches[0].input_ids + 7) % 50 + 10, branches[0].n_question)
