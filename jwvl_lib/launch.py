@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import matplotlib
 
 from jwvl_lib import parameters
-from jwvl_lib.artifacts import MissingArtifactError, resolve
+from jwvl_lib.artifacts import MissingArtifactError
+from jwvl_lib.run import read_values
 
 STAGE = "04_training"
 
@@ -48,9 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     options = parser.parse_args(arguments)
     try:
-        given = parameters.read_parameter_file(resolve(options.file))
-        given |= parameters.given(options.parameter)
-        values = parameters.stage_parameters(STAGE, given)
+        values = parameters.stage_parameters(STAGE, read_values(options.file, options.parameter))
     except (parameters.ParameterError, MissingArtifactError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

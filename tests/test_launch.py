@@ -9,7 +9,7 @@ import pytest
 import test_checkpoints
 from safetensors.torch import load_file
 
-from jwvl_lib import artifacts, launch, parameters, train
+from jwvl_lib import artifacts, launch, parameters, run, train
 
 SCRIPT = """
 import sys
@@ -111,3 +111,14 @@ def test_a_wrong_parameter_is_refused_before_anything_starts(capsys):
     assert "lora_r = 'many' is str" in capsys.readouterr().err
     known = parameters.notebook_parameters("04_training")
     assert {"images_at_once", "gradient_checkpointing", "max_tokens", "early_stop_patience"} <= set(known)
+
+
+@pytest.mark.parametrize("pair", [("lora_rank", "8"), ("nonsense", "1"), ("lora_r", "[8]")])
+def test_what_the_runner_refuses_is_refused_in_the_same_line(capsys, pair):
+    """A misspelled name would train with the default, for days, on every GPU."""
+    assert run.main(["-f", "params/tiny.yaml", "-p", *pair]) == 2
+    said = capsys.readouterr().err
+    assert launch.main(["-f", "params/tiny.yaml", "-p", *pair]) == 2
+    assert capsys.readouterr().err == said
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
