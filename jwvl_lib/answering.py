@@ -19,7 +19,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from jwvl_lib import branch_attention, chat_tokens, greedy, shared_image
 from jwvl_lib.chat_tokens import Branch
-from jwvl_lib.greedy import Model, bare
+from jwvl_lib.greedy import Model, Spoken, bare
 from jwvl_lib.shared_image import SharedSequence
 
 # their shared sequences give the numbers of separate ones (tests/test_answering.py); a family is added with its test
@@ -114,20 +114,40 @@ def answer(
     are about one image. At most `batch_size` are answered at a time. Returns the answers in the order of the
     questions, special tokens and outer white space removed.
     """
+    weighed = answer_weighed(model, processor, images, questions, image_index, max_new_tokens, batch_size, n_rivals=0)
+    return [text for text, _ in weighed]
+
+
+@torch.inference_mode()
+def answer_weighed(
+    model: Model,
+    processor: ProcessorMixin,
+    images: Sequence[Image.Image | Seen],
+    questions: Sequence[str],
+    image_index: Sequence[int],
+    max_new_tokens: int = 64,
+    batch_size: int = 256,
+    n_rivals: int = 12,
+) -> list[tuple[str, Spoken]]:
+    """The answers of `answer`, each with its tokens, their probability and the `n_rivals` likeliest at each place.
+
+    The probabilities are the model's own, noted while it writes: they cost next to nothing.
+    """
     if not (shares(model, processor) and greedy.is_argmax(model)):
         rows = zip(questions, image_index, strict=True)
-        return [greedy.plain_answer(model, processor, _picture(images[i]), q, max_new_tokens) for q, i in rows]
-    answers = [""] * len(questions)
+        alone = [(model, processor, _picture(images[i]), question) for question, i in rows]
+        return [greedy.plain_weighed(*one, max_new_tokens, n_rivals) for one in alone]
+    answers = [("", Spoken([]))] * len(questions)
     asked = _sequences(model, processor, images, questions, image_index, None, batch_size)
     for together in _batches(asked, batch_size, lambda some: len(_numbers(some)) * _prompt_width(some), MOST_CACHED):
         starts, numbers = [], []
         for batch in _reading(together):
             starts.append(_start(model, processor, batch, _prompt_width(together)))
             numbers += _numbers(batch)
-        written = greedy.write(model, greedy.join(starts), max_new_tokens)
-        texts = processor.tokenizer.batch_decode(written, skip_special_tokens=True)
-        for number, text in zip(numbers, texts, strict=True):
-            answers[number] = text.strip()
+        written = greedy.write_weighed(model, greedy.join(starts), max_new_tokens, n_rivals)
+        texts = processor.tokenizer.batch_decode([spoken.ids for spoken in written], skip_special_tokens=True)
+        for number, text, spoken in zip(numbers, texts, written, strict=True):
+            answers[number] = text.strip(), spoken
     return answers
 
 

@@ -18,7 +18,8 @@ from jwvl_lib.general_task import GeneralItem
 from jwvl_lib.grounded import called
 from jwvl_lib.prompts import Prompt, closed_question
 
-Answer = Callable[[Sequence[Image.Image], Sequence[str], Sequence[int]], list[str]]
+# a text, or (text, how its tokens were weighed) where the model notes it (`vlm.answer_weighed`)
+Answer = Callable[[Sequence[Image.Image], Sequence[str], Sequence[int]], list[str] | list[tuple[str, object]]]
 # a choice, or (choice, probability) where the model says how sure it is (`vlm.choose_weighed`)
 Choose = Callable[
     [Sequence[Image.Image], Sequence[str], Sequence[int], Sequence[Sequence[str]]], list[str] | list[tuple[str, float]]
@@ -129,18 +130,19 @@ def ask(
 
     At most `images_per_call` images are in memory at a time; what `see` makes of them (`vlm.see`: encoded once) goes to
     both functions. Without `choose`, as at an endpoint, nothing is chosen by likelihood. The question is passed on as
-    it stands, so that base and tuned are asked the same text.
+    it stands, so that base and tuned are asked the same text. Where `answer` says how it weighed its tokens, a column
+    `spoken` holds that.
     """
     names = items.image_id.unique()
-    parts = []
+    parts, spoken = [], []
     for start in range(0, len(names), images_per_call):
         ids = list(names[start : start + images_per_call])
         part = items[items.image_id.isin(ids)]
         index = [ids.index(i) for i in part.image_id]
         images = see([open_image(i) for i in ids])
-        part = part.assign(
-            prediction=answer(images, list(part.question), index), choice="", choice_probability=math.nan
-        )
+        said = [a if isinstance(a, tuple) else (a, None) for a in answer(images, list(part.question), index)]
+        part = part.assign(prediction=[text for text, _ in said], choice="", choice_probability=math.nan)
+        spoken += [weighed for _, weighed in said]
         closed = np.flatnonzero(part.choices != "[]")
         if choose is not None and len(closed):
             options = [json.loads(part.choices.iloc[k]) for k in closed]
@@ -152,7 +154,8 @@ def ask(
         parts.append(part)
     if not parts:
         return marked(items.assign(model=model, prediction="", choice=""))
-    return marked(pd.concat(parts, ignore_index=True).assign(model=model))
+    answered = marked(pd.concat(parts, ignore_index=True).assign(model=model))
+    return answered.assign(spoken=spoken) if any(weighed is not None for weighed in spoken) else answered
 
 
 def marked(predictions: pd.DataFrame) -> pd.DataFrame:

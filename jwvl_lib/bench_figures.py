@@ -1,4 +1,4 @@
-"""Figures of the benchmark beyond its bars: boxes, reliability, readers of banners, the gallery of answers.
+"""Figures of the benchmark beyond its bars: boxes, reliability, risk, readers of banners, the gallery of answers.
 
 Each takes axes, or makes a `matplotlib.figure.Figure`, and returns it; reads and writes nothing. Text is Latin:
 matplotlib's own fonts hold no Chinese.
@@ -74,6 +74,32 @@ def plot_calibration(ax: Axes, bins: Sequence[Mapping], title: str = "") -> Axes
     ax.set(xlim=(0, 1), ylim=(0, 1.1), xlabel="probability of the chosen option", ylabel="share of right choices")
     ax.set_aspect("equal")
     ax.set_title(title, fontsize=9)
+    return ax
+
+
+def plot_risk(ax: Axes, curves: Mapping[str, pd.DataFrame], alpha: float, threshold: float, title: str = "") -> Axes:
+    """Share of wrong answers among those kept against the share kept (`backoff.risk_coverage`), a line a curve.
+
+    The curve named `test` is drawn strongest, with a ring where `threshold` puts it (none where that is infinite); the
+    dashed line is the risk allowed. The surest few are left out, where one error moves the curve from 0 to 1.
+    """
+    styles = {"test": ("#08519c", "-", 1.8), "validation": ("#08519c", ":", 1.2)}
+    for name, curve in curves.items():
+        colour, style, width = styles.get(name, ("#9ca3af", "-", 1.2))
+        shown = curve[curve.n >= min(20, curve.n.max())]
+        ax.plot(shown.coverage, shown.risk, color=colour, linestyle=style, lw=width, label=name)
+    ax.axhline(alpha, color="#b45309", lw=1, ls="--", label=f"allowed: {alpha:g}")
+    at = curves["test"][curves["test"].threshold >= threshold]
+    if len(at):
+        ax.plot(at.coverage.iloc[-1], at.risk.iloc[-1], "o", ms=9, mfc="none", mec="#b45309", mew=1.6, label="kept")
+    elif len(curves["test"]):
+        words = "no threshold holds the risk:\nsilent throughout"
+        ax.text(0.03, 0.94, words, transform=ax.transAxes, fontsize=8, va="top")
+    ax.set(xlim=(0, 1.02), ylim=(0, None), xlabel="share of answers of which something is kept")
+    ax.set_ylabel("share of these with something wrong")
+    ax.set_title(title, fontsize=9)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(0.02, 0.62))
     return ax
 
 

@@ -9,9 +9,18 @@ KEYS = ("task", "metric", "profile", "group", "language")
 SECTIONS = {
     "facts": "Facts: what is claimed, what is missed, and whether both languages say the same",
     "checks": "Is the score earned?",
+    "backoff": "With back-off: where the model may keep silent",
     "judge": "The judges",
     "ocr_peers": "The banner, clean and degraded, beside programs made for reading",
     "cosine": "Cosine under a sentence encoder, beside permuted labels",
+}
+# what a section needs said before its table
+NOTES = {
+    "backoff": "Sentences of which the model is less sure than a threshold are left out; a closed question of which it"
+    ' is not sure is answered by "cannot be told". The threshold comes from validation days alone (corrected risk at'
+    " most alpha) and is applied to the test days. `hallucination_rate`, `accuracy` and the languages are of what is"
+    " kept, `n` items. These rows replace nothing: `raw` is the same measure with nothing left out, and the bars are"
+    " about that."
 }
 
 
@@ -42,7 +51,8 @@ def _section(title: str, rows: Sequence[Mapping]) -> list[str]:
     """Rows of what explains the numbers above: one a task, measure, language and group."""
     if not rows:
         return []
-    lines = [f"## {title}\n", "| task | metric @ profile | group | language | base | tuned | reading |"]
+    note = [NOTES[rows[0]["section"]] + "\n"] if rows[0]["section"] in NOTES else []
+    lines = [f"## {title}\n", *note, "| task | metric @ profile | group | language | base | tuned | reading |"]
     lines.append("|---|---|---|---|---|---|---|")
     for task, metric, profile, group, language in dict.fromkeys(tuple(r[k] for k in KEYS) for r in rows):
         wanted = {"task": task, "metric": metric, "profile": profile, "group": group, "language": language}

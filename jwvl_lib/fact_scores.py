@@ -4,6 +4,7 @@ Chinese and the English answer to one question say the same. Reads predictions i
 The claims are those of `jwvl_lib.claims`, the facts those of the corpus; no language model takes part.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -155,22 +156,23 @@ def consistency(scores: pd.DataFrame, facts: Mapping[str, Iterable[Fact]], about
     rows = []
     for key, both in part.groupby(keys):
         if set(both["language"]) >= {"zh", "en"}:
-            said = {r.language: _said(r, facts, about) for r in both.itertuples()}
+            asked = about.get(key[4], "")
+            said = {r.language: _said(r.prediction, r.language, asked) for r in both.itertuples()}
             rows.append(dict(zip(keys, key, strict=True)) | _compared(said["zh"], said["en"]))
     return pd.DataFrame(rows, columns=[*keys, "same", "jaccard", "contradicts", "silent"])
 
 
-def _said(row, facts: Mapping[str, Iterable[Fact]], about: Mapping[str, str]) -> set[tuple]:
+@functools.lru_cache(maxsize=2**14)
+def _said(text: str, language: str, asked: str) -> frozenset[tuple]:
     """Claims as (what it is about, value): in the terms of the facts, so that languages can be compared."""
-    found = claims.extract(row.prediction, row.language, about.get(row.prompt_id, ""))
-    return {
+    return frozenset(
         ((c.kind, c.noaa_ar, c.of_largest), (str(c.value).casefold(), c.negated))
-        for c in found
+        for c in claims.extract(text, language, asked)
         if c.kind != "noaa_ar" or c.value
-    }
+    )
 
 
-def _compared(zh: set[tuple], en: set[tuple]) -> dict[str, float]:
+def _compared(zh: frozenset[tuple], en: frozenset[tuple]) -> dict[str, float]:
     silent = not zh or not en
     ours, theirs = ({what for what, _ in side} for side in (zh, en))
     values = [{(w, v) for w, v in side if w in ours & theirs} for side in (zh, en)]

@@ -5,8 +5,9 @@ as the model. A row leaves when its answer ends. Reads and writes nothing.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from peft import PeftModel
 from PIL import Image
@@ -40,6 +41,16 @@ class Start:
     position: Tensor  # (n_axes, n, 1), of the last token
 
 
+@dataclass(frozen=True)
+class Spoken:
+    """The n tokens of an answer as the model weighed them while it wrote; nothing weighed where nobody asked."""
+
+    ids: list[int]
+    own: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (n,), log-probability of each
+    rival_ids: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), dtype=int))  # (n, k), the likeliest there
+    rivals: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # (n, k), their log-probability
+
+
 def bare(model: Model) -> PreTrainedModel:
     """The transformers model under a PEFT wrapper, or the model itself."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
@@ -67,8 +78,14 @@ def join(starts: Sequence[Start]) -> Start:
 
 def write(model: Model, start: Start, max_new_tokens: int) -> list[list[int]]:
     """The tokens of each row's answer, without the one that ends it; the cache of `start` is used up."""
+    return [spoken.ids for spoken in write_weighed(model, start, max_new_tokens, 0)]
+
+
+def write_weighed(model: Model, start: Start, max_new_tokens: int, n_rivals: int) -> list[Spoken]:
+    """The answers of `write`, each token with its probability and its `n_rivals` likeliest rivals (0: neither)."""
     logits, cache, mask, text, position = start.logits, start.cache, start.mask, start.text, start.position
     written: list[list[int]] = [[] for _ in logits]
+    heard: list[list[tuple]] = [[] for _ in logits]
     alive, ends, adjust = torch.arange(len(logits)), _ends(model), _adjustment(model)
     for step in range(1, max_new_tokens + 1):
         chosen = adjust(text, logits.float()).argmax(-1)
@@ -77,9 +94,12 @@ def write(model: Model, start: Start, max_new_tokens: int) -> list[list[int]]:
             still = going.nonzero()[:, 0]
             cache.batch_select_indices(still)
             alive, chosen, mask, text = alive[still.cpu()], chosen[still], mask[still], text[still]
-            position = position[:, still]
+            position, logits = position[:, still], logits[still]
         for row, token in zip(alive.tolist(), chosen.tolist(), strict=True):
             written[row].append(token)
+        if n_rivals:
+            for row, *weighed in zip(alive.tolist(), *_weights(logits, chosen, n_rivals), strict=True):
+                heard[row].append(weighed)
         if step == max_new_tokens or not len(alive):
             break
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
@@ -91,7 +111,20 @@ def write(model: Model, start: Start, max_new_tokens: int) -> list[list[int]]:
             past_key_values=cache,
             use_cache=True,
         ).logits[:, -1]
-    return written
+    return [_spoken(ids, weighed) for ids, weighed in zip(written, heard, strict=True)]
+
+
+def _weights(logits: Tensor, chosen: Tensor, n_rivals: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each row the log-probability of its token, (n,), the likeliest tokens and theirs, (n, n_rivals) each."""
+    logits = logits.float()
+    total = logits.logsumexp(-1, keepdim=True)
+    top = logits.topk(min(n_rivals, logits.shape[-1]), dim=-1)
+    own = (logits.gather(-1, chosen[:, None]) - total)[:, 0]
+    return own.cpu().numpy(), top.indices.cpu().numpy(), (top.values - total).cpu().numpy()
+
+
+def _spoken(ids: list[int], weighed: list) -> Spoken:
+    return Spoken(ids, *(np.array(column) for column in zip(*weighed, strict=True))) if weighed else Spoken(ids)
 
 
 def squeezed(positions: Tensor) -> Tensor:
@@ -121,17 +154,36 @@ def plain_answer(
     return processor.tokenizer.decode(generated[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
 
 
+def plain_weighed(
+    model: Model, processor: ProcessorMixin, image: Image.Image, question: str, max_new_tokens: int, n_rivals: int
+) -> tuple[str, Spoken]:
+    """`plain_answer` and, by a second pass over the text, how the model weighs its tokens (0 rivals: not asked)."""
+    text = plain_answer(model, processor, image, question, max_new_tokens)
+    ids = processor.tokenizer(text, add_special_tokens=False).input_ids
+    if not ids or not n_rivals:
+        return text, Spoken(ids)
+    answer = torch.tensor(ids, device=model.device)
+    logits = _plain_logits(model, processor, image, question, answer)
+    return text, Spoken(ids, *_weights(logits, answer, n_rivals))
+
+
 def plain_score(model: Model, processor: ProcessorMixin, image: Image.Image, question: str, answer: Tensor) -> float:
     """Mean log-likelihood of an answer's tokens (n,) by one pass over the whole text."""
-    inputs, answer = _inputs(model, processor, image, question), answer.to(model.device)
+    answer = answer.to(model.device)
+    logits = _plain_logits(model, processor, image, question, answer)
+    return logits.float().log_softmax(-1).gather(-1, answer[:, None]).mean().item()
+
+
+def _plain_logits(model: Model, processor: ProcessorMixin, image: Image.Image, question: str, answer: Tensor) -> Tensor:
+    """The logits before each of an answer's tokens, (n, vocabulary)."""
+    inputs = _inputs(model, processor, image, question)
     n_prompt = inputs["input_ids"].shape[1]
     inputs["input_ids"] = torch.cat([inputs["input_ids"], answer[None]], dim=1)
     for key, value in (("attention_mask", 1), ("mm_token_type_ids", 0), ("token_type_ids", 0)):
         if key in inputs:
             more = inputs[key].new_full((1, len(answer)), value)
             inputs[key] = torch.cat([inputs[key], more], dim=1)
-    logits = model(**inputs).logits[0, n_prompt - 1 : -1]
-    return logits.float().log_softmax(-1).gather(-1, answer[:, None]).mean().item()
+    return model(**inputs).logits[0, n_prompt - 1 : -1]
 
 
 def _inputs(model: Model, processor: ProcessorMixin, image: Image.Image, question: str) -> BatchFeature:
