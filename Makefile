@@ -5,9 +5,12 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 ARGS    ?=
 HEAVY   ?= tests/heavy --ignore=tests/heavy/test_real_images.py
-MEASURED = JWVL_RECORDS=$(CURDIR)/outputs/performance/records OMP_NUM_THREADS=1
+PEERS   := $(VENV)-peers
+MEASURED_RUN := $(or $(JWVL_OUTPUTS),$(CURDIR)/outputs)/performance
+MEASURED = JWVL_RECORDS="$(MEASURED_RUN)/records" OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:  # what is measured runs alone, one after another
 .PHONY: help run test test-fast test-heavy test-faults performance performance-chain performance-heavy performance-real performance-faults performance-page peers nb-test nb-clean nb-contract tiny-base flare-rates flare-model recipes lab voila chat lint freeze
 
 help:  ## list the targets
@@ -34,16 +37,16 @@ test-heavy: $(VENV)/.installed  ## the bars that take minutes each (tests/heavy)
 test-faults: $(VENV)/.installed  ## blows to every stage: kills, full disk, torn files, clock, two runs, storms, fuzz
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/faults -o addopts="-ra --strict-markers"
 
-# A bar that falls short fails its test and is recorded all the same, so what follows runs. Parts by hand:
-# make performance-heavy HEAVY=tests/heavy/test_limits.py performance-page
+# A bar that falls short fails its test and is recorded all the same, so what follows runs. Parts by hand, the chain first:
+# make performance-chain performance-heavy HEAVY=tests/heavy/test_limits.py performance-page
 performance: performance-chain performance-heavy performance-real performance-faults performance-page  ## all of notebook 08 measured in one run, beside the peers (hours)
 
 performance-chain: $(VENV)/.installed
 	$(BIN)/python -m jwvl_lib.run -f params/tiny.yaml -p run_id performance --to 07
 
 performance-heavy: $(VENV)/.installed
-	[ -x $(VENV)-peers/bin/python ] || $(MAKE) peers
-	-$(MEASURED) JWVL_TESTED_RUN=$(CURDIR)/outputs/performance $(BIN)/python -m pytest -q -s $(HEAVY) -o addopts="-ra --strict-markers"
+	-[ -n "$$JWVL_PEERS_PYTHON" ] || $(MAKE) peers  # without it the rows beside TRL stay "not measured"
+	-$(MEASURED) JWVL_TESTED_RUN="$(MEASURED_RUN)" $(BIN)/python -m pytest -q -s $(HEAVY) -o addopts="-ra --strict-markers"
 
 performance-real: $(VENV)/.installed
 	-$(MEASURED) $(BIN)/python -m pytest -q -s tests/heavy/test_real_images.py -o addopts="-ra --strict-markers"
@@ -52,12 +55,15 @@ performance-faults: $(VENV)/.installed
 	-$(MEASURED) $(MAKE) test-faults
 
 performance-page: $(VENV)/.installed
-	$(BIN)/python -m jwvl_lib.run -f params/tiny.yaml -p run_id performance -p records_dir outputs/performance/records --from 08 --to 08
+	$(BIN)/python -m jwvl_lib.run -f params/tiny.yaml -p run_id performance -p records_dir "$(MEASURED_RUN)/records" --from 08 --to 08
 
-peers:  ## .venv-peers with TRL, beside which tests/heavy/test_training_speed.py measures (same torch and transformers)
-	$(PYTHON) -m venv $(VENV)-peers
-	$(VENV)-peers/bin/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt torch transformers peft accelerate datasets pillow
-	$(VENV)-peers/bin/python -m pip install -q --no-compile --disable-pip-version-check --no-deps trl==1.16.0
+peers: $(PEERS)/.installed  ## .venv-peers with TRL, beside which tests/heavy/test_training_speed.py measures (same torch and transformers)
+
+$(PEERS)/.installed: constraints.txt | $(VENV)/.installed
+	$(BIN)/python -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt torch transformers peft accelerate datasets pillow
+	$(PEERS)/bin/python -m pip install -q --no-compile --disable-pip-version-check --no-deps trl==1.16.0
+	@touch $@
 
 nb-test: $(VENV)/.installed  ## the notebooks alone under nbval, in a temporary outputs folder
 	bash tests/run_all.sh notebooks

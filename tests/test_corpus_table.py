@@ -32,7 +32,7 @@ def by_the_book(found):
 DIGESTS = st.tuples(st.integers(0, 3), st.integers(0, 3)).map(lambda two: b"%08d" % two[0] + b"%024d" % two[1])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(DIGESTS, max_size=40))
 def test_the_first_of_each_picture_is_kept(digests):
     found = entries_of(digests)

@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import re
+import subprocess
 
 import pytest
 from matplotlib.figure import Figure
@@ -143,3 +145,19 @@ def test_figures_are_drawn_of_what_there_is_and_of_nothing(doc, tmp_path):
     faults = performance.faults_table(doc)
     ax = performance_figures.plot_faults(Figure().add_subplot(), faults["fault"], faults["n"], faults["wrong"])
     assert "20 tried, 0 wrong" in {t.get_text() for t in ax.texts}
+
+
+def test_make_performance_measures_one_thing_after_another_where_the_runs_are(tmp_path):
+    """Also under `make -j`, with runs elsewhere, and whether or not there is an environment or a peer already."""
+    environment = os.environ | {"JWVL_OUTPUTS": f"{tmp_path}/my runs", "MAKEFLAGS": "-j4"}
+    environment.pop("JWVL_PEERS_PYTHON", None)
+    told = subprocess.run(
+        ["make", "-n", "performance", f"VENV={tmp_path}/venv"],
+        cwd=artifacts.REPO, env=environment, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    steps = ["pip install", "--to 07", "trl==", "--ignore=tests/heavy/test_real_images.py", "-s tests/heavy/test_real"]
+    places = [told.index(step) for step in [*steps, "tests/faults", "--from 08 --to 08"]]
+    assert places == sorted(places)
+    assert told.count(f'JWVL_RECORDS="{tmp_path}/my runs/performance/records"') == 3
+    assert f'JWVL_TESTED_RUN="{tmp_path}/my runs/performance"' in told
+    assert f'records_dir "{tmp_path}/my runs/performance/records"' in told
