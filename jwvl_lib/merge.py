@@ -31,10 +31,13 @@ class MergeError(RuntimeError):
 def merge(base_model: str, adapter_dir: str | Path, out: str | Path, dtype: str = "float32", n_items: int = 12) -> dict:
     """Merge an adapter into its base and write the whole model to `out`; returns the gate's figures (see `compare`).
 
-    The gate asks `n_items` questions of the general task. Raises MergeError, and leaves no folder, where it fails.
+    The gate asks `n_items` questions of the general task. An adapter trained on 4 bits is merged, on the CPU, into what
+    those bits stand for: PEFT itself would round the sum to 4 bits again, and into the base in floats it does not
+    belong. Raises MergeError, and leaves no folder, where the gate fails.
     """
     processor = vlm.load_processor(base_model)
-    adapted = vlm.load_model(base_model, adapter_dir, dtype)
+    quantised = (artifacts.resolve(adapter_dir) / vlm.QUANTISED).exists()
+    adapted = vlm.load_model(base_model, adapter_dir, dtype, device="cpu" if quantised else "")
     items = general_task.make_items(n_items, seed=31)
     pictures, questions = [item.image for item in items], [item.question for item in items]
     before = _responses(adapted, processor, pictures, questions)

@@ -24,7 +24,8 @@ class WorkshopModels(model_manager.ModelManager):
 
     def _load_model(self, model_id_and_revision: str, **_) -> PreTrainedModel:
         model = vlm.load_model(model_id_and_revision, self.adapter_dir, self.dtype_name)
-        return model.merge_and_unload() if self.adapter_dir else model
+        in_4_bits = getattr(model, "is_loaded_in_4bit", False)  # merged, it would be rounded to 4 bits again
+        return model.merge_and_unload() if self.adapter_dir and not in_4_bits else model
 
     @property
     def dtype_name(self) -> str:

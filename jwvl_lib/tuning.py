@@ -3,7 +3,7 @@
 Reads a model folder or hub id; writes the tuned weights, either an adapter (PEFT) or a whole model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
-from jwvl_lib import branch_attention, vlm
+from jwvl_lib import artifacts, branch_attention, four_bits, vlm
 
 STAGES = ("sft", "align,sft")  # supervised tuning; the projector on descriptions first
 METHODS = ("lora", "dora", "qlora", "full")
@@ -34,25 +34,29 @@ def prepare(
     train_projector: bool = False,
     train_tower: bool = False,
     dtype: str = "float32",
+    train_tokens: Sequence[int] = (),
 ) -> PreTrainedModel | PeftModel:
     """The model with exactly the asked weights free.
 
     `lora` (Hu et al. 2021, arXiv:2106.09685) and `dora` (Liu et al. 2024, arXiv:2402.09353) add an adapter to the
     linear layers of the decoder's attention and feed-forward blocks; `qlora` (Dettmers et al. 2023, arXiv:2305.14314)
-    adds it to a decoder held in 4 bits; `full` frees the decoder itself. `train_tower` treats the blocks of the vision
-    tower the same way; `train_projector` frees the projector wholly, since it is small.
-    Raises ValueError for another method, and for `qlora` with `train_tower`.
+    adds it to a decoder held in 4 bits, where it starts at what quantisation took away (`four_bits`); `full` frees the
+    decoder itself. `train_tower` treats the blocks of the vision tower the same way (never in 4 bits: an adapter on
+    whole weights); `train_projector` frees the projector wholly, since it is small. `train_tokens` are ids whose
+    embeddings move beside an adapter (peft's trainable tokens): a base that never saw a word has nothing but chance in
+    its embedding, and where the output head shares it, no adapter makes the word easy to say. Raises ValueError for
+    another method.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r}: not a way of tuning here; one of {', '.join(METHODS)}")
-    if method == "qlora" and train_tower:
-        raise ValueError("train_tower with method 'qlora': the tower is not quantised; take 'lora' or freeze the tower")
     model = vlm.load_model(base_model, dtype=dtype, quantization_config=nf4(dtype) if method == "qlora" else None)
     if method == "qlora":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     if model.device.type == "cpu":
         branch_attention.use(model)
-    tuned = adapt(model, method, lora_r, lora_alpha, lora_dropout, train_projector, train_tower)
+    tuned = adapt(model, method, lora_r, lora_alpha, lora_dropout, train_projector, train_tower, train_tokens)
+    if method == "qlora":
+        four_bits.start_at_residual(tuned, base_model)
     if method != "full":  # the base as given, so that the adapter is portable
         name, _, revision = base_model.partition("@")
         tuned.peft_config["default"].base_model_name_or_path = name
@@ -68,6 +72,7 @@ def adapt(
     lora_dropout: float = 0.0,
     train_projector: bool = False,
     train_tower: bool = False,
+    train_tokens: Sequence[int] = (),
 ) -> PreTrainedModel | PeftModel:
     """A loaded model with exactly the asked weights free; see `prepare`. Works on the `meta` device too."""
     if method == "full":
@@ -79,6 +84,7 @@ def adapt(
         use_dora=method == "dora",
         target_modules=f"({DECODER_LAYERS})|({TOWER_LAYERS})" if train_tower else DECODER_LAYERS,
         modules_to_save=_projectors(model) if train_projector else None,
+        trainable_token_indices={"embed_tokens": sorted(train_tokens)} if len(train_tokens) else None,
         bias="none",
         task_type="CAUSAL_LM",
     )
@@ -145,12 +151,16 @@ def sees_through_free_weights(model: PreTrainedModel | PeftModel) -> bool:
 def save(model: PreTrainedModel | PeftModel, folder: str | Path, state_dict: dict | None = None) -> None:
     """The adapter, or with full tuning the whole model, as safetensors readable for all; `vlm.load_model` takes both.
 
+    Beside an adapter on 4 bits stands `base_quantization.json`: what the base must be quantised with, else the adapter
+    corrects an error that is not there. `vlm.load_model` heeds it; in plain PEFT hand it to `from_pretrained`.
     `state_dict` holds the weights where the model itself has only its share of them (FSDP). PEFT's README is left out:
     an empty template that names this machine's folders; `model_card` writes a full one.
     """
     folder = Path(folder)
     model.save_pretrained(folder, state_dict=state_dict)
     (folder / "README.md").unlink(missing_ok=True)
+    if quantised := getattr(model.config, "quantization_config", None):
+        artifacts.write_json(folder / vlm.QUANTISED, quantised.to_diff_dict())
     for weights in folder.glob("*.safetensors"):
         weights.chmod(0o644)
 
