@@ -234,15 +234,13 @@ def texts_of(said: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(found: Sequence[Mapping], profile: str = "backoff") -> pd.DataFrame:
-    """The records of a profile, a row a model and task: what is kept, and each measure raw and kept, with n."""
-    rows: dict[tuple[str, str], dict] = {}
+    """The records of a profile to be read: a row a task and measure; of base and tuned what it was raw and is kept."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
     for r in found:
-        if r.get("section") == "backoff" and r["profile"] == profile and r["metric"] != "threshold":
-            row = rows.setdefault((r["model"], r["task"]), {})
-            if "raw" in r:
-                row[f"{r['metric']} raw"] = f"{r['raw']:.3f} (n={r['raw_n']})"
-            shown = "silent" if r["value"] is None else f"{r['value']:.3f} (n={r['n']})"
-            if r["ci_low"] is not None and r["value"] is not None:
-                shown = f"{r['value']:.3f} [{r['ci_low']:.3f}, {r['ci_high']:.3f}] (n={r['n']})"
-            row[r["metric"] + (" kept" if "raw" in r else "")] = shown
-    return pd.DataFrame([{"model": model, "task": task} | row for (model, task), row in rows.items()])
+        if r["profile"] == profile and r["metric"] != "threshold":
+            row = rows.setdefault((r["task"], r["metric"]), {})
+            row[f"{r['model']} raw"] = f"{r['raw']:.3f} (n={r['raw_n']})" if "raw" in r else "1"
+            kept_now = [r[name] for name in ("value", "ci_low", "ci_high")]
+            shown = "{:.3f} [{:.3f}, {:.3f}]" if None not in kept_now else "{:.3f}"
+            row[f"{r['model']} kept"] = "silent" if r["value"] is None else shown.format(*kept_now) + f" (n={r['n']})"
+    return pd.DataFrame([{"task": task, "measure": metric} | row for (task, metric), row in rows.items()])

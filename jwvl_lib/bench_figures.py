@@ -92,14 +92,13 @@ def plot_risk(ax: Axes, curves: Mapping[str, pd.DataFrame], alpha: float, thresh
     at = curves["test"][curves["test"].threshold >= threshold]
     if len(at):
         ax.plot(at.coverage.iloc[-1], at.risk.iloc[-1], "o", ms=9, mfc="none", mec="#b45309", mew=1.6, label="kept")
-    elif len(curves["test"]):
-        words = "no threshold holds the risk:\nsilent throughout"
-        ax.text(0.03, 0.94, words, transform=ax.transAxes, fontsize=8, va="top")
+    else:
+        title += f"\nno threshold holds {alpha:g}: silent throughout"
     ax.set(xlim=(0, 1.02), ylim=(0, None), xlabel="share of answers of which something is kept")
     ax.set_ylabel("share of these with something wrong")
     ax.set_title(title, fontsize=9)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(0.02, 0.62))
+    ax.legend(frameon=False, fontsize=8, loc="best")
     return ax
 
 

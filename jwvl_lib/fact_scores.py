@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from jwvl_lib import claims, metrics
+from jwvl_lib.claims import Claim
 from jwvl_lib.facts import Fact
 from jwvl_lib.prompts import visible_facts
 
@@ -36,14 +37,20 @@ def tally(scores: pd.DataFrame, facts: Mapping[str, Iterable[Fact]], about: Mapp
             continue
         asked = about.get(row["prompt_id"], "")
         here = known.get(row["image_id"], [])
-        judged = claims.check(row["prediction"], here, row["language"], asked)
+        judged = [(c, *claims.judge(c, here)) for c in extracted(row["prediction"], row["language"], asked)]
         wanted = _wanted(here, row["task"], asked)
-        found = {c["fact_id"] for c in judged if c["verdict"] == "supported"}
+        found = {fact.fact_id for _, verdict, fact in judged if verdict == "supported" and fact}
         head = {name: row[name] for name in HEAD}
-        kinds = sorted({c["kind"] for c in judged} | {f.kind for f in wanted})
+        kinds = sorted({c.kind for c, _, _ in judged} | {f.kind for f in wanted})
         for kind in (ALL, *kinds):
             rows.append(head | {"kind": kind} | _counts(judged, wanted, found, kind))
     return pd.DataFrame(rows, columns=[*HEAD, "kind", *COUNTS])
+
+
+@functools.lru_cache(maxsize=2**14)
+def extracted(text: str, language: str, asked: str = "") -> tuple[Claim, ...]:
+    """`claims.extract`, remembered: models say the same of many images, and several measures ask for the same text."""
+    return tuple(claims.extract(text, language, asked))
 
 
 def _wanted(facts: list[Fact], task: str, asked: str) -> list[Fact]:
@@ -54,9 +61,9 @@ def _wanted(facts: list[Fact], task: str, asked: str) -> list[Fact]:
     return [f for f in seen if f.kind == kind]
 
 
-def _counts(judged: list[dict], wanted: list[Fact], found: set[str], kind: str) -> dict[str, int]:
-    said = [c for c in judged if kind in (ALL, c["kind"])]
-    supported = sum(c["verdict"] == "supported" for c in said)
+def _counts(judged: list[tuple], wanted: list[Fact], found: set[str], kind: str) -> dict[str, int]:
+    said = [verdict for claim, verdict, _ in judged if kind in (ALL, claim.kind)]
+    supported = said.count("supported")
     could = [f for f in wanted if kind in (ALL, f.kind)]
     n_found = sum(f.fact_id in found for f in could)
     return dict(zip(COUNTS, (len(said), supported, len(said) - supported, len(could), n_found), strict=True))
@@ -167,7 +174,7 @@ def _said(text: str, language: str, asked: str) -> frozenset[tuple]:
     """Claims as (what it is about, value): in the terms of the facts, so that languages can be compared."""
     return frozenset(
         ((c.kind, c.noaa_ar, c.of_largest), (str(c.value).casefold(), c.negated))
-        for c in claims.extract(text, language, asked)
+        for c in extracted(text, language, asked)
         if c.kind != "noaa_ar" or c.value
     )
 

@@ -154,6 +154,7 @@ def plain_answer(
     return processor.tokenizer.decode(generated[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
 
 
+@torch.inference_mode()
 def plain_weighed(
     model: Model, processor: ProcessorMixin, image: Image.Image, question: str, max_new_tokens: int, n_rivals: int
 ) -> tuple[str, Spoken]:

@@ -8,7 +8,6 @@ says how unusual its wording is, not how doubtful its claim (Kuhn et al. 2023, a
 is weighed against those tokens only with which training texts go on to claim another value of the same kind.
 """
 
-import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -17,7 +16,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 from transformers import PreTrainedTokenizerBase
 
-from jwvl_lib import claim_scope, claims
+from jwvl_lib import claim_scope, claims, fact_scores
 from jwvl_lib.claim_grammar import plain
 from jwvl_lib.claims import Claim
 from jwvl_lib.facts import Fact
@@ -58,15 +57,15 @@ def sentences(
 ) -> pd.DataFrame:
     """A row a sentence of each answer, with `COLUMNS`; an answer to a closed question or a banner is one sentence.
 
-    `claims`: the least probability of its claims (of a sentence of a closed or banner answer, or without a claim: of
-    its tokens), `least`: of its tokens, `product`: of all its tokens together, `uncertain`: of those below .9. `wrong`:
+    `claims`: the least probability of its claims, 0 where it claims nothing (of a closed or banner answer: that of its
+    tokens), `least`: of its tokens, `product`: of all its tokens together, `uncertain`: of those below .9. `wrong`:
     a claim that no fact supports or, of a closed question or banner, not the right answer. A sentence that `leans`
     says something else where the one before is left out ("It is led by ..."): it is never surer than that one.
     """
     known = {image: list(found) for image, found in facts.items()}
     rows: list[dict] = []
     for answer in answered.to_dict("records"):
-        said = claims.extract(answer["prediction"], answer["language"], about.get(answer["prompt_id"], ""))
+        said = fact_scores.extracted(answer["prediction"], answer["language"], about.get(answer["prompt_id"], ""))
         wrong = [claims.judge(claim, known.get(answer["image_id"], []))[0] != "supported" for claim in said]
         rows += _rows(answer, list(zip(said, wrong, strict=True)), tokenizer, trees)
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -84,9 +83,9 @@ def _rows(
     for k, span in enumerate(spans):
         inside = [(claim, no) for claim, no in judged if span[0] <= claim.span[0] < span[1]]
         row = {name: answer[name] for name in HEAD} | _weights(np.exp(spoken.own[_inside(offsets, span)]))
-        if free and inside:
+        if free:
             each = [_probability(claim, answer["language"], offsets, spoken, trees) for claim, _ in inside]
-            row["claims"] = min(each)
+            row["claims"] = min(each, default=0.0)
         row |= {"sentence": k, "text": text[slice(*span)], "n_claims": len(inside), "leans": False}
         row["n_hallucinated"] = sum(no for _, no in inside)
         row["wrong"] = row["n_hallucinated"] > 0 or not (free or bool(answer["correct"]))
@@ -134,22 +133,20 @@ def _probability(claim: Claim, language: str, offsets: Sequence[Span], spoken, t
 
 
 def _leans(sentence: str, language: str, inside: Sequence[Claim]) -> bool:
-    return set(_alone(sentence, language)) != {(c.kind, c.value, c.noaa_ar, c.negated, c.of_largest) for c in inside}
-
-
-@functools.lru_cache(maxsize=4096)
-def _alone(sentence: str, language: str) -> tuple[tuple, ...]:
-    """What a sentence claims that stands alone."""
-    found = claims.extract(sentence, language)
-    return tuple((c.kind, c.value, c.noaa_ar, c.negated, c.of_largest) for c in found)
+    """Whether a sentence that stands alone claims something else than `inside`, its claims in the text."""
+    alone = fact_scores.extracted(sentence, language)
+    ours, theirs = ({(c.kind, c.value, c.noaa_ar, c.negated, c.of_largest) for c in side} for side in (inside, alone))
+    return ours != theirs
 
 
 def separation(said: pd.DataFrame) -> pd.DataFrame:
     """How well each measure tells right sentences from wrong ones: AUROC (.5: not at all), a row a model, split, task.
 
-    NaN where all are right or all wrong; n sentences, n_wrong of them.
+    Sentences of a description that claim nothing are neither and left out. NaN where all are right or all wrong; n
+    sentences, n_wrong of them.
     """
     rows = []
+    said = said[(said.n_claims > 0) | (said.task != "description")]
     together = said.assign(task="overall")
     for (model, split, task), part in pd.concat([said, together]).groupby(["model", "split", "task"], sort=False):
         row = {"model": model, "split": split, "task": task, "n": len(part), "n_wrong": int(part.wrong.sum())}
