@@ -84,16 +84,17 @@ def test_eight_annotators_lose_nothing_and_double_nothing_when_killed(tmp_path, 
     artifacts.write_parquet(tmp_path / "corpus.parquet", corpus)
     ledger = review_ledger.open_ledger(tmp_path / "review.sqlite")
     kills = run_annotators(tmp_path, pause_s, n_decisions)
-    check_no_loss(tmp_path, ledger, kills)
-    check_no_doubling(ledger, annotations, n_decisions)
+    lost, doubled = n_lost(tmp_path, ledger, kills), n_doubled(ledger)
     said = [line.split() for name in NAMES for line in (tmp_path / f"{name}.log").read_text().splitlines()]
     wall, cpu = (np.percentile([float(row[i]) for row in said], [50, 99, 100]) for i in (2, 3))
     print(f"\n{sum(kills.values())} processes killed, {len(said)} answers, load {os.getloadavg()[0]:.1f}")
     print(f"action p50 {wall[0]:.1f} ms, p99 {wall[1]:.1f} ms, longest {wall[2]:.0f} ms; of it CPU p99 {cpu[1]:.1f} ms")
     if pause_s:
         note = f"{sum(kills.values())} SIGKILLs, {N_ANNOTATORS} annotators, four acts a second each"
-        record("review_lost", 0, 0, len(said), note=note)  # the two checks above have found none
+        record("review_lost", lost + doubled, 0, len(said), note=note)
         record("review_p99", wall[1], 50, len(said), note=f"{note}; wall; of it CPU {cpu[1]:.1f} ms")
+    assert (lost, doubled) == (0, 0)
+    check_decisions(ledger, annotations, n_decisions)
     assert wall[1] <= 50 or not pause_s
 
 
@@ -125,21 +126,32 @@ def run_annotators(folder: Path, pause_s: float, n_decisions: int) -> collection
     pytest.fail("not all decisions were made within ten minutes")
 
 
-def check_no_loss(folder: Path, ledger: Path, kills: collections.Counter) -> None:
-    events = review_ledger.events(ledger)
+def n_lost(folder: Path, ledger: Path, kills: collections.Counter) -> int:
+    """Acknowledged acts that are not in the ledger, in their order, and acts there that nobody was told of.
+
+    Of the latter one is allowed for each kill: the act that was under way.
+    """
+    events, wrong = review_ledger.events(ledger), 0
     for name in NAMES:
         recorded = list(events.loc[events["reviewer"] == name, ["annotation_id", "verdict"]].itertuples(index=False))
         said = [tuple(line.split()[:2]) for line in (folder / f"{name}.log").read_text().splitlines()]
         rest = iter(map(tuple, recorded))
-        assert all(act in rest for act in said), f"{name}: an acknowledged act is not in the ledger, in its order"
-        assert len(recorded) - len(said) <= kills[name]  # at most the one that was under way when she was killed
+        wrong += sum(act not in rest for act in said)
+        wrong += max(0, len(recorded) - len(said) - kills[name])
+    return wrong
 
 
-def check_no_doubling(ledger: Path, annotations: pd.DataFrame, n_decisions: int) -> None:
-    standing = collections.Counter()
+def n_doubled(ledger: Path) -> int:
+    """Decisions made where one stood already, and undone where none stood."""
+    standing, wrong = collections.Counter(), 0
     for row in review_ledger.events(ledger).itertuples():
         standing[row.reviewer, row.annotation_id] += -1 if row.verdict == "undo" else 1
-        assert standing[row.reviewer, row.annotation_id] in (0, 1)
+        wrong += standing[row.reviewer, row.annotation_id] not in (0, 1)
+    return wrong
+
+
+def check_decisions(ledger: Path, annotations: pd.DataFrame, n_decisions: int) -> None:
+    """Each annotator has hers, and no two decided the same annotation but where one flagged it."""
     state = review_ledger.current(ledger, annotations)
     assert state.groupby("reviewer").size().to_dict() == dict.fromkeys(NAMES, n_decisions)
     by_annotation = state[state["verdict"] != "skip"].groupby("annotation_id")["verdict"].agg(list)
