@@ -18,6 +18,11 @@ LIMITS = (
     "This workshop checks what it writes claim by claim; taken alone it can state what no fact supports.",
     "It is no forecast and no substitute for the products of NOAA SWPC.",
 )
+_ON_4_BITS = (
+    "It was trained on a base in 4 bits and belongs on one: load the base with `base_quantization.json` as its "
+    "`BitsAndBytesConfig`, or merge with `python -m jwvl_lib.merge`, which gives a whole model in floats. On the base "
+    "in floats it loads too, and answers otherwise."
+)
 _TINY = "TINY PROFILE, no result: a demonstration that the chain works, never to be set beside the paper's numbers."
 
 
@@ -39,6 +44,7 @@ def text(
     lines += [
         f"Base: `{base}`" + (f" at commit `{revision}`" if revision else "") + f". Method: {parameters['method']}."
     ]
+    lines += ["", _ON_4_BITS] if parameters["method"] == "qlora" else []
     lines += ["", "## Data", "", "| input | sha256 |", "|---|---|"]
     lines += [f"| {entry.get('stage') or entry.get('path')} | `{entry['sha256']}` |" for entry in inputs]
     lines += ["", *_table("count", counts), "", "## Parameters", "", *_table("parameter", chosen)]

@@ -97,8 +97,8 @@ NOTE = (
     "Confirmed: the whole interval of the difference lies above 0; refuted: below 0; else it cannot be told at this n. "
     "One seed, one tiny model: what holds here need not hold at billions of weights. S4 to S6 are taught to no "
     "variant, but to the specialists: their lead is told without these. "
-    "Intervals of the cosine's difference are those of its two sides, not paired. QLoRA's adapter is measured on the "
-    "base as it is, not on the one in 4 bits."
+    "Intervals of the cosine's difference are those of its two sides, not paired. QLoRA's adapter is measured on its "
+    "own base in 4 bits."
 )
 
 

@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
-from jwvl_lib import artifacts, branch_attention, four_bits, vlm
+from jwvl_lib import artifacts, branch_attention, vlm
 
 STAGES = ("sft", "align,sft")  # supervised tuning; the projector on descriptions first
 METHODS = ("lora", "dora", "qlora", "full")
@@ -40,23 +40,21 @@ def prepare(
 
     `lora` (Hu et al. 2021, arXiv:2106.09685) and `dora` (Liu et al. 2024, arXiv:2402.09353) add an adapter to the
     linear layers of the decoder's attention and feed-forward blocks; `qlora` (Dettmers et al. 2023, arXiv:2305.14314)
-    adds it to a decoder held in 4 bits, where it starts at what quantisation took away (`four_bits`); `full` frees the
-    decoder itself. `train_tower` treats the blocks of the vision tower the same way (never in 4 bits: an adapter on
-    whole weights); `train_projector` frees the projector wholly, since it is small. `train_tokens` are ids whose
-    embeddings move beside an adapter (peft's trainable tokens): a base that never saw a word has nothing but chance in
-    its embedding, and where the output head shares it, no adapter makes the word easy to say. Raises ValueError for
-    another method.
+    adds it to a decoder held in 4 bits; `full` frees the decoder itself. `train_tower` treats the blocks of the vision
+    tower the same way (never in 4 bits: an adapter on whole weights); `train_projector` frees the projector wholly,
+    since it is small. `train_tokens` are ids whose embeddings move beside an adapter (peft's trainable tokens): a base
+    that never saw a word has nothing but chance in its embedding, and where the output head shares it, no adapter makes
+    the word easy to say. Raises ValueError for another method.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r}: not a way of tuning here; one of {', '.join(METHODS)}")
     model = vlm.load_model(base_model, dtype=dtype, quantization_config=nf4(dtype) if method == "qlora" else None)
     if method == "qlora":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+        _keep_trainable(model)
     if model.device.type == "cpu":
         branch_attention.use(model)
     tuned = adapt(model, method, lora_r, lora_alpha, lora_dropout, train_projector, train_tower, train_tokens)
-    if method == "qlora":
-        four_bits.start_at_residual(tuned, base_model)
     if method != "full":  # the base as given, so that the adapter is portable
         name, _, revision = base_model.partition("@")
         tuned.peft_config["default"].base_model_name_or_path = name
@@ -122,6 +120,16 @@ def nf4(dtype: str = "bfloat16") -> BitsAndBytesConfig:
     )
 
 
+def _keep_trainable(model: PreTrainedModel) -> None:
+    """Keep bitsandbytes from packing 4-bit weights for inference alone when a model in training is evaluated.
+
+    On a CPU with bfloat16 it does so at the first evaluation, and computes in bfloat16 without gradients from then on.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def check_stages(stages: str, train_projector: bool) -> None:
     """Refuse stages that are not known, and an alignment of a projector that is frozen; one line each."""
     if stages not in STAGES:
@@ -151,8 +159,9 @@ def sees_through_free_weights(model: PreTrainedModel | PeftModel) -> bool:
 def save(model: PreTrainedModel | PeftModel, folder: str | Path, state_dict: dict | None = None) -> None:
     """The adapter, or with full tuning the whole model, as safetensors readable for all; `vlm.load_model` takes both.
 
-    Beside an adapter on 4 bits stands `base_quantization.json`: what the base must be quantised with, else the adapter
-    corrects an error that is not there. `vlm.load_model` heeds it; in plain PEFT hand it to `from_pretrained`.
+    Beside an adapter on 4 bits stands `base_quantization.json`: how its base is quantised, since it has learnt
+    to make good for that; on the base in floats it loads too, and answers otherwise. `vlm.load_model` heeds the file;
+    in plain transformers hand it to `from_pretrained` as `BitsAndBytesConfig`, or merge (`jwvl_lib.merge`).
     `state_dict` holds the weights where the model itself has only its share of them (FSDP). PEFT's README is left out:
     an empty template that names this machine's folders; `model_card` writes a full one.
     """

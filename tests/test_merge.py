@@ -138,6 +138,8 @@ def test_the_card_says_what_the_adapter_is_made_of(tmp_path):
     assert "general.colour" not in metrics
     assert str(artifacts.REPO) not in card
     assert "Not measured here: run `05_benchmark`" in model_card.text(**told)
+    assert "BitsAndBytesConfig" not in card
+    assert "BitsAndBytesConfig" in model_card.text(**told | {"parameters": parameters | {"method": "qlora"}})
     large = parameters | {"base_model": "Qwen/Qwen2.5-VL-7B-Instruct@cc59", "profile": "qwen7b"}
     assert "license: Apache-2.0" in model_card.text(large, inputs, {}, {})
     assert "at commit `cc59`" in model_card.text(large, inputs, {}, {})
