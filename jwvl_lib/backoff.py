@@ -129,7 +129,8 @@ def kept(said: pd.DataFrame, found: Mapping[tuple[str, str], Threshold], by_task
     """Whether each sentence is kept, by the one threshold of its model or by that of its task."""
     tasks = said.task.replace(TWIN, "qa") if by_task else ["overall"] * len(said)
     levels = [found[key].value for key in zip(said.model, tasks, strict=True)]
-    return said[sure] >= pd.Series(levels, index=said.index, dtype=float)
+    # sure of nothing: no threshold keeps it, however low
+    return (said[sure] >= pd.Series(levels, index=said.index, dtype=float)) & (said[sure] > 0)
 
 
 def records(
