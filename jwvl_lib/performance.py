@@ -96,7 +96,8 @@ def write_record(
     known = rows().get(row, {})
     if bar != known.get("bar") or (unit and unit != known.get("unit", unit)):
         raise ValueError(f"{row}: bar {bar} {unit}, but {ROWS_FILE.name} says {known.get('bar')} {known.get('unit')}")
-    made = {"row": row, "value": value, "bar": bar, "n": n, "unit": unit or known.get("unit", ""), "note": note}
+    made = {"row": row, "value": float(value), "bar": bar, "n": int(n), "note": note}
+    made |= {"unit": unit or known.get("unit", "")}
     made |= {"pairs": [round(float(p), 4) for p in pairs], **more}
     made |= {"created_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "profile": "tiny"}
     made |= {"load": round(os.getloadavg()[0], 1), "machine": machine()}
