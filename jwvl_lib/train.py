@@ -64,8 +64,8 @@ def fit(
     arguments' `output_dir`: weights, optimiser, schedule and random state go on from there. The checkpoints are removed
     at the end. Where memory runs out, the batch is parted and the run taken up again, with the same global batch.
     Validation loss (nats a supervised token, mean over batches) is logged as the arguments ask and at the end; `watch`
-    and `patience` see `TrainLog`; `live`, a title, draws the curve under the cell; `length_exponent` weighs answers in the
-    training loss, see `shared_image.answer_weights`.
+    and `patience` see `TrainLog`; `live`, a title, draws the curve under the cell; `length_exponent` weighs answers in
+    the training loss, see `shared_image.answer_weights`.
     Raises ValueError where tower or projector are free and the samples hold features of before, RuntimeError where a
     frozen weight changed, MemoryError and OSError with the remedy where memory or disk do not suffice.
     """

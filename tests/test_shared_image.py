@@ -128,7 +128,7 @@ def test_rows_of_several_images_are_padded_without_leaking(model):
 
 
 def test_answers_weigh_alike_at_exponent_one_and_tokens_at_zero(model):
-    """The gradient is that of the mean over answers, however the branches stand in rows, and a watched loss is plain."""
+    """Weights are those of the answers, however the branches stand in rows; a watched loss is plain."""
     parts = [made_sequence(n, rows=2, columns=2, seed=n) for n in (3, 2)]
     pairs = [(sequence, patches) for sequence, _, _, patches in parts]
     batch = shared_image.collate(pairs, 0, model.config.text_config._attn_implementation, False)

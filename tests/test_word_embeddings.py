@@ -44,7 +44,8 @@ def test_the_words_move_and_the_base_embedding_does_not(tuned):
     rows = {row["module"]: row for row in result.trainable}
     assert rows["words of the annotations"]["n_trainable"] == len(words) * 192
     base = rows["token embedding"]
-    assert base["n_trainable"] == 0 and base["frozen_sha256_before"] == base["frozen_sha256_after"]
+    assert base["n_trainable"] == 0
+    assert base["frozen_sha256_before"] == base["frozen_sha256_after"]
     preflight.check_frozen(model, train_projector=False, train_tower=False)
     embedding = model.get_input_embeddings()
     every = torch.arange(1490)
@@ -57,7 +58,10 @@ def test_the_words_move_and_the_base_embedding_does_not(tuned):
 
 def test_an_adapter_with_words_loads_plainly_and_merges_behind_the_gate(tuned, tmp_path):
     folder, processor, model, _, _ = tuned
-    assert {path.name for path in (folder / "adapter").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    assert {path.name for path in (folder / "adapter").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
     loaded = vlm.load_model(tiny_base.FOLDER, folder / "adapter")
     asked = images(1), TEXTS[::2], [0] * len(TURNS), TEXTS[1::2]
     first, second = (vlm.answer_log_likelihood(m, processor, *asked) for m in (model, loaded))
@@ -75,4 +79,5 @@ def test_a_run_cut_off_goes_on_with_its_words(tuned, tmp_path):
     run(tmp_path)
     expected, got = (load_file(folder / "adapter" / "adapter_model.safetensors") for folder in (whole, tmp_path))
     assert any("trainable_tokens" in name for name in expected)
-    assert expected.keys() == got.keys() and all(torch.equal(expected[name], got[name]) for name in expected)
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
