@@ -229,7 +229,7 @@ def _language_records(now: pd.DataFrame, raw: pd.DataFrame, head: dict, options:
 
 def texts_of(said: pd.DataFrame) -> pd.DataFrame:
     """A row an answer, `prediction` being its sentences in `said` put together; answers without any are left out."""
-    keys = ["annotation_id", "image_id", "prompt_id", "model", "task", "language", "group_id"]
+    keys = ["annotation_id", "image_id", "prompt_id", "model", "task", "language", "group_id", "choices"]
     ordered = said.sort_values(["annotation_id", "model", "sentence"])
     return ordered.groupby(keys, as_index=False, sort=False).agg(prediction=("text", " ".join))
 

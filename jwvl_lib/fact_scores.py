@@ -5,13 +5,14 @@ The claims are those of `jwvl_lib.claims`, the facts those of the corpus; no lan
 """
 
 import functools
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from jwvl_lib import claims, metrics
+from jwvl_lib import claims, grounded, metrics
 from jwvl_lib.claims import Claim
 from jwvl_lib.facts import Fact
 from jwvl_lib.prompts import visible_facts
@@ -156,7 +157,8 @@ def consistency(scores: pd.DataFrame, facts: Mapping[str, Iterable[Fact]], about
 
     `same`: the same claims; `jaccard`: shared claims per claim; `contradicts`: the languages differ on one thing (same
     kind and region); `silent`: an answer claims nothing. Silence on both sides is no agreement: it would let a model
-    that always says "None" look consistent.
+    that always says "None" look consistent. "Cannot be told", where the question offers it (column `choices`), is no
+    silence but an answer about the picture.
     """
     keys = ["model", "where", "task", "image_id", "prompt_id", "group_id"]
     part = scores[scores.model.isin(MODELS) & (scores["where"] != "general")]
@@ -164,9 +166,19 @@ def consistency(scores: pd.DataFrame, facts: Mapping[str, Iterable[Fact]], about
     for key, both in part.groupby(keys):
         if set(both["language"]) >= {"zh", "en"}:
             asked = about.get(key[4], "")
-            said = {r.language: _said(r.prediction, r.language, asked) for r in both.itertuples()}
+            said = {r["language"]: _answered(r, asked) for r in both.to_dict("records")}
             rows.append(dict(zip(keys, key, strict=True)) | _compared(said["zh"], said["en"]))
     return pd.DataFrame(rows, columns=[*keys, "same", "jaccard", "contradicts", "silent"])
+
+
+def _answered(row: Mapping, asked: str) -> frozenset[tuple]:
+    """What an answer claims; of a question that may be answered so, that it cannot be told."""
+    said, (scope, _, kind) = _said(row["prediction"], row["language"], asked), asked.rpartition(":")
+    if said or scope != grounded.UNTOLD:
+        return said
+    offered = {metrics.normalize(choice) for choice in json.loads(row.get("choices") or "[]")}
+    is_untold = metrics.normalize(row["prediction"]) in offered  # every other choice claims something
+    return frozenset({((kind, None, False), (grounded.UNTOLD, False))}) if is_untold else said
 
 
 @functools.lru_cache(maxsize=2**14)

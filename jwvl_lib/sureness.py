@@ -27,7 +27,7 @@ Span = tuple[int, int]
 MEASURES = ("claims", "least", "product", "uncertain")
 SURE = 0.9  # a token at least this probable is certain: `uncertain` leaves it out
 HEAD = "annotation_id image_id prompt_id model split task language group_id".split()
-COLUMNS = [*HEAD, "sentence", "text", "n_claims", "n_hallucinated", "wrong", "leans", *MEASURES]
+COLUMNS = [*HEAD, "choices", "sentence", "text", "n_claims", "n_hallucinated", "wrong", "leans", *MEASURES]
 
 
 def wordings(annotations: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Wordings:
@@ -86,7 +86,8 @@ def _rows(
         if free:
             each = [_probability(claim, answer["language"], offsets, spoken, trees) for claim, _ in inside]
             row["claims"] = min(each, default=0.0)
-        row |= {"sentence": k, "text": text[slice(*span)], "n_claims": len(inside), "leans": False}
+        row |= {"choices": answer.get("choices", "[]"), "sentence": k, "text": text[slice(*span)]}
+        row |= {"n_claims": len(inside), "leans": False}
         row["n_hallucinated"] = sum(no for _, no in inside)
         row["wrong"] = row["n_hallucinated"] > 0 or not (free or bool(answer["correct"]))
         if k and inside and _leans(text[slice(*span)], answer["language"], [claim for claim, _ in inside]):

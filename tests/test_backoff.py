@@ -36,7 +36,8 @@ def planted(n=400, split="val", seed=0, sure_when_right=True, model="tuned", sha
         image, language = f"{split}-{k // 2}", ("zh", "en")[k % 2]
         word = {"zh": ("日冕", "光球层"), "en": ("corona", "photosphere")}[language][int(wrong[k])]
         row = {"annotation_id": f"{split}-{k}", "image_id": image, "prompt_id": "qa.layer", "model": model}
-        row |= {"split": split, "task": "qa", "language": language, "group_id": f"{split}-day-{k // 8}", "sentence": 0}
+        row |= {"split": split, "task": "qa", "language": language, "group_id": f"{split}-day-{k // 8}"}
+        row |= {"choices": "[]", "sentence": 0}
         row |= {"text": word, "n_claims": 1, "n_hallucinated": int(wrong[k]), "wrong": bool(wrong[k]), "leans": False}
         rows.append(row | dict.fromkeys(sureness.MEASURES, sure[k]))
     return pd.DataFrame(rows, columns=sureness.COLUMNS)

@@ -92,6 +92,22 @@ def test_silence_in_both_languages_is_no_agreement():
     assert (recall["value"], recall["n_failed"]) == (0, 48)
 
 
+def test_that_something_cannot_be_told_is_an_answer_where_it_is_offered():
+    """Both languages say so of 12 images (the same), one says so of 12 where the other names a polarity (they differ)."""
+    told = {"en": "cannot be told", "zh": "无法判断"}
+    said = every(lambda k, x: told[x] if k < 12 or x == "zh" else "positive")
+    listed = {"en": ["positive", "negative", "cannot be told"], "zh": ["正", "负", "无法判断"]}
+    asked = rows(said, "qa", "u")
+    scores = scored(asked.assign(choices=[json.dumps(listed[x]) for x in asked.language]))
+    about = {"u": "untold:leading_polarity"}
+    found = fact_scores.consistency(scores, FACTS, about)
+    assert found.same.tolist() == [float(int(name.partition("-")[2]) < 12) for name in found.image_id]
+    assert (found.contradicts == 1 - found.same).all()
+    assert not found.silent.any()
+    unasked = fact_scores.consistency(scores.assign(choices="[]"), FACTS, about)
+    assert unasked.same.sum() == 0, "where it is not offered it is silence"
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # cheats
 
