@@ -93,7 +93,7 @@ def test_silence_in_both_languages_is_no_agreement():
 
 
 def test_that_something_cannot_be_told_is_an_answer_where_it_is_offered():
-    """Both languages say so of 12 images (the same), one says so of 12 where the other names a polarity (they differ)."""
+    """Both languages say so of 12 images: the same. One says so of 12 where the other names a polarity: they differ."""
     told = {"en": "cannot be told", "zh": "无法判断"}
     said = every(lambda k, x: told[x] if k < 12 or x == "zh" else "positive")
     listed = {"en": ["positive", "negative", "cannot be told"], "zh": ["正", "负", "无法判断"]}
