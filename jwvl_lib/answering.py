@@ -144,7 +144,7 @@ def answer_weighed(
         for batch in _reading(together):
             starts.append(_start(model, processor, batch, _prompt_width(together)))
             numbers += _numbers(batch)
-        written = greedy.write_weighed(model, greedy.join(starts), max_new_tokens, n_rivals)
+        written = greedy.write(model, greedy.join(starts), max_new_tokens, n_rivals)
         texts = processor.tokenizer.batch_decode([spoken.ids for spoken in written], skip_special_tokens=True)
         for number, text, spoken in zip(numbers, texts, written, strict=True):
             answers[number] = text.strip(), spoken

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from jwvl_lib import fact_scores, metrics
+from jwvl_lib import fact_scores
 from jwvl_lib.facts import Fact
 
 ALPHA = 0.02  # the risk that is allowed: the bar of hallucinations
 SURE = "claims"  # the measure of `sureness` by which sentences are kept
-MODELS = ("base", "tuned")
 TASKS = ("overall", "description", "qa", "ocr")
 TWIN = "qa_twin"  # a closed question in the other language: for the comparison of languages only
 NOT_RUN = "not run: the endpoint does not say how sure it was"
@@ -116,7 +115,7 @@ def thresholds(said: pd.DataFrame, alpha: float = ALPHA, sure: str = SURE) -> di
     part = said[(said.split == "val") & (said.task != TWIN)]
     return {
         (model, task): calibrate(part[(part.model == model) & ((part.task == task) | (task == "overall"))], alpha, sure)
-        for model in MODELS
+        for model in fact_scores.MODELS
         for task in TASKS
     }
 
@@ -153,7 +152,7 @@ def records(
     for profile, by_task in (("backoff", False), ("backoff.by_task", True)):
         marked = test.assign(kept=kept(test, found, by_task))
         pairs = {"kept": _compared(marked[marked.kept], facts, about), "raw": raw}
-        for model in MODELS:
+        for model in fact_scores.MODELS:
             for task in TASKS[1:] if by_task else TASKS:
                 head = {"task": task, "profile": profile, "language": "all", "group": "simulated", "model": model}
                 head |= {"section": "backoff"} | dict.fromkeys(("floor", "chance", *fact_scores.DIFFERENCE))
@@ -172,7 +171,9 @@ def not_run() -> list[dict]:
     """What stands in the table where nobody knows how sure the models were."""
     head = {"task": "overall", "metric": "threshold", "profile": "backoff", "language": "all", "group": "simulated"}
     head |= {"section": "backoff"} | dict.fromkeys(("floor", "chance", *fact_scores.DIFFERENCE, "ci_low", "ci_high"))
-    return [head | {"model": model, "value": None, "n": 0, "n_failed": 0, "reason": NOT_RUN} for model in MODELS]
+    return [
+        head | {"model": model, "value": None, "n": 0, "n_failed": 0, "reason": NOT_RUN} for model in fact_scores.MODELS
+    ]
 
 
 def _threshold_record(head: dict, rule: Threshold) -> dict:
@@ -201,16 +202,11 @@ def _task_records(part: pd.DataFrame, head: dict, options: dict) -> list[dict]:
 
 
 def _ratio(numerator, denominator, groups: pd.Series, raw: pd.Series | None, options: dict) -> dict:
-    numerator, denominator = (np.asarray(x, dtype=float) for x in (numerator, denominator))
-    total = denominator.sum()
-    low, high = metrics.interval(numerator, groups, weights=denominator, **options)
-    numbers = {"value": numerator.sum() / total if total else math.nan, "ci_low": low, "ci_high": high}
-    row = {k: round(float(v), 6) if math.isfinite(v) else None for k, v in numbers.items()} | {"n": int(total)}
-    row |= {"n_failed": 0}
+    row = fact_scores.ratio(numerator, denominator, 0, groups, options, reason="nothing is kept")
     if raw is not None and len(raw):
         row |= {"raw": round(float(raw.mean()), 6), "raw_n": len(raw)}
         row["reading"] = f"raw {row['raw']:.3f} (n={row['raw_n']})"
-    return row if total else row | {"reason": "nothing is kept"}
+    return row
 
 
 def _compared(said: pd.DataFrame, facts: Mapping, about: Mapping) -> pd.DataFrame:

@@ -135,17 +135,25 @@ def _fact_records(part: pd.DataFrame, head: dict, options: dict) -> list[dict]:
         "fact_recall": (part.n_found, part.n_facts, int(((part.n_claims == 0) & (part.n_facts > 0)).sum())),
         "hallucination_rate": (part.n_hallucinated > 0, one, silent),
     }
-    return [head | {"metric": name} | _ratio(*m, part.group_id, options) for name, m in measures.items()]
+    return [head | {"metric": name} | ratio(*m, part.group_id, options) for name, m in measures.items()]
 
 
-def _ratio(numerator, denominator, n_failed: int, groups: pd.Series, options: dict) -> dict:
+def ratio(
+    numerator,
+    denominator,
+    n_failed: int,
+    groups: pd.Series,
+    options: dict,
+    reason: str = "nothing claimed, nothing to say",
+) -> dict:
+    """The numbers of a record: a share with its interval over `groups`, n, and the `reason` where there is nothing."""
     numerator, denominator = (np.asarray(x, dtype=float) for x in (numerator, denominator))
     total = denominator.sum()
     low, high = metrics.interval(numerator, groups, weights=denominator, **options)
     numbers = {"value": numerator.sum() / total if total else math.nan, "ci_low": low, "ci_high": high}
     record = {k: round(float(v), 6) if math.isfinite(v) else None for k, v in numbers.items()}
     record |= {"n": int(total), "n_failed": n_failed} | dict.fromkeys(("floor", "chance", *DIFFERENCE))
-    return record if total else record | {"reason": "nothing claimed, nothing to say"}
+    return record if total else record | {"reason": reason}
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -211,6 +219,6 @@ def _consistency_records(part: pd.DataFrame, head: dict, options: dict) -> list[
     silent, one = int(part.silent.sum()), np.ones(len(part))
     names = {"zh_en_same": "same", "zh_en_jaccard": "jaccard", "zh_en_contradiction": "contradicts"}
     return [
-        head | {"metric": name} | _ratio(part[column], one, silent, part.group_id, options)
+        head | {"metric": name} | ratio(part[column], one, silent, part.group_id, options)
         for name, column in names.items()
     ]

@@ -76,13 +76,11 @@ def join(starts: Sequence[Start]) -> Start:
     )
 
 
-def write(model: Model, start: Start, max_new_tokens: int) -> list[list[int]]:
-    """The tokens of each row's answer, without the one that ends it; the cache of `start` is used up."""
-    return [spoken.ids for spoken in write_weighed(model, start, max_new_tokens, 0)]
+def write(model: Model, start: Start, max_new_tokens: int, n_rivals: int) -> list[Spoken]:
+    """The tokens of each row's answer, without the one that ends it; the cache of `start` is used up.
 
-
-def write_weighed(model: Model, start: Start, max_new_tokens: int, n_rivals: int) -> list[Spoken]:
-    """The answers of `write`, each token with its probability and its `n_rivals` likeliest rivals (0: neither)."""
+    Each token with its probability and its `n_rivals` likeliest rivals (0: neither).
+    """
     logits, cache, mask, text, position = start.logits, start.cache, start.mask, start.text, start.position
     written: list[list[int]] = [[] for _ in logits]
     heard: list[list[tuple]] = [[] for _ in logits]

@@ -43,8 +43,8 @@ def prepare(
     adds it to a decoder held in 4 bits; `full` frees the decoder itself. `train_tower` treats the blocks of the vision
     tower the same way (never in 4 bits: an adapter on whole weights); `train_projector` frees the projector wholly,
     since it is small. `train_tokens` are ids whose embeddings move beside an adapter (peft's trainable tokens): a base
-    that never saw a word has nothing but chance in its embedding, and where the output head shares it, no adapter makes
-    the word easy to say. Raises ValueError for another method.
+    that never read a word has only learnt not to say it, and where the output head shares the embeddings, an adapter
+    hardly makes it easy to say. Raises ValueError for another method.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r}: not a way of tuning here; one of {', '.join(METHODS)}")
