@@ -1,9 +1,9 @@
 """Frames whose activity is known: flare in progress, coronal hole, filament, corrupted frame, or quiet (task S6).
 
-The corpus cannot say which of its pictures are quiet: its facts name regions, and the simulator's every day has
-filaments and polar holes. So these frames are drawn for the question, by the simulator and through the same files and
-the same renderer as the corpus, on days of their own. All classes are drawn as the same four views, so that the banner
-does not give the class away. Writes FITS files into a folder and takes them away again.
+The other simulated days cannot say which of their pictures are quiet: their facts name regions, and each of them has
+filaments and polar holes. So these frames are drawn for the question, by the same simulator, on days of their own after
+the others. All classes are drawn as the same four views, so that the banner does not give the class away. Writes one
+FITS file a frame; the corpus reads it like any other and takes the class from its card ACTIVITY.
 
 quiet      no region, no filament, no coronal hole
 filament   one chain of dark patches; drawn where it shows, in H-alpha and 304
@@ -15,58 +15,42 @@ quiet, flare and corrupted frames come as all four views.
 """
 
 import dataclasses
-import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from jwvl_lib import instruments, observations, render, scene, simulate
+from jwvl_lib import knowledge, scene, simulate
 from jwvl_lib.scene_views import Disk
 
-CLASSES = ("quiet", "filament", "hole", "flare", "corrupted")
+CLASSES = knowledge.values("activity")
 STEMS = ("aia_171", "aia_193", "aia_304", "gong_ha")
 SHOWN_IN = {"filament": ("gong_ha", "aia_304"), "hole": ("aia_193",)}
-YEARS = {
-    "train": ("2010-06-01", "2011-12-31"),
-    "val": ("2012-01-01", "2012-12-31"),
-    "test": ("2015-01-01", "2015-12-31"),
-}
 FLARE_GAIN, FLARE_RADIUS_PX, BLEEDING = 25.0, 3.0, 0.35
 LEAST_FILAMENT = 25  # patches of filaments well on the disk: some 18 degrees
 POLAR_HOLES_NONE = (99.0, 99.0)  # latitudes that no pixel has
 DAMAGES = ("blocks", "torn", "half", "snow")
 
 
-@dataclass(frozen=True)
-class Frame:
-    """One picture, its class and its day; `damage` says how a corrupted one was made."""
+def plan(n_frames: int, tstart: str, tend: str, seed: int = 0) -> list[tuple[simulate.SimulatedDay, str]]:
+    """(day, class) of `n_frames` frames, the classes in turn, each on a day of its own in as long a span after `tend`.
 
-    image_id: str
-    image: Image.Image
-    activity: str
-    split: str
-    group_id: str
-    damage: str = ""
-
-
-def make(n_frames: int, split: str, seed: int = 0, image_px: int = 168) -> list[Frame]:
-    """`n_frames` frames of a split, the classes in turn, each of a day of its own; the same call gives the same bytes.
-
-    Raises KeyError for an unknown split; the years of the three splits do not meet.
+    Raises ValueError where the span from `tstart` to `tend` has fewer days.
     """
-    start, end = YEARS[split]
-    days = simulate.plan_days(n_frames, start, end, seed)
-    with tempfile.TemporaryDirectory() as folder:
-        return [_frame(k, day, split, image_px, Path(folder)) for k, day in enumerate(days)]
+    end = date.fromisoformat(tend)
+    n_days = (end - date.fromisoformat(tstart)).days + 1
+    if n_frames > n_days:
+        raise ValueError(f"n_activity_frames={n_frames} does not fit into the {n_days} days after {tend}; give fewer")
+    first, last = end + timedelta(days=1), end + timedelta(days=n_days)
+    days = simulate.plan_days(n_frames, first.isoformat(), last.isoformat(), seed)
+    return [(day, CLASSES[k % len(CLASSES)]) for k, day in enumerate(days)]
 
 
-def _frame(k: int, day: simulate.SimulatedDay, split: str, image_px: int, folder: Path) -> Frame:
-    rng = np.random.default_rng([day.seed, 6, day.index, int(f"{day.observed:%Y%m%d}")])
-    activity = CLASSES[k % len(CLASSES)]
+def write_frame(day: simulate.SimulatedDay, activity: str, folder: str | Path) -> Path:
+    """Draw the frame of a day and write its FITS file into `folder`: the same call gives the same bytes."""
+    rng = np.random.default_rng([day.seed, 6, day.index, int(day.name)])
     damage = str(rng.choice(DAMAGES)) if activity == "corrupted" else ""
     shown = str(rng.choice([c for c in CLASSES if c != "corrupted"])) if damage else activity
     day = dataclasses.replace(day, n_regions={"flare": max(1, day.n_regions), "quiet": 0}.get(shown, day.n_regions))
@@ -78,13 +62,9 @@ def _frame(k: int, day: simulate.SimulatedDay, split: str, image_px: int, folder
     changes: list[Callable] = [partial(_flare, where=drawn.spots[0, :3])] if shown == "flare" else []
     changes += [partial(_damaged, damage=damage, rng=rng)] if damage else []
     change = (lambda image, disk: _applied(changes, image, disk)) if changes else None
-    path = simulate.write_view(view, drawn, seen, regions, day, folder, rng, change=change)
-    obs = observations.open_observation(path)
-    path.unlink()
-    name = instruments.banner_name(obs.observatory, obs.instrument, obs.measurement)
-    banner = [name, f"{obs.date_obs[:16].replace('T', ' ')} UT"]
-    picture = render.render(obs, image_px, banner, x_offset=int(rng.integers(2, 7))).image
-    return Frame(f"activity-{split}-{k:04d}", picture, activity, split, obs.date_obs[:10], damage)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    truth = [("ACTIVITY", activity), *([("DAMAGE", damage)] if damage else [])]
+    return simulate.write_view(view, drawn, seen, regions, day, Path(folder), rng, change=change, truth=truth)
 
 
 def _view(stem: str) -> simulate.View:

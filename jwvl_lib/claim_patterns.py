@@ -28,7 +28,7 @@ _LETTERS = knowledge.goes_letters()
 _DETECTED = [knowledge.term(f"feature.{name}", "zh") for name in ("filament", "coronal_hole", "plage")]
 _Z, _P, _C = ("".join(letters) for letters in knowledge.mcintosh_letters())
 
-__all__ = ["BARE", "GROUPS", "PATTERNS", "SENTENCE_END", "groups"]
+__all__ = ["ACTIVITIES", "BARE", "GROUPS", "PATTERNS", "SENTENCE_END", "groups"]
 
 
 def _gated(patterns: list[Pattern], needs: re.Pattern, marker: str, gate: re.Pattern) -> list[tuple]:
@@ -98,3 +98,5 @@ BARE = {
     "spots_visible": re.compile(r"(?P<yes>yes|是|有|可见)|(?P<no>no|否|没有|不可见)", re.I),
     "leading_polarity": re.compile(r"(?P<sign>positive|negative|正|负)(?: polarity|极性?)?", re.I),
 }
+# the answer names a class by its term: said within a sentence the words may mean something else
+ACTIVITIES = {term.casefold(): value for value, terms in knowledge.names("activity").items() for term in terms}

@@ -15,7 +15,7 @@ from jwvl_lib.claim_assertion import asserted
 from jwvl_lib.claim_denial import denied
 from jwvl_lib.claim_ellipsis import completed, likewise
 from jwvl_lib.claim_grammar import interval, plain
-from jwvl_lib.claim_patterns import BARE, groups
+from jwvl_lib.claim_patterns import ACTIVITIES, BARE, groups
 from jwvl_lib.claim_times import flare_times, joined
 from jwvl_lib.claim_verdicts import VERDICTS, Claim, judge, largest_region, spots_visible
 from jwvl_lib.facts import Fact
@@ -176,6 +176,8 @@ def _bare_claim(text: str, kind: str, of_largest: bool) -> Claim | None:
     span = (0, len(text))
     if kind == "banner_text":
         return Claim(kind, text.strip(), span=span)
+    if kind == "activity" and (value := ACTIVITIES.get(text.strip().rstrip(".。").casefold())):
+        return Claim(kind, value, span=span)
     match = BARE[kind].fullmatch(text.strip().rstrip(".。")) if kind in BARE else None
     if match is None:
         return None

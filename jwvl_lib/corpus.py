@@ -20,6 +20,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from jwvl_lib import (
+    activity_frames,
     artifacts,
     corpus_table,
     duplicates,
@@ -39,8 +40,9 @@ LOGGER = logging.getLogger(__name__)
 NO_ROOM = re.compile("No space left|Not enough space on disk|quota exceeded|File too large")
 LIBRARY = Path(__file__).parent
 WORKED_BY = (
-    "banner_styles corpus facts geometry heliographic image_facts image_files image_rows instruments knowledge "
-    "light_curves measured_facts observations quality render scene scene_views simulate sources swpc view_variety"
+    "activity_frames banner_styles corpus facts geometry heliographic image_facts image_files image_rows "
+    "instruments knowledge light_curves measured_facts observations quality render scene scene_views "
+    "simulate sources swpc view_variety"
 ).split()
 
 
@@ -62,6 +64,7 @@ def build_corpus(
     cadence_hours: float = 24.0,
     max_fetched: int = 50,
     jsoc_email: str = "",
+    n_activity_frames: int = 0,
     seed: int = 0,
     workers: int = 2,
     dask_address: str = "",
@@ -74,7 +77,8 @@ def build_corpus(
     files, `swpc_dir` the Solar Region Summaries of their days; `region_crops` adds a picture of each region;
     `rare_views` lets the simulator draw every instrument of its table, each picture in a manner of its own;
     `bare_share` of the simulated pictures have no banner, so that the Sun itself has to be looked at; `vary_banners`
-    gives the others a place, font, size and form of their own. Real images go to `real_split` ("" splits them by day
+    gives the others a place, font, size and form of their own; `n_activity_frames` adds frames whose activity is known,
+    on days after `tend` (`activity_frames`). Real images go to `real_split` ("" splits them by day
     like the others).
     May be killed at any time: run again, it goes on and ends with the same bytes, whatever `workers` (processes here)
     and `dask_address` (a cluster that sees the same folders) are. Raises ValueError for an unknown source or a folder
@@ -88,7 +92,9 @@ def build_corpus(
     online = set(online_sources.SOURCES) & named(sources)
     span = (channels, tstart, tend, cadence_hours, max_fetched, jsoc_email)
     fetched = online_sources.acquire(folder / "fetched", online, *span) if online else []
-    jobs = list_jobs(folder, sources, local_dir, n_simulated_days, tstart, tend, seed, fetched, rare_views)
+    jobs = list_jobs(
+        folder, sources, local_dir, n_simulated_days, tstart, tend, seed, fetched, rare_views, n_activity_frames
+    )
     summaries_by_day(str(swpc_dir))
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "work").mkdir(exist_ok=True)
@@ -129,7 +135,7 @@ class _Worker:
 
     def __call__(self, job: Job) -> tuple[str, dict]:
         content = "" if job.day else artifacts.sha256(job.path)
-        key = [self.code, *self.shown, job.source, repr(job.day), content]
+        key = [self.code, *self.shown, job.source, repr(job.day), job.activity, content]
         name = f"{_digest(key)[:24]}.json"
         outcome = self._finished(name)
         if outcome is None:
@@ -153,11 +159,16 @@ class _Worker:
         return source, path.read_bytes() if path else b""
 
     def _simulate(self, job: Job) -> dict:
-        srs, *images = simulate.simulate_day(job.day, job.path)
-        raw = [(f"raw/{job.day.name}/{p.name}", artifacts.sha256(p)) for p in (srs, *images)]
+        if job.activity:  # its regions are no matter of a summary
+            written = images = [activity_frames.write_frame(job.day, job.activity, job.path)]
+            summary = "", b""
+        else:
+            written = srs, *images = simulate.simulate_day(job.day, job.path)
+            summary = f"{job.source}/{srs.name}", srs.read_bytes()
+        raw = [(f"raw/{job.day.name}/{p.name}", artifacts.sha256(p)) for p in written]
         outcome = {"rows": [], "rejects": [], "files": raw, "srs": []}
         for path in images:
-            part = self._image(f"{job.source}/{path.name}", path, (f"{job.source}/{srs.name}", srs.read_bytes()))
+            part = self._image(f"{job.source}/{path.name}", path, summary)
             outcome = {key: value + part[key] if key != "srs" else value for key, value in outcome.items()}
         return outcome
 
@@ -166,7 +177,8 @@ class _Worker:
             if srs is None and light_curves.is_light_curve(path):
                 return self._curve(source, path)
             obs = observations.open_observation(path)
-            if reason := quality.defect(obs):
+            drawn = obs.header.get("ACTIVITY") if obs.header.get("SIMULATED") else None
+            if drawn != "corrupted" and (reason := quality.defect(obs)):  # a frame drawn as damaged is kept for it
                 raise observations.UnreadableImage(path, reason)
             summary = srs or self._srs(obs.date_obs[:10])
             rows, rejects = image_rows.image_rows(obs, source, summary, self.folder, *self.shown)

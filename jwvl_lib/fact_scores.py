@@ -55,7 +55,7 @@ def extracted(text: str, language: str, asked: str = "") -> tuple[Claim, ...]:
 
 
 def _wanted(facts: list[Fact], task: str, asked: str) -> list[Fact]:
-    seen = visible_facts(facts, claims.largest_region(facts))
+    seen = visible_facts(facts, claims.largest_region(facts), asked)
     if task == "description":
         return [f for f in seen if f.kind != "banner_text"]
     kind = asked.rpartition(":")[2]

@@ -20,6 +20,7 @@ FACT_KINDS = {
     "layer": "of the solar atmosphere, such as corona (section `layer` of data/knowledge.yaml)",
     "date_obs": "UTC, ISO 8601 to the second",
     "banner_text": "the text burnt into the picture, lines joined by a newline",
+    "activity": "what a simulated frame was drawn to show (section `activity` of data/knowledge.yaml)",
     "n_regions": "number of numbered regions with spots (SRS part I); 0 is an explicit absence",
     # about one region (noaa_ar is set)
     "noaa_ar": "true NOAA number, such as 12192",

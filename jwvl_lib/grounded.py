@@ -1,8 +1,8 @@
 """The grounded teacher: bilingual annotations written from facts by the templates of the prompts, without any model.
 
 Reads and writes nothing. It says only what can be seen in the picture or read in its banner: a text that names a region
-number, an area or a class that no viewer could see would teach the model to invent them. Every answer can be recomputed
-from the facts of its image (`recompute`).
+number, an area or a class that no viewer could see would teach the model to invent them; of a class only the likeliest
+is asked for, in so many words. Every answer can be recomputed from the facts of its image (`recompute`).
 """
 
 import itertools

@@ -132,6 +132,12 @@ def polarity_facts(header: Mapping, seen: Sequence[RegionSeen], source: str) -> 
     ]
 
 
+def activity_facts(header: Mapping, source: str) -> list[Fact]:
+    """What a simulated frame was drawn to show, where the simulator wrote it into the header (card ACTIVITY)."""
+    value = header.get("ACTIVITY") if header.get("SIMULATED") else None
+    return [Fact("activity", value, origin="simulator", source=source, text=f"ACTIVITY={value}")] if value else []
+
+
 def region_box(region: RegionSeen, geometry: DiskGeometry | PatchGeometry, picture: Rendered) -> list[float]:
     """[x0, y0, x1, y1] of a region in pixels of the picture, y down, at least MIN_BOX_PX wide and high.
 

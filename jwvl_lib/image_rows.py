@@ -98,7 +98,7 @@ def _image_row(
     image_id = f"{slug}_{obs.date_obs.replace('-', '').replace(':', '')}_{pixels[:8]}"
     png = render.png_bytes(picture.image)
     (folder / "images" / f"{image_id}.png").write_bytes(png)
-    found = [*image_facts.header_facts(obs, source)]
+    found = [*image_facts.header_facts(obs, source), *image_facts.activity_facts(obs.header, source)]
     if banner:
         found.append(Fact("banner_text", "\n".join(banner), origin="render", source=source))
     if measured and not obs.header.get("SIMULATED"):  # the simulator's own truth is better than any detector

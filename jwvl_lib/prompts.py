@@ -22,7 +22,9 @@ from jwvl_lib.facts import Fact
 LANGUAGES = ("zh", "en")
 STEPS = ("observe", "identify", "analyse", "conclude")
 # what can be seen in a picture or read in its banner; numbers, areas and classes of regions cannot
-VISIBLE_KINDS = "observatory instrument measurement wavelength_angstrom layer date_obs banner_text n_regions".split()
+VISIBLE_KINDS = (
+    "observatory instrument measurement wavelength_angstrom layer date_obs banner_text n_regions activity".split()
+)
 LARGEST_KINDS = ("quadrant", "leading_polarity")
 LOCK = "versions.lock"
 log = logging.getLogger(__name__)
@@ -162,14 +164,17 @@ def closed_question(prompt: Prompt, question: str, choices: Sequence[str], langu
     return prompt.text["closed"][language].format(question=question, choices=" / ".join(choices))
 
 
-def visible_facts(facts: Sequence[Fact], largest: int | None) -> list[Fact]:
+def visible_facts(facts: Sequence[Fact], largest: int | None, about: str = "") -> list[Fact]:
     """The facts a viewer of the picture can confirm; of the regions only the largest, without its number.
 
-    A leading polarity is seen on a magnetogram and nowhere else.
+    A leading polarity is seen on a magnetogram and nowhere else. What a question is `about` is given besides, where it
+    asks for a guess of what can hardly be seen (`largest:hale_class`).
     """
+    scope, _, asked = about.rpartition(":")
+    largest_kinds = {*LARGEST_KINDS, *([asked] if scope == "largest" else [])}
     other = any(f.kind == "measurement" and f.value != "magnetogram" for f in facts)
-    seen = (*VISIBLE_KINDS, *(k for k in LARGEST_KINDS if not (other and k == "leading_polarity")))
-    return [f for f in facts if f.kind in seen and (f.kind not in LARGEST_KINDS or f.noaa_ar == largest)]
+    seen = {*VISIBLE_KINDS, *largest_kinds} - ({"leading_polarity"} if other else set())
+    return [f for f in facts if f.kind in seen and (f.kind not in largest_kinds or f.noaa_ar == largest)]
 
 
 def system_text(prompt: Prompt, language: str) -> str:
@@ -215,7 +220,7 @@ def user_text(
 
 def _fact_line(fact: Fact, zh: bool) -> str:
     of_largest = " (最大活动区)" if zh else " (largest region)"
-    where = of_largest if fact.kind in LARGEST_KINDS else ""
+    where = of_largest if fact.noaa_ar is not None else ""
     return f"- {fact.kind}{where}: {json.dumps(fact.value, ensure_ascii=False)}"
 
 

@@ -8,9 +8,8 @@ Truth comes from facts, answers are read as exactly one of the options offered o
 in another order are asked `n_shuffles` times. An item is one such question; all scores are over items.
 """
 
-import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from jwvl_lib.prompts import LANGUAGES, Prompt, closed_question
 TABLE = Path(__file__).parent / "data" / "solar_tasks.yaml"
 COLUMNS = [*ITEM_COLUMNS, "solar_task", "shuffle", "codes", "code"]  # of an item; codes: JSON, in the order of choices
 ANSWER_COLUMNS = "solar_task image_id group_id simulated language shuffle model answer code codes".split()
-S6_ABOUT = "activity"
 PARTS = {  # scores that follow from the answer to one question: (task, name) -> what of the answer counts
     "S3": {"presence": lambda code: "none" if code == "0" else "some"},
     "S5": {"Z": lambda code: code[0], "p": lambda code: code[1], "c": lambda code: code[2]},
@@ -48,26 +46,9 @@ def scored_tasks() -> list[str]:
 # questions
 
 
-def task_prompts(prompts: Mapping[str, Prompt], corpus: pd.DataFrame) -> dict[str, Prompt]:
-    """The prompt of each task; S4 and S5 offer the classes that the corpus has in its training split, as S1 does.
-
-    `prompts` are those of `teacher_plan.offering`. A task whose family the prompts lack is left out.
-    """
-    learnt = [from_json(text) for text in corpus.facts[corpus.split == "train"]]
-    found = {}
-    for task, entry in load_tasks().items():
-        base = prompts.get(entry.get("family", entry.get("like")))
-        if base is None:
-            continue
-        if "family" not in entry:
-            own = {k: entry[k] for k in ("about", "questions", "measurements") if k in entry}
-            text = {**base.text, **own, "n_choices": entry["options"], "choices": list(entry.get("names", ()))}
-            text |= {"names": {entry["about"].rpartition(":")[2]: entry.get("names", {})}, "alike": ()}
-            base = dataclasses.replace(base, prompt_id=f"solar.{task}", text=text)
-            if entry["about"] != S6_ABOUT:
-                text["choices"] = sorted({grounded.truth(base, facts) for facts in learnt} - {None})
-        found[task] = base
-    return found
+def task_prompts(prompts: Mapping[str, Prompt]) -> dict[str, Prompt]:
+    """The prompt of each task whose family is among `prompts`, those of `teacher_plan.offering`."""
+    return {task: prompts[entry["family"]] for task, entry in load_tasks().items() if entry["family"] in prompts}
 
 
 def items(
@@ -89,7 +70,7 @@ def items(
     part = corpus[corpus.split == split]
     known = [from_json(text) for text in part.facts]
     for task in tasks or prompts:
-        if task not in prompts or prompts[task].about == S6_ABOUT:
+        if task not in prompts:
             continue
         told = [(row, grounded.truth(prompts[task], f)) for row, f in zip(part.itertuples(), known, strict=True)]
         told = [(row, value) for row, value in told if value is not None]
@@ -98,15 +79,6 @@ def items(
             row, value = told[k]
             about = {"path": row.path, "split": split, "simulated": row.simulated, "group_id": row.group_id}
             rows += _questions(task, prompts[task], row.image_id, value, n_shuffles, seed, about)
-    return pd.DataFrame(rows, columns=[*COLUMNS, "path"])
-
-
-def activity_items(frames: Iterable, prompt: Prompt, *, n_shuffles: int = 3, seed: int = 0) -> pd.DataFrame:
-    """The questions of S6 about `activity_frames.Frame`s; `path` is empty, the pictures are the frames' own."""
-    rows = []
-    for frame in frames:
-        about = {"path": "", "split": frame.split, "simulated": True, "group_id": frame.group_id}
-        rows += _questions("S6", prompt, frame.image_id, frame.activity, n_shuffles, seed, about)
     return pd.DataFrame(rows, columns=[*COLUMNS, "path"])
 
 
@@ -151,12 +123,12 @@ def _codes(prompt: Prompt, names: Sequence[str], value: str, language: str) -> l
 
 
 def of_benchmark(predictions: pd.DataFrame, prompts: Mapping[str, Prompt], corpus: pd.DataFrame) -> pd.DataFrame:
-    """Predictions of the ordinary benchmark that answer S1, S2, S3 or S7, with the columns of an item: asked already.
+    """Predictions of the ordinary benchmark that answer one of the tasks, with the columns of an item.
 
     Images whose facts no longer decide the question, and splits other than the predictions' own, are left out.
     """
     facts = dict(zip(corpus.image_id, corpus.facts, strict=True))
-    family = {prompt.prompt_id: task for task, prompt in prompts.items() if not prompt.prompt_id.startswith("solar.")}
+    family = {prompt.prompt_id: task for task, prompt in prompts.items()}
     part = predictions[predictions.prompt_id.isin(family) & predictions.image_id.isin(facts)]
     rows = []
     for row in part.to_dict("records"):

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
-from jwvl_lib import artifacts, observations, online_sources, simulate
+from jwvl_lib import activity_frames, artifacts, observations, online_sources, simulate
 from jwvl_lib.fetching import Fetched
 
 SOURCES = ("sunpy", "local", *online_sources.SOURCES, "simulated")
@@ -20,11 +20,15 @@ BESIDE_IMAGES = {".txt", ".md", ".json", ".csv", ".yaml", ".yml", ".html", ".pdf
 
 @dataclass(frozen=True)
 class Job:
-    """One unit of work: an image file, or a day to be simulated into the folder `path`."""
+    """One unit of work: an image file, or a day to be simulated into the folder `path`.
+
+    `activity` makes of a simulated day the one frame of `activity_frames` that shows this class.
+    """
 
     source: str
     path: str
     day: simulate.SimulatedDay | None = None
+    activity: str = ""
 
 
 def named(sources: str, local_dir: str | Path = "") -> set[str]:
@@ -43,8 +47,9 @@ def list_jobs(
     seed: int,
     fetched: Sequence[Fetched] = (),
     rare_views: bool = False,
+    n_activity_frames: int = 0,
 ) -> list[Job]:
-    """The jobs of a corpus in their order: sunpy's files, local files, fetched images, simulated days.
+    """The jobs of a corpus in their order: sunpy's files, local files, fetched images, simulated days and frames.
 
     `fetched` are files in `folder/fetched`; `rare_views` lets the simulator draw every instrument of its
     table. Raises ValueError where there is no job at all, FileNotFoundError for a missing folder.
@@ -61,7 +66,9 @@ def list_jobs(
     jobs += [Job(f"fetched/{name}", str(folder / "fetched" / name)) for name in images]
     if "simulated" in wanted:
         days = simulate.plan_days(n_simulated_days, tstart, tend, seed, rare_views)
-        jobs += [Job(f"simulated/{day.name}", str(folder / "raw" / day.name), day=day) for day in days]
+        frames = activity_frames.plan(n_activity_frames, tstart, tend, seed)
+        drawn = [*((day, "") for day in days), *frames]
+        jobs += [Job(f"simulated/{day.name}", str(folder / "raw" / day.name), day, activity) for day, activity in drawn]
     if not jobs:
         failed = next((f"; not fetched: {f.error}" for f in fetched if f.error), "")
         raise ValueError(

@@ -21,6 +21,7 @@ from jwvl_lib.teacher_ledger import Request
 IMAGE_TOKEN_PX = 28 * 28  # Qwen2.5-VL: a token for 28 x 28 pixels
 CHARACTERS_PER_TOKEN = {"en": 4.0, "zh": 1.5}  # rough: for the estimate only
 REPLY_TOKENS = 200
+NARROWED = ("instrument", "measurement", "largest:hale_class", "largest:mcintosh_class")  # see `offering`
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def plan(
 
 
 def offering(corpus: pd.DataFrame, prompts: Mapping[str, Prompt]) -> dict[str, Prompt]:
-    """The prompts, offering of instruments and channels those that the corpus has in its training split, and no others.
+    """The prompts, offering of instruments, channels and classes those that the corpus has in its training split.
 
     A choice that is never the answer gives itself away, as does one that is offered only where it is the answer; and
     one that is never seen cannot be learnt.
@@ -102,7 +103,7 @@ def offering(corpus: pd.DataFrame, prompts: Mapping[str, Prompt]) -> dict[str, P
     learnt = views_of(corpus[corpus["split"] == "train"] if "split" in corpus else corpus).values()
     narrowed = dict(prompts)
     for name, prompt in prompts.items():
-        if prompt.about in ("instrument", "measurement"):
+        if prompt.about in NARROWED:
             seen = {grounded.truth(prompt, view.facts) for view in learnt}
             offered = [c for c in prompt.text["choices"] if c in seen]
             offered += sorted(seen - {None, *offered})
@@ -236,7 +237,9 @@ def build_requests(
         which = (q.prompt.prompt_id, q.prompt.version, q.language)
         if which not in systems:
             systems[which] = system_text(q.prompt, q.language)
-        given = [visible_facts(v.facts, claims.largest_region(v.facts)) for v in q.views] if with_facts else [None]
+        given = [None]
+        if with_facts:
+            given = [visible_facts(v.facts, claims.largest_region(v.facts), q.prompt.about) for v in q.views]
         earlier = [(t.question, t.answer) for t in q.turns]
         user = user_text(q.prompt, q.language, q.question, given[0], more_facts=given[1:], earlier=earlier)
         ids, hashes = (",".join(v) for v in zip(*((w.image_id, sha256[w.image_id]) for w in q.views), strict=True))

@@ -1,36 +1,76 @@
-"""activity_frames: five classes, each of days of its own, none of them to be told by its banner."""
+"""activity_frames: five classes on days of their own, none to be told by its banner, all of them facts of a corpus."""
+
+import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from jwvl_lib import activity_frames, render
+from jwvl_lib import activity_frames, claims, corpus, facts, image_facts, render
+
+SPAN = ("2013-01-01", "2014-12-31")
+N_FRAMES = 20
 
 
 @pytest.fixture(scope="module")
-def frames():
-    return activity_frames.make(20, "test")
+def made(tmp_path_factory):
+    """A corpus of one simulated day and frames: folder, table."""
+    folder = tmp_path_factory.mktemp("frames")
+    table, rejects = corpus.build_corpus(folder, "simulated", n_simulated_days=1, n_activity_frames=N_FRAMES, workers=1)
+    assert rejects.empty
+    return folder, table
 
 
-def test_the_classes_take_turns_on_days_of_their_own(frames):
-    assert [f.activity for f in frames] == list(activity_frames.CLASSES) * 4
-    assert len({f.group_id for f in frames}) == 20
-    assert {f.group_id[:4] for f in frames} == {"2015"}
-    assert {bool(f.damage) for f in frames if f.activity == "corrupted"} == {True}
+@pytest.fixture(scope="module")
+def frames(made):
+    """(class, picture) of each frame."""
+    folder, table = made
+    known = [
+        (facts.find(facts.from_json(text), "activity"), path)
+        for text, path in zip(table.facts, table.path, strict=True)
+    ]
+    return [(f.value, Image.open(folder / path)) for f, path in known if f is not None]
 
 
-def test_the_same_call_gives_the_same_pictures(frames):
-    again = activity_frames.make(20, "test")[3]
-    assert again.image.tobytes() == frames[3].image.tobytes()
+def test_the_classes_take_turns_on_days_after_all_others(made):
+    plan = activity_frames.plan(N_FRAMES, *SPAN)
+    assert [activity for _, activity in plan] == list(activity_frames.CLASSES) * 4
+    assert len({day.name for day, _ in plan}) == N_FRAMES
+    assert min(day.name for day, _ in plan) > "20141231"
+    assert max(day.name for day, _ in plan) <= "20161231"
+    assert activity_frames.plan(0, *SPAN) == []
 
 
-def test_years_of_the_splits_do_not_meet():
-    spans = sorted(activity_frames.YEARS.values())
-    assert all(end < start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+def test_more_frames_than_days_are_refused():
+    with pytest.raises(ValueError, match="n_activity_frames=11 does not fit into the 10 days after 2013-01-10"):
+        activity_frames.plan(11, "2013-01-01", "2013-01-10")
+
+
+def test_a_corpus_knows_the_class_of_each_frame_and_of_no_other_picture(made, frames):
+    _, table = made
+    assert sorted(activity for activity, _ in frames) == sorted(list(activity_frames.CLASSES) * 4)
+    alone = table[table.facts.str.contains('"activity"')]
+    assert not alone.facts.str.contains('"n_regions"').any()  # what regions a frame has, no summary says
+    assert (alone.boxes == "[]").all()
+    assert len(table) - len(alone) == 6  # those of the simulated day
+    origins = {f["origin"] for text in alone.facts for f in json.loads(text) if f["kind"] == "activity"}
+    assert origins == {"simulator"}
+
+
+def test_the_same_call_gives_the_same_bytes(tmp_path):
+    day, activity = activity_frames.plan(5, *SPAN)[3]
+    first, again = (activity_frames.write_frame(day, activity, tmp_path / name).read_bytes() for name in "ab")
+    assert first == again
+
+
+def test_the_card_of_an_observation_is_no_truth():
+    assert image_facts.activity_facts({"ACTIVITY": "flare"}, "x") == []
+    assert image_facts.activity_facts({"ACTIVITY": "flare", "SIMULATED": True}, "x")[0].value == "flare"
 
 
 def test_a_flare_outshines_and_a_quiet_sun_does_not(frames):
-    def brightest(activity):
-        found = [np.asarray(f.image.convert("L"))[:130] for f in frames if f.activity == activity]
+    def brightest(wanted):
+        found = [np.asarray(picture.convert("L"))[:130] for activity, picture in frames if activity == wanted]
         return [(picture > 240).mean() for picture in found]
 
     assert min(brightest("flare")) > 5 * max(brightest("quiet"))
@@ -39,7 +79,18 @@ def test_a_flare_outshines_and_a_quiet_sun_does_not(frames):
 def test_the_banner_starts_anywhere_whatever_the_class(frames):
     height = render.banner_height(168)
     starts = {}
-    for f in frames:
-        banner = np.asarray(f.image.convert("L"))[-height:]
-        starts.setdefault(f.activity, set()).add(int((banner > 128).any(axis=0).argmax()))
+    for activity, picture in frames:
+        banner = np.asarray(picture.convert("L"))[-height:]
+        starts.setdefault(activity, set()).add(int((banner > 128).any(axis=0).argmax()))
     assert all(len(of_class) > 1 for of_class in starts.values())
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"), [("a coronal hole", "hole"), ("A quiet Sun.", "quiet"), ("暗条", "filament")]
+)
+def test_a_bare_answer_claims_its_class(answer, value):
+    (claim,) = claims.extract(answer, about="activity")
+    assert (claim.kind, claim.value) == ("activity", value)
+    known = [facts.Fact("activity", "hole")]
+    verdict = claims.check(answer, known, about="activity")[0]["verdict"]
+    assert verdict == ("supported" if value == "hole" else "contradicted")

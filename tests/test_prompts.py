@@ -13,7 +13,8 @@ from jwvl_lib.teacher_replies import Reply, parse_reply
 FOLDER = REPO / "params" / "prompts"
 FAMILIES = (
     "instrument measurement layer region_count largest_quadrant leading_polarity spots_visible"
-    " polarity_if_shown mcintosh_if_shown area_if_shown"
+    " polarity_if_shown mcintosh_if_shown area_if_shown activity"
+    " hale_likeliest mcintosh_likeliest"
 ).split()
 MORE = ["grounding.largest", "grounding.all", "multi.same_day", "multi.same_instrument", "multi.higher_layer"]
 

@@ -73,7 +73,7 @@ def test_classes_keep_their_real_areas_and_extents(days):
     table = {(r.mcintosh_class, r.hale_class): r for r in simulate.region_classes()}
     for region in (r for day in days for r in _regions(day)):
         row = table[region.mcintosh_class, region.hale_class]
-        assert 10 <= region.area_msh <= max(row.area_msh_p90, 10)
+        assert simulate.SMALLEST_AREA_MSH <= region.area_msh <= row.area_msh_p90
         assert row.extent_deg_p10 <= region.extent_deg <= row.extent_deg_p90
 
 
@@ -206,3 +206,12 @@ def test_unit_vectors_have_unit_length_and_the_right_sides(lat, lon, b0):
     assert west**2 + north**2 + near**2 == pytest.approx(1)
     assert west * lon >= 0
     assert unit_vectors(b0, 0.0, b0) == pytest.approx([0, 0, 1], abs=1e-9)
+
+
+def test_every_region_is_large_and_near_enough_to_be_seen(days):
+    """At the time of the image: within 55 degrees of the meridian, but for the rounding of a summary."""
+    for day in days:
+        hours = 24 - day.observed.hour - day.observed.minute / 60
+        for region in _regions(day):
+            assert region.area_msh >= simulate.SMALLEST_AREA_MSH
+            assert abs(region.lon_deg - rotation_deg(region.lat_deg, hours)) <= simulate.FARTHEST_LON_DEG + 0.5
