@@ -5,6 +5,7 @@ and writes nothing.
 """
 
 import functools
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -126,6 +127,13 @@ def chat_parts(processor, n_turns: int = 1, n_images: int = 1) -> list[str]:
 def tokens_used(processor, texts: Iterable[str]) -> list[int]:
     """The ids of all tokens that stand in some texts, in order: those whose embeddings these texts can teach."""
     return sorted({i for text in texts for i in processor.tokenizer(text, add_special_tokens=False)["input_ids"]})
+
+
+def stops(processor) -> tuple[int, ...]:
+    """The ids of the tokens that end a sentence: a full stop, Western or Chinese, with nothing but marks beside it."""
+    tokenizer = processor.tokenizer
+    texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
+    return tuple(i for i, text in enumerate(texts) if re.fullmatch(r"\W*[.。]\W*", text))
 
 
 def _ids(processor, text: str) -> Tensor:

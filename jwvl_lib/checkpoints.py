@@ -25,15 +25,14 @@ _DECISIVE = (
 ).split()
 
 
-def run_key(
-    rows: Sequence[Row], trainable: Sequence[dict], arguments: TrainingArguments, length_exponent: float = 0.0
-) -> str:
+def run_key(rows: Sequence[Row], trainable: Sequence[dict], arguments: TrainingArguments, **further: float) -> str:
     """What a continuation must share with the run it continues: plan, frozen weights, settings and code, hashed.
 
+    `further` are settings of `train.fit` that the arguments do not hold.
     Of the batch its size over all processes counts, not how it is parted: a run that ran out of memory goes on smaller.
     """
     settings = {name: str(getattr(arguments, name)) for name in _DECISIVE}
-    settings["length_exponent"] = length_exponent
+    settings |= further
     settings["rows_per_step"] = preflight.rows_per_step(arguments)
     code = artifacts.code_sha256("04_training")
     key = json.dumps([repr(rows), trainable, settings, arguments.world_size, code], sort_keys=True, default=str)

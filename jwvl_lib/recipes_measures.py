@@ -48,7 +48,7 @@ COMPARED = {
 }
 SPENT = ("n_epochs", "n_trainable", "n_steps", "n_samples_seen", "replay_share_seen")
 OF_A_MACHINE = ("run_id", "outputs_dir", "progress", "encoder_dir", "profile")  # no part of a recipe
-TAUGHT = tuple(f"S{k}" for k in (1, 2, 3, 7))  # the specialists learn S4 to S6, too, the variants do not
+TAUGHT = tuple(f"S{k}" for k in (1, 2, 3, 7))  # by every sweep; S4 to S6 only of late
 
 # --------------------------------------------------------------------------------------------------------------------
 # one variant

@@ -95,8 +95,8 @@ def table_md(told: Mapping) -> str:
 
 NOTE = (
     "Confirmed: the whole interval of the difference lies above 0; refuted: below 0; else it cannot be told at this n. "
-    "One seed, one tiny model: what holds here need not hold at billions of weights. S4 to S6 are taught to no "
-    "variant, but to the specialists: their lead is told without these. "
+    "One seed, one tiny model: what holds here need not hold at billions of weights. The specialists' "
+    "lead is told over S1, S2, S3 and S7, which every variant was asked in training. "
     "Intervals of the cosine's difference are those of its two sides, not paired. QLoRA's adapter is measured on its "
     "own base in 4 bits."
 )

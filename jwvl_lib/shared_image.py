@@ -20,7 +20,7 @@ from jwvl_lib import branch_attention
 from jwvl_lib.chat_tokens import IGNORE, Branch, encode_branch, encode_prefix
 
 PADDING = -1  # owner of a padding token in `collate`
-USUAL_ANSWER = 8  # tokens: the length at which `answer_weights` are 1
+USUAL_STATEMENT = 8  # tokens: the length at which `statement_weights` are 1
 
 
 @dataclass(frozen=True)
@@ -247,37 +247,46 @@ def additive(mask: Tensor) -> Tensor:
 
 
 def labelled_loss(
-    outputs, labels: Tensor, num_items_in_batch: Tensor | int | None = None, length_exponent: float = 0.0
+    outputs,
+    labels: Tensor,
+    num_items_in_batch: Tensor | int | None = None,
+    length_exponent: float = 0.0,
+    stops: Sequence[int] = (),
 ) -> Tensor:
     """Cross entropy over the supervised tokens of `collate`'s batch, in nats a token.
 
     `outputs.logits` are flat (n_supervised, vocabulary), as `logits_to_keep` asks for. `num_items_in_batch` is the
     number of supervised tokens of the whole accumulated batch; without it the mean of this batch is returned.
-    Where gradients are taken, a token weighs `answer_weights`; a validation loss stays in nats a token.
+    Where gradients are taken, a token weighs `statement_weights`; a validation loss stays in nats a token.
     """
     targets = labels[labels != IGNORE]
     losses = torch.nn.functional.cross_entropy(outputs.logits.float(), targets, reduction="none")
     if length_exponent and torch.is_grad_enabled():
-        losses = losses * answer_weights(labels, length_exponent)
+        losses = losses * statement_weights(labels, length_exponent, stops)
     return losses.sum() / (len(targets) if num_items_in_batch is None else num_items_in_batch)
 
 
-def answer_weights(labels: Tensor, exponent: float) -> Tensor:
-    """(n_supervised,) weights of the tokens: (USUAL_ANSWER / tokens of their answer) to the power of `exponent`.
+def statement_weights(labels: Tensor, exponent: float, stops: Sequence[int] = ()) -> Tensor:
+    """(n_supervised,) weights of the tokens: (USUAL_STATEMENT / tokens of their statement) to the power of `exponent`.
 
-    At 0 every token counts alike, and an answer of one word hardly moves a weight beside a banner or a description; at
-    1 every answer counts alike; between them lies what InternVL2.5 calls square averaging (Chen et al. 2024,
-    arXiv:2412.05271: exponent .5). No sum over the batch takes part, so accumulated parts add up to the whole.
-    Raises ValueError for an exponent outside [0, 1].
+    A statement is an answer, or a sentence of one: `stops` are the tokens that end a sentence (`chat_tokens.stops`), so
+    that the count in a description counts as much as the same count asked for. At 0 every token counts alike, and an
+    answer of one word hardly moves a weight beside a banner or a description; at 1 every statement counts alike;
+    between them lies what InternVL2.5 calls square averaging (Chen et al. 2024, arXiv:2412.05271: exponent .5). No sum
+    over the batch takes part, so accumulated parts add up to the whole. Raises ValueError for an exponent outside
+    [0, 1].
     """
     if not 0 <= exponent <= 1:
-        raise ValueError(f"length_exponent {exponent}: lies in [0, 1]; 0: every token counts alike, 1: every answer")
-    supervised = labels.flatten() != IGNORE
+        raise ValueError(f"length_exponent {exponent}: lies in [0, 1]; 0: every token counts alike, 1: every statement")
+    flat = labels.flatten()
+    supervised = flat != IGNORE
     # a question stands before every answer, so answers never touch
-    begins = supervised & ~torch.roll(supervised, 1)
-    answer = begins.cumsum(0)[supervised]
-    lengths = torch.bincount(answer)[answer]
-    return (USUAL_ANSWER / lengths) ** exponent
+    first = (supervised & ~torch.roll(supervised, 1))[supervised]
+    ended = torch.roll(torch.isin(flat[supervised], torch.tensor(stops, dtype=flat.dtype, device=flat.device)), 1)
+    turn_ends = torch.roll(first, -1)  # the last token of an answer ends the turn, and belongs to its last sentence
+    statement = (first | (ended & ~turn_ends)).cumsum(0)
+    lengths = torch.bincount(statement)[statement]
+    return (USUAL_STATEMENT / lengths) ** exponent
 
 
 def _prefix_positions(prefix_ids: Tensor, grids: Tensor, image_token_id: int, merge_size: int) -> Tensor:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
-from jwvl_lib import checkpoints, preflight, recovery, shared_image, tuning
+from jwvl_lib import chat_tokens, checkpoints, preflight, recovery, shared_image, tuning
 from jwvl_lib.samples import RowDataset
 from jwvl_lib.train_log import LiveCurve, TrainLog
 
@@ -57,6 +57,7 @@ def fit(
     patience: int = 0,
     live: str = "",
     length_exponent: float = 0.0,
+    vision_learning_rate: float = 0.0,
 ) -> FitResult:
     """Train the free weights of a model (`tuning.prepare`) on the planned rows, in their order, and save them.
 
@@ -65,21 +66,24 @@ def fit(
     at the end. Where memory runs out, the batch is parted and the run taken up again, with the same global batch.
     Validation loss (nats a supervised token, mean over batches) is logged as the arguments ask and at the end; `watch`
     and `patience` see `TrainLog`; `live`, a title, draws the curve under the cell; `length_exponent` weighs answers in
-    the training loss, see `shared_image.answer_weights`.
+    the training loss, see `shared_image.statement_weights`; `vision_learning_rate` is the peak rate of tower and
+    projector, where they are free (0: that of the rest).
     Raises ValueError where tower or projector are free and the samples hold features of before, RuntimeError where a
     frozen weight changed, MemoryError and OSError with the remedy where memory or disk do not suffice.
     """
     preflight.check_features(model, train_set)
     before, weights = preflight.trainable_table(model), recovery.free_weights(model)
-    key = checkpoints.run_key(train_set.rows, before, arguments, length_exponent)
-    loss = partial(shared_image.labelled_loss, length_exponent=length_exponent)
+    further = {"length_exponent": length_exponent, "vision_learning_rate": vision_learning_rate}
+    key = checkpoints.run_key(train_set.rows, before, arguments, **further)
+    stops = chat_tokens.stops(train_set.processor) if length_exponent else ()  # of a large vocabulary it takes a while
+    loss = partial(shared_image.labelled_loss, length_exponent=length_exponent, stops=stops)
     while True:
         taken_up = checkpoints.last_whole(arguments.output_dir, key)
         n_rows = preflight.rows_per_step(arguments)
         log = TrainLog(log_path, train_set, n_rows, _step_of(taken_up), watch, patience)
         curve = [LiveCurve(log, live)] if live else []
         told = [log, checkpoints.Sealing(key), *curve, *callbacks]
-        trainer = _trainer(model, arguments, train_set, val_set, loss, told)
+        trainer = _trainer(model, arguments, train_set, val_set, loss, told, vision_learning_rate)
         try:
             trainer.train(resume_from_checkpoint=str(taken_up) if taken_up else None)
             if log.evaluated_at < trainer.state.global_step:
@@ -97,10 +101,26 @@ def fit(
     return FitResult(pd.DataFrame(log.records), trainable)
 
 
+class VisionRateTrainer(recovery.CheckpointingTrainer):
+    """Tower and projector may learn at a rate of their own: they know how to see, the decoder learns new words."""
+
+    vision_learning_rate = 0.0  # peak; 0: that of the rest
+
+    def create_optimizer(self, model=None):
+        optimizer = super().create_optimizer(model)
+        named = (self.model if model is None else model).named_parameters()
+        sees = {id(p) for name, p in named if tuning.is_tower(name) or tuning.is_projector(name)}
+        for group in list(optimizer.param_groups) if self.vision_learning_rate else ():
+            vision = [p for p in group["params"] if id(p) in sees]
+            group["params"] = [p for p in group["params"] if id(p) not in sees]
+            optimizer.add_param_group({**group, "params": vision, "lr": self.vision_learning_rate})
+        return optimizer
+
+
 def _trainer(
-    model, arguments, train_set: RowDataset, val_set: RowDataset, loss: Callable, callbacks: list
-) -> recovery.CheckpointingTrainer:
-    trainer = recovery.CheckpointingTrainer(
+    model, arguments, train_set: RowDataset, val_set: RowDataset, loss: Callable, callbacks: list, vision_rate: float
+) -> VisionRateTrainer:
+    trainer = VisionRateTrainer(
         model=model,
         args=arguments,
         train_dataset=train_set,
@@ -109,6 +129,7 @@ def _trainer(
         compute_loss_func=loss,
         callbacks=callbacks,
     )
+    trainer.vision_learning_rate = vision_rate
     trainer.remove_callback(PrinterCallback)
     return trainer
 

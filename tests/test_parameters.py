@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from jwvl_lib import parameters, run
+from jwvl_lib import activity_frames, parameters, run, simulate
 from jwvl_lib.parameters import ParameterError, check_names, notebook_parameters, read_parameter_file, stage_parameters
 
 
@@ -79,6 +79,15 @@ def test_shipped_parameter_files_fit_the_notebooks(path):
     check_names(values, run.all_stages())
     for stage in run.all_stages():
         stage_parameters(stage, values)
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda p: p.stem)
+def test_the_days_of_shipped_parameter_files_fit_their_span(path):
+    own = {name: p.default for name, p in notebook_parameters("01_corpus_curation").items()} | read_parameter_file(path)
+    days = simulate.plan_days(own["n_simulated_days"], own["tstart"], own["tend"], own["seed"])
+    frames = activity_frames.plan(own["n_activity_frames"], own["tstart"], own["tend"], own["seed"])
+    assert (len(days), len(frames)) == (own["n_simulated_days"], own["n_activity_frames"])
+    assert not {day.name for day in days} & {day.name for day, _ in frames}
 
 
 def test_a_parameter_has_one_type_everywhere():

@@ -135,10 +135,10 @@ def test_answers_weigh_alike_at_exponent_one_and_tokens_at_zero(model):
     labels = batch.pop("labels")
     lengths = [len(branch.input_ids) - branch.n_question for _, branches, _, _ in parts for branch in branches]
     assert len(set(lengths)) > 1
-    weights = shared_image.answer_weights(labels, 1.0)
-    expected = sorted(shared_image.USUAL_ANSWER / n for n in lengths for _ in range(n))
+    weights = shared_image.statement_weights(labels, 1.0)
+    expected = sorted(shared_image.USUAL_STATEMENT / n for n in lengths for _ in range(n))
     assert sorted(weights.tolist()) == pytest.approx(expected)
-    assert shared_image.answer_weights(labels, 0.0).unique().tolist() == [1.0]
+    assert shared_image.statement_weights(labels, 0.0).unique().tolist() == [1.0]
     outputs = model(**batch, use_cache=False)
     losses = torch.nn.functional.cross_entropy(outputs.logits, labels[labels != shared_image.IGNORE], reduction="none")
     weighted = shared_image.labelled_loss(outputs, labels, len(losses), length_exponent=1.0)
@@ -149,9 +149,22 @@ def test_answers_weigh_alike_at_exponent_one_and_tokens_at_zero(model):
         )
 
 
+def test_a_sentence_weighs_as_an_answer_of_its_length():
+    """What ends the turn belongs to the last sentence, with or without a full stop before it."""
+    stop, turn_end, no = 3, 9, shared_image.IGNORE
+    labels = torch.tensor(
+        [[no, 1, 2, stop, 1, stop, turn_end, no, no, 1, turn_end], [no, 1, stop, 1, 1, 1, turn_end] + [no] * 4]
+    )
+    lengths = [3] * 3 + [3] * 3 + [2] * 2 + [2] * 2 + [4] * 4
+    weights = shared_image.statement_weights(labels, 1.0, (stop,))
+    assert weights.tolist() == pytest.approx([shared_image.USUAL_STATEMENT / n for n in lengths])
+    whole = shared_image.statement_weights(labels, 1.0)
+    assert whole.tolist() == pytest.approx([shared_image.USUAL_STATEMENT / n for n in [6] * 6 + [2] * 2 + [6] * 6])
+
+
 def test_an_exponent_outside_its_range_is_refused():
     with pytest.raises(ValueError, match="length_exponent 2.0: lies in"):
-        shared_image.answer_weights(torch.tensor([[1, 2]]), 2.0)
+        shared_image.statement_weights(torch.tensor([[1, 2]]), 2.0)
 
 
 def test_a_branch_does_not_see_its_neighbours(model):

@@ -13,9 +13,20 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from PIL import Image
 from safetensors.torch import load_file
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
-from jwvl_lib import chat_tokens, general_task, preflight, samples, shared_image, tiny_base, train, train_log, vlm
+from jwvl_lib import (
+    chat_tokens,
+    general_task,
+    preflight,
+    samples,
+    shared_image,
+    tiny_base,
+    train,
+    train_log,
+    tuning,
+    vlm,
+)
 
 DECODER = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
 TURNS = [("Which instrument?", "SDO/HMI"), ("读出图中的文字。", "SDO/AIA 171\n2014-02-03 06:00 UT"), ("Spots?", "yes")]
@@ -311,3 +322,32 @@ def test_the_live_curve_is_drawn_once_and_then_updated(tmp_path, monkeypatch):
     assert "held-out questions right (n = 6)" in [text.get_text() for text in loss.get_legend().get_texts()]
     assert right.get_ylim() == (-0.03, 1.03)
     assert plt.get_fignums() == [], "a figure left open is shown a second time"
+
+
+class Rates(TrainerCallback):
+    """Notes which parameters learn at which rate at the first step."""
+
+    def on_step_begin(self, args, state, control, model=None, optimizer=None, **kwargs):
+        of = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+        self.rates = {name: of[id(p)] for name, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(1e-4, 1e-4), (0.0, 1e-2)])
+def test_what_sees_may_learn_at_its_own_rate(processor, tmp_path, rate, expected):
+    model = tuning.prepare(tiny_base.FOLDER, "lora", 4, train_projector=True, train_tower=True)
+    data = made_samples(model, processor, 2)
+    rows = samples.plan_rows(data, 2, 3, seed=0)
+    train_set = samples.RowDataset(processor, rows, data)
+    val_set = samples.RowDataset(processor, samples.validation_rows(data), data)
+    settings = arguments(tmp_path, max_steps=1, eval_strategy="no", lr_scheduler_type="constant")
+    noted, before = Rates(), {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+    train.fit(
+        model, train_set, val_set, settings, tmp_path / "adapter", tmp_path / "log", [noted], vision_learning_rate=rate
+    )
+    sees = {name: tuning.is_tower(name) or tuning.is_projector(name) for name in noted.rates}
+    assert set(sees.values()) == {True, False}
+    assert noted.rates.keys() == before.keys()
+    assert all(noted.rates[name] == pytest.approx(expected if sees[name] else 1e-2) for name in sees)
+    moved = {name for name, p in model.named_parameters() if name in before and not torch.equal(p, before[name])}
+    assert any(map(tuning.is_tower, moved))
+    assert any(map(tuning.is_projector, moved))
