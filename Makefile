@@ -10,6 +10,7 @@ MEASURED_RUN := $(or $(JWVL_OUTPUTS),$(CURDIR)/outputs)/performance
 MEASURED = JWVL_RECORDS="$(MEASURED_RUN)/records" OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE  # where it is set, each of nine kernels would compile what it imports anew: 80 s of the chain
 .NOTPARALLEL:  # what is measured runs alone, one after another
 .PHONY: help run test test-fast test-heavy test-faults performance performance-chain performance-heavy performance-real performance-faults performance-page peers nb-test nb-clean nb-contract tiny-base flare-rates flare-model recipes lab voila chat lint freeze
 
@@ -57,12 +58,18 @@ performance-faults: $(VENV)/.installed
 performance-page: $(VENV)/.installed
 	$(BIN)/python -m jwvl_lib.run -f params/tiny.yaml -p run_id performance -p records_dir "$(MEASURED_RUN)/records" --from 08 --to 08
 
-peers: $(PEERS)/.installed  ## .venv-peers with TRL, beside which tests/heavy/test_training_speed.py measures (same torch and transformers)
+peers: $(PEERS)/.installed $(PEERS)-swift/.installed  ## TRL and ms-swift, beside which tests/heavy/test_training_speed.py measures
 
 $(PEERS)/.installed: constraints.txt | $(VENV)/.installed
 	$(BIN)/python -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt torch transformers peft accelerate datasets pillow
 	$(PEERS)/bin/python -m pip install -q --no-compile --disable-pip-version-check --no-deps trl==1.16.0
+	@touch $@
+
+$(PEERS)-swift/.installed: constraints.txt  # it wants an older transformers, and torchvision for its images
+	$(PYTHON) -m venv $(PEERS)-swift
+	$(PEERS)-swift/bin/python -m pip install -q --no-compile --disable-pip-version-check $$(grep ^torch== constraints.txt) ms-swift==4.6.0 qwen_vl_utils decord
+	$(PEERS)-swift/bin/python -m pip install -q --no-compile --disable-pip-version-check --no-deps torchvision==0.28.0
 	@touch $@
 
 nb-test: $(VENV)/.installed  ## the notebooks alone under nbval, in a temporary outputs folder

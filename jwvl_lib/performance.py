@@ -285,7 +285,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     doc = gather(chosen.records, chosen.run)
     artifacts.write_json(chosen.out, doc)
-    print(f"{len(doc['records'])} of {len(rows())} rows measured, in {chosen.out}")
+    measured = rows().keys() & {record["row"] for record in doc["records"]}  # limits are no rows of the table
+    print(f"{len(measured)} of {len(rows())} rows measured, in {chosen.out}")
     return 0
 
 

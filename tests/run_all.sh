@@ -5,7 +5,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=.venv/bin
-unset PYTHONDONTWRITEBYTECODE  # where it is set, each of some hundred processes would compile what it imports anew
 outputs=$(mktemp -d)
 beside=
 trap '[ -z "$beside" ] || kill -- "-$beside" 2>/dev/null || true; rm -rf "$outputs"' EXIT

@@ -70,6 +70,11 @@ def too_many(handler):
     send(handler, b"{}", status=429, Retry_After="0.6")
 
 
+def slowly(handler):
+    time.sleep(0.3)
+    well(handler)
+
+
 def streamed(handler):
     parts = [{"reasoning_content": "hm"}, {"content": GOOD[:20]}, {"content": GOOD[20:]}]
     lines = []
@@ -152,9 +157,9 @@ def test_a_streamed_answer_is_put_together_and_may_go_without_system_message(ser
 
 
 def test_retry_after_holds_every_worker(serve, tmp_path):
-    server = serve(too_many)
+    server = serve(too_many, slowly)  # so that the second worker has no time to ask again before the refusal is read
     ask(server, tmp_path, requests(30), concurrency=2)
-    first_refusal, rest = server.times[0], server.times[2:]  # one more may have been under way
+    first_refusal, rest = server.times[0], server.times[2:]
     assert min(rest) - first_refusal >= 0.6
 
 

@@ -1,10 +1,12 @@
 """Samples a second beside TRL's `SFTTrainer`: same corpus, model, batch, loss; paired medians of process time.
 
-The peer lives in its own environment (`make peers`); `JWVL_PEERS_PYTHON` names its Python. One thread on both sides, so
+ms-swift too, which refuses packing where there is no flash attention: without it. The peers live in environments of
+their own (`make peers`; `JWVL_PEERS_PYTHON` and `JWVL_SWIFT_PYTHON` name others). One thread on both sides, so
 that process time is what the work costs on any machine; the legs alternate, so that what the host does meanwhile hits
 both alike.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -31,25 +33,37 @@ SIDES = {36: 168, 400: 560, 784: 784}  # visual tokens: pixels
 BARS = {(400, "frozen"): (8, 6), (400, "trained"): (5,), (784, "frozen"): (12,), (784, "trained"): (6.5,)}
 
 
-@pytest.fixture(scope="module")
-def peer():
-    python = os.environ.get("JWVL_PEERS_PYTHON") or str(artifacts.REPO / ".venv-peers" / "bin" / "python")
+@contextlib.contextmanager
+def started(named, folder, script):
+    """A peer's own Python at its script: named by an environment variable, or in the folder that `make peers` fills."""
+    python = os.environ.get(named) or str(artifacts.REPO / folder / "bin" / "python")
     if not shutil.which(python):
-        pytest.skip(f"no {python}: run make peers, or name another Python with TRL in JWVL_PEERS_PYTHON")
+        pytest.skip(f"no {python}: run make peers, or name another Python with the peer in {named}")
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     environment |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    script = Path(__file__).with_name("trl_step.py")
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    with subprocess.Popen([python, str(script)], env=environment, **pipes) as process:
+    with subprocess.Popen([python, str(Path(__file__).with_name(script))], env=environment, **pipes) as process:
         yield process
         process.stdin.close()
         process.wait(60)
 
 
+@pytest.fixture(scope="module")
+def trl():
+    with started("JWVL_PEERS_PYTHON", ".venv-peers", "trl_step.py") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def swift():
+    with started("JWVL_SWIFT_PYTHON", ".venv-peers-swift", "swift_step.py") as process:
+        yield process
+
+
 def asked(peer, folder):
     peer.stdin.write(f"{folder}\n")
     peer.stdin.flush()
-    return json.loads(peer.stdout.readline() or pytest.fail("the peer ended; run trl_step.py by hand to see why"))
+    return json.loads(peer.stdout.readline() or pytest.fail("the peer ended; run its script by hand to see why"))
 
 
 def small_model(tokenizer):
@@ -132,7 +146,7 @@ def ours(folder, tower):
     train_set, val_set = samples.RowDataset(processor, planned, data), samples.RowDataset(processor, planned[:1], data)
     assert train_set.cached == (tower == "frozen")
     rate = dict(learning_rate=job["learning_rate"], lr_scheduler_type="constant", weight_decay=0.0, logging_steps=1)
-    arguments = settings(folder / "ours", max_steps=N_STEPS, per_device_train_batch_size=1, optim="adamw_torch", **rate)
+    arguments = settings(folder / "ours", max_steps=N_STEPS, per_device_train_batch_size=1, **rate)
     clock = Clock()
     result = train.fit(model, train_set, val_set, arguments, folder / "adapter", folder / "log.jsonl", [clock])
     n_free = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -146,11 +160,11 @@ def ours(folder, tower):
 
 @pytest.mark.parametrize("tower", ["frozen", "trained"])
 @pytest.mark.parametrize("n_visual", SIDES)
-def test_faster_than_trl_at_the_same_loss(peer, tmp_path, n_visual, tower, record):
+def test_faster_than_trl_at_the_same_loss(trl, tmp_path, n_visual, tower, record):
     folder = made_job(tmp_path, SIDES[n_visual], tower)
     rounds, cached_epochs, legs = [], [], []
     for _ in range(N_ROUNDS):
-        theirs, own = asked(peer, folder), ours(folder, tower)
+        theirs, own = asked(trl, folder), ours(folder, tower)
         assert own["n_trainable"] == theirs["n_trainable"]
         assert own["losses"] == pytest.approx(theirs["losses"], rel=2e-4)  # the log rounds to 4 digits
         slow, fast = (statistics.median(leg["seconds"][1:]) for leg in (theirs, own))  # the first step warms up
@@ -172,3 +186,17 @@ def test_faster_than_trl_at_the_same_loss(peer, tmp_path, n_visual, tower, recor
         record(f"{row}_cache", with_cache, bars[1], N_ROUNDS, pairs=cached_epochs, peer=seconds["peer"])
     for bar, value in zip(BARS.get((n_visual, tower), (1,)), (ratio, with_cache), strict=False):
         assert value >= bar
+
+
+def test_faster_than_ms_swift_at_the_same_loss(swift, tmp_path, record):
+    folder, pairs = made_job(tmp_path, SIDES[400], "frozen"), []
+    for _ in range(N_ROUNDS):
+        theirs, own = asked(swift, folder), ours(folder, "frozen")
+        assert own["n_trainable"] == theirs["n_trainable"]
+        assert own["losses"] == pytest.approx(theirs["losses"], rel=2e-4)
+        pairs.append(statistics.median(theirs["seconds"][1:]) / statistics.median(own["seconds"][1:]))
+    ratio = statistics.median(pairs)
+    print(f"\n400 visual tokens, tower frozen, n = {N_ROUNDS} pairs: {ratio:.1f}x ms-swift without packing")
+    note = "process seconds of a step, one thread; packing is refused where there is no flash attention"
+    record("train_swift_plain", ratio, None, N_ROUNDS, pairs=pairs, note=note, peer=f"ms-swift {theirs['swift']}")
+    assert ratio >= 1.5

@@ -82,7 +82,7 @@ def run(folder):
     arguments = trl.SFTConfig(
         output_dir=str(folder / "trl"), learning_rate=job["learning_rate"], lr_scheduler_type="constant",
         dataset_kwargs={"skip_prepare_dataset": True}, remove_unused_columns=False,
-        max_grad_norm=1.0, weight_decay=0.0, optim="adamw_torch", seed=0, **quiet, **plain, **size,
+        max_grad_norm=1.0, weight_decay=0.0, seed=0, **quiet, **plain, **size,
     )  # fmt: skip
     clock, rows = Clock(), dataset(folder, processor)
     collator = Opened(processor, completion_only_loss=True)
