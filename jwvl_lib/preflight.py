@@ -46,9 +46,12 @@ def _group(name: str) -> str:
     return "token embedding" if "embed_tokens" in name else "output head" if "lm_head" in name else "decoder"
 
 
-def bf16_available() -> bool:
-    """Whether bfloat16 is fast here: a CUDA device that has it, else a CPU with avx512_bf16 (others emulate it)."""
-    return torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu._is_avx512_bf16_supported()
+def bf16_on_gpu() -> bool:
+    """Whether to train in bfloat16: on a CUDA device that has it. A CPU trains in float32, also one that has it.
+
+    So the same parameters give the same figures on every processor, and `Trainer` takes bfloat16 for a GPU's.
+    """
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
 
 
 def check_features(model, dataset: RowDataset) -> None:
