@@ -75,11 +75,6 @@ def schedule(step: int, n_steps: int, n_warmup: int = 50, floor: float = 0.02) -
     return min(1.0, (step + 1) / n_warmup) * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * step / n_steps)))
 
 
-def reduced_precision() -> torch.autocast:
-    """bfloat16 autocast where the processor multiplies it in hardware (then twice as fast; else three times slower)."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
-
-
 def update(loss: Tensor, optimisers: Sequence[torch.optim.Optimizer], factor: float) -> None:
     """One step: gradients clipped to norm 1, every rate at `factor` of its peak, gradients dropped."""
     loss.backward()

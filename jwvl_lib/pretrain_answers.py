@@ -88,9 +88,9 @@ def strip_samples(
 
 def _frozen_features(model: PreTrainedModel, processor: ProcessorMixin, pictures: np.ndarray) -> Tensor:
     images = processor.image_processor
-    with torch.no_grad(), optimise.reduced_precision():
+    with torch.no_grad():
         x = patches(pictures, images.image_mean, images.image_std)
-        return tower(model.model.visual, x, pictures.shape[1] // TOKEN_PX, pictures.shape[2] // TOKEN_PX).float()
+        return tower(model.model.visual, x, pictures.shape[1] // TOKEN_PX, pictures.shape[2] // TOKEN_PX)
 
 
 def answer_losses(
@@ -99,9 +99,8 @@ def answer_losses(
     """Cross entropy of each answer token, a tensor an answer, in the order of the samples and their branches."""
     batch = shared_image.collate(samples, processor.tokenizer.pad_token_id, attention="eager", cached=True)
     labels = batch.pop("labels")
-    with optimise.reduced_precision():
-        logits = model(**batch, use_cache=False).logits
-    losses = F.cross_entropy(logits.float(), labels[labels != shared_image.IGNORE], reduction="none")
+    logits = model(**batch, use_cache=False).logits
+    losses = F.cross_entropy(logits, labels[labels != shared_image.IGNORE], reduction="none")
     lengths = [_answer_lengths(sequence) for sequence, _ in samples]
     packed = [k for row in branch_attention.pack([len(s.branch) for s, _ in samples]) for k in row]
     by_sequence = dict(zip(packed, losses.split([sum(lengths[k]) for k in packed]), strict=True))

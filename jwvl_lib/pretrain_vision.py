@@ -171,13 +171,12 @@ def dense_batch(rng: np.random.Generator, n_pictures: int, n_strips: int) -> Den
 def dense_loss(visual: nn.Module, heads: DenseHeads, batch: DenseBatch, mean, std) -> tuple[Tensor, dict[str, float]]:
     """Loss of the heads on one batch and the accuracies (characters over filled slots, things over filled tokens)."""
     side = N_TOKENS_A_SIDE
-    with optimise.reduced_precision():
-        features = tower(visual, patches(batch.pictures, mean, std), side, side)
-        strips = tower(visual, patches(batch.strips, mean, std), 1, side)
-        bands = torch.cat([features[:, -side:], strips])
-        characters, things = heads.read_characters(bands).float(), heads.things(features).float()
-        position = heads.position(features).float().unflatten(-1, (2, side))
-        scene = [logits.float() for logits in heads.read_scene(features)]
+    features = tower(visual, patches(batch.pictures, mean, std), side, side)
+    strips = tower(visual, patches(batch.strips, mean, std), 1, side)
+    bands = torch.cat([features[:, -side:], strips])
+    characters, things = heads.read_characters(bands), heads.things(features)
+    position = heads.position(features).unflatten(-1, (2, side))
+    scene = heads.read_scene(features)
     loss = _sparse_cross_entropy(characters, batch.characters) + 2 * _sparse_cross_entropy(things, batch.things)
     loss = loss + 0.5 * sum(F.cross_entropy(logits, batch.scene[:, k]) for k, logits in enumerate(scene))
     loss = loss + 0.5 * F.cross_entropy(position.flatten(0, 2), token_positions().repeat(len(features), 1).flatten())

@@ -51,7 +51,7 @@ def prepare(
     model = vlm.load_model(base_model, dtype=dtype, quantization_config=nf4(dtype) if method == "qlora" else None)
     if method == "qlora":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-        _keep_trainable(model)
+        keep_unpacked(model)
     if model.device.type == "cpu":
         branch_attention.use(model)
     tuned = adapt(model, method, lora_r, lora_alpha, lora_dropout, train_projector, train_tower, train_tokens)
@@ -120,8 +120,8 @@ def nf4(dtype: str = "bfloat16") -> BitsAndBytesConfig:
     )
 
 
-def _keep_trainable(model: PreTrainedModel) -> None:
-    """Keep bitsandbytes from packing 4-bit weights for inference alone when a model in training is evaluated.
+def keep_unpacked(model: PreTrainedModel) -> None:
+    """Keep bitsandbytes from packing 4-bit weights for inference alone, as when a model in training is evaluated.
 
     On a CPU with bfloat16 it does so at the first evaluation, and computes in bfloat16 without gradients from then on.
     """
