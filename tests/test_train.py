@@ -156,6 +156,13 @@ def test_preflight_counts_and_leaves_the_model_alone(processor, tmp_path):
     assert {key: packed[key] for key in same} == {key: counts[key] for key in same}
 
 
+def test_a_processor_with_bfloat16_trains_in_float32(monkeypatch, tmp_path):
+    """`Trainer` takes bfloat16 for a GPU's and refuses it here: notebook 04 must not ask for it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert not TrainingArguments(output_dir=str(tmp_path), bf16=preflight.bf16_on_gpu(), report_to="none").bf16
+
+
 def test_features_of_before_are_refused_where_the_tower_is_trained(processor, tmp_path):
     data = made_samples(lora_model(processor), processor, 1)
     model = lora_model(processor, target_modules=r".*(visual|language_model).*(qkv|q_proj)")
