@@ -2,7 +2,8 @@
 
 Reads `01_corpus_curation` and, where it has finished, `03_review` of a run; writes a folder that Hugging Face
 `datasets` loads as it is (README.md with its card, `data/<split>/` with pictures and metadata.jsonl) and `sft/` with
-the conversations for ms-swift, TRL (JSON lines) and LLaVA (one JSON list), a file a split.
+the conversations for ms-swift, TRL (JSON lines) and LLaVA (one JSON list), a file a split: every picture of a question
+and every turn before it.
 """
 
 import argparse
@@ -21,6 +22,10 @@ from jwvl_lib import artifacts, boxes, instruments
 SPLITS = ("train", "val", "test")
 HUB_SPLITS = {"val": "validation"}  # what `datasets` calls it
 BOX_LIST = re.compile(r'"bbox_2d":\s*\[([^\]]*)\]')
+SFT_NOTE = (
+    "A record of `sft/` holds every picture of its question and the turns before it. In `sft/llava_*` several pictures"
+    " are a list, which LLaVA-NeXT's training reads; LLaVA 1.5 takes records of one picture only."
+)
 COLUMNS = (
     "image_id observatory instrument measurement wavelength_angstrom layer date_obs simulated stretch group_id "
     "banner_text"
@@ -84,12 +89,17 @@ def _plain(value: object) -> object:
 
 
 def conversations(corpus: pd.DataFrame, accepted: pd.DataFrame, to: Path) -> dict[str, int]:
-    """`sft/<tool>_<split>`, one record an accepted annotation; pictures are those of `data/`, by relative path."""
+    """`sft/<tool>_<split>`, one record an accepted annotation; pictures are those of `data/`, by relative path.
+
+    `accepted` may have `more_images` and `turns`, lists in JSON, as `samples` reads them. Returns the number of records
+    by file. Raises ValueError where a further picture is of another split, or in no corpus.
+    """
     known = corpus[["image_id", "path", "split", "width", "height"]]
     table = accepted.drop(columns=["split"], errors="ignore").merge(known, on="image_id", validate="many_to_one")
     (to / "sft").mkdir(parents=True, exist_ok=True)
     counts = {}
     for split, rows in _by_split(table):
+        rows = rows.assign(pictures=_pictures(rows, corpus[corpus["split"] == split]))
         for tool, make in TOOLS.items():
             records = [make(row) for row in rows.itertuples()]
             path = to / "sft" / f"{tool}_{split}.{'json' if tool == 'llava' else 'jsonl'}"
@@ -101,31 +111,71 @@ def conversations(corpus: pd.DataFrame, accepted: pd.DataFrame, to: Path) -> dic
     return counts
 
 
+def _pictures(rows: pd.DataFrame, corpus: pd.DataFrame) -> list[list[str]]:
+    """Paths in `data/` of every picture of each row, in their order; row and corpus are of one split."""
+    files = {row.image_id: _picture(row) for row in corpus.itertuples()}
+    shown = []
+    for row in rows.itertuples():
+        images = [row.image_id, *json.loads(getattr(row, "more_images", "[]"))]
+        if missing := [i for i in images if i not in files]:  # of the test split it would reach a training file
+            raise ValueError(
+                f"annotation {row.annotation_id} shows {', '.join(missing)}, no picture of the {row.split} split"
+            )
+        shown.append([files[i] for i in images])
+    return shown
+
+
 def ms_swift(row: object) -> dict:
-    """ms-swift: messages with <image>, boxes as <bbox> with their pixels in `objects` (it converts them itself)."""
-    answer, found = _boxes_out(row.answer)
-    record = {"messages": _messages(f"<image>{row.question}", answer), "images": [_picture(row)]}
+    """ms-swift, "Custom dataset": messages, as many <image> as `images`, all in the first question.
+
+    Boxes are <bbox> with their pixels in `objects`, which it converts itself, by default as of the first picture.
+    """
+    said = [(question, *_boxes_out(answer)) for question, answer in _exchanges(row, "<image>")]
+    found = [box for _, _, of_answer in said for box in of_answer]
+    record = {"messages": _messages([(question, answer) for question, answer, _ in said]), "images": row.pictures}
     return record | ({"objects": {"ref": [], "bbox": found, "bbox_type": "real"}} if found else {})
 
 
 def trl(row: object) -> dict:
-    """TRL's SFTTrainer: conversational messages, and the pictures in a column of their own; boxes as Qwen2.5-VL has."""
-    answer = _boxes_as(row.answer, (row.width, row.height), "qwen2.5-vl")
-    return {"messages": _messages(row.question, answer), "images": [_picture(row)]}
+    """TRL's SFTTrainer, "Vision datasets": messages of typed parts, the pictures in a column of their own.
+
+    An image part for each picture stands before the first question; boxes as Qwen2.5-VL has them.
+    """
+    messages = _messages(_with_boxes(_exchanges(row), row, "qwen2.5-vl"))
+    for message in messages:  # everywhere: a column of `datasets` has one type
+        message["content"] = [{"type": "text", "text": message["content"]}]
+    messages[0]["content"][:0] = [{"type": "image"}] * len(row.pictures)
+    return {"messages": messages, "images": row.pictures}
 
 
 def llava(row: object) -> dict:
-    """LLaVA: id, image, and turns of human and gpt; boxes as shares of the padded picture."""
-    answer = _boxes_as(row.answer, (row.width, row.height), "norm1")
-    turns = [{"from": "human", "value": f"<image>\n{row.question}"}, {"from": "gpt", "value": answer}]
-    return {"id": row.annotation_id, "image": _picture(row), "conversations": turns}
+    """LLaVA: id, image, and turns of human and gpt, every <image> in the first; boxes as shares of the padded picture.
+
+    Several pictures are a list, as LLaVA-NeXT's training (Interleave, OneVision) reads them; LLaVA 1.5 reads one path.
+    """
+    said = _messages(_with_boxes(_exchanges(row, "<image>\n"), row, "norm1"))
+    names = {"user": "human", "assistant": "gpt"}
+    turns = [{"from": names[message["role"]], "value": message["content"]} for message in said]
+    image = row.pictures if len(row.pictures) > 1 else row.pictures[0]
+    return {"id": row.annotation_id, "image": image, "conversations": turns}
 
 
 TOOLS: dict[str, Callable] = {"ms_swift": ms_swift, "trl": trl, "llava": llava}
 
 
-def _messages(question: str, answer: str) -> list[dict]:
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+def _exchanges(row: object, tag: str = "") -> list[tuple[str, str]]:
+    """(question, answer) of the earlier turns, then of the row; a `tag` for each picture before the first question."""
+    earlier = [(turn["question"], turn["answer"]) for turn in json.loads(getattr(row, "turns", "[]"))]
+    (question, answer), *later = [*earlier, (row.question, row.answer)]
+    return [(tag * len(row.pictures) + question, answer), *later]
+
+
+def _messages(exchanges: list[tuple[str, str]]) -> list[dict]:
+    return [
+        {"role": role, "content": text}
+        for exchange in exchanges
+        for role, text in zip(("user", "assistant"), exchange, strict=True)
+    ]
 
 
 def _picture(row: object) -> str:
@@ -140,6 +190,12 @@ def _boxes_out(answer: str) -> tuple[str, list[list[float]]]:
     """The answer with <bbox> for each box, and the boxes."""
     found = [_numbers(match) for match in BOX_LIST.finditer(answer)]
     return BOX_LIST.sub('"bbox_2d": <bbox>', answer), found
+
+
+def _with_boxes(exchanges: list[tuple[str, str]], row: object, convention: str) -> list[tuple[str, str]]:
+    """The exchanges with the boxes, pixels of the row's first picture, in another convention."""
+    size = (row.width, row.height)
+    return [(question, _boxes_as(answer, size, convention)) for question, answer in exchanges]
 
 
 def _boxes_as(answer: str, size: tuple[int, int], convention: str) -> str:
@@ -184,6 +240,7 @@ def card(corpus: pd.DataFrame, profile: str, counts: dict[str, int]) -> str:
         "| observatory | instrument | measurement | kind | split | pictures |\n|---|---|---|---|---|---|\n"
         + "\n".join("| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)),
         "## Files\n\n" + "\n".join(f"- `{name}`: {n} records" for name, n in sorted(counts.items())),
+        *([SFT_NOTE] if any(name.startswith("sft/") for name in counts) else []),
         "## Credits\n\n" + "\n".join(f"- {line}" for line in credits_of(corpus)),
         "Numbers of regions from 19000 on are the simulator's and belong to no real region.",
     ]

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from transformers import AutoTokenizer
 
 from jwvl_lib import artifacts, boxes, corpus, export
 
@@ -71,6 +72,7 @@ def test_the_card_has_its_head_counts_and_credits(run, exported):
     assert head["license"] == "other"
     assert "**simulated**" in text
     assert "tiny profile" in text
+    assert export.SFT_NOTE in text
     assert "- ESA and NASA, SOHO/EIT consortium" in text
     shown = re.findall(r"\| (\d+) \|$", text, re.M)
     assert sum(map(int, shown)) == len(run[1])
@@ -107,11 +109,12 @@ def test_trl_records_load_with_their_pictures(exported, tmp_path, monkeypatch):
     monkeypatch.chdir(exported[0])
     loaded = loaded.cast_column("images", datasets.List(datasets.Image()))
     assert loaded[0]["images"][0].size == (84, 84)
-    assert loaded[1]["messages"] == [
-        {"role": "user", "content": "Which?"},
-        {"role": "assistant", "content": 'He said "yes",\nthen no'},
-    ]
-    assert json.loads(loaded[0]["messages"][1]["content"]) == json.loads(ANSWER)
+    (shown, asked), (answered,) = (m["content"] for m in loaded[1]["messages"])
+    assert shown["type"] == "image"
+    assert (asked["type"], asked["text"]) == ("text", "Which?")
+    assert (answered["type"], answered["text"]) == ("text", 'He said "yes",\nthen no')
+    assert [m["role"] for m in loaded[1]["messages"]] == ["user", "assistant"]
+    assert json.loads(loaded[0]["messages"][1]["content"][0]["text"]) == json.loads(ANSWER)
 
 
 def test_llava_records_fit_its_custom_data_format(exported):
@@ -137,7 +140,123 @@ def test_without_a_review_only_the_pictures(run, tmp_path):
     (bare / "01_corpus_curation").symlink_to(run[0] / "01_corpus_curation")
     counts = export.export_run(bare, tmp_path / "out")
     assert not (tmp_path / "out" / "sft").exists()
+    assert export.SFT_NOTE not in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert sum(counts.values()) == len(run[1])
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# several pictures and turns
+
+EARLIER = [("Which instrument?", "SDO/AIA 193"), ("Where?", ANSWER)]
+
+
+@pytest.fixture(scope="module")
+def accepted(run):
+    """Rows of the train split as `03_review` writes them: one picture, two, three; after no turn, one, two."""
+    ids = run[1].loc[run[1]["split"] == "train", "image_id"].tolist()
+    kinds = [(0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (1, 2)]  # further pictures, earlier turns
+    rows = [
+        {
+            "annotation_id": f"b{k}",
+            "image_id": ids[k],
+            "question": f"And {k}?",
+            "answer": ANSWER if k == 4 else f"no {k}",
+            "more_images": json.dumps(ids[k + 1 : k + 1 + n_more]),
+            "turns": json.dumps([{"question": q, "answer": a, "about": "x"} for q, a in EARLIER[:n_turns]]),
+        }
+        for k, (n_more, n_turns) in enumerate(kinds)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def written(run, accepted, tmp_path_factory):
+    """Folder with the files of each tool."""
+    to = tmp_path_factory.mktemp("s")
+    assert export.conversations(run[1], accepted, to) == {
+        f"sft/{name}": len(accepted) for name in ("ms_swift_train.jsonl", "trl_train.jsonl", "llava_train.json")
+    }
+    return to / "sft"
+
+
+@pytest.fixture(scope="module")
+def records(written):
+    """The records of each tool, read back."""
+    lists = {tool: _lines(written / f"{tool}_train.jsonl") for tool in ("ms_swift", "trl")}
+    return lists | {"llava": json.loads((written / "llava_train.json").read_text(encoding="utf-8"))}
+
+
+def _ms_swift_back(record):
+    found = iter(record.get("objects", {"bbox": []})["bbox"])
+    said = [(m["role"], re.sub("<bbox>", lambda _: json.dumps(next(found)), m["content"])) for m in record["messages"]]
+    assert next(found, None) is None
+    return record["images"], said
+
+
+def _trl_back(record):
+    """Parts of a message as one text with <image> for a picture."""
+    texts = [(m["role"], [part.get("text", "<image>") for part in m["content"]]) for m in record["messages"]]
+    assert all({p["type"] for p in m["content"]} <= {"image", "text"} for m in record["messages"])
+    return record["images"], [(role, "".join(parts)) for role, parts in texts]
+
+
+def _llava_back(record):
+    roles = {"human": "user", "gpt": "assistant"}
+    said = [(roles[t["from"]], t["value"].replace("<image>\n", "<image>")) for t in record["conversations"]]
+    assert isinstance(record["image"], str) or len(record["image"]) > 1  # LLaVA 1.5 reads a path only
+    return np.atleast_1d(record["image"]).tolist(), said
+
+
+BACK = {"ms_swift": _ms_swift_back, "trl": _trl_back, "llava": _llava_back}
+
+
+def _without_boxes(text):
+    return export.BOX_LIST.sub("", text)
+
+
+@pytest.mark.parametrize("tool", BACK)
+def test_every_picture_and_turn_there_and_back(run, exported, accepted, records, tool):
+    """As many <image> as pictures, all before the first question; user and assistant in turn; nothing lost."""
+    names = run[1].set_index("image_id")["path"].map(lambda path: path.rpartition("/")[2])
+    for row, record in zip(accepted.itertuples(), records[tool], strict=True):
+        pictures, said = BACK[tool](record)
+        assert pictures == [f"data/train/{names[i]}" for i in (row.image_id, *json.loads(row.more_images))]
+        assert all((exported[0] / picture).is_file() for picture in pictures)
+        assert "".join(text for _, text in said).count("<image>") == len(pictures)
+        assert [role for role, _ in said] == ["user", "assistant"] * (len(json.loads(row.turns)) + 1)
+        told = [t for turn in json.loads(row.turns) for t in (turn["question"], turn["answer"])]
+        expected = ["<image>" * len(pictures), *told, row.question, row.answer]
+        assert _without_boxes("".join(text for _, text in said)) == _without_boxes("".join(expected))
+        assert said[-2][1].endswith(row.question)
+
+
+def test_boxes_of_every_turn_are_in_the_convention_of_the_tool(records):
+    """Row 4: boxes in the second earlier turn and in the answer."""
+    assert records["ms_swift"][4]["objects"]["bbox"] == [[10, 20, 40, 60], [84, 0, 168, 42]] * 2
+    turns = records["llava"][4]["conversations"]
+    shares = [round(v / 84, 3) for v in (10, 20, 40, 60)]
+    assert [json.loads(turns[k]["value"])[0]["bbox_2d"] for k in (3, 5)] == [shares] * 2
+
+
+def test_trl_records_render_a_placeholder_a_picture(written, records, tmp_path):
+    """Through `datasets`, which fills up missing keys with None, and a chat template of Qwen's."""
+    datasets = pytest.importorskip("datasets")
+    path = written / "trl_train.jsonl"
+    loaded = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path))
+    tokenizer = AutoTokenizer.from_pretrained(artifacts.REPO / "models" / "tiny_base")
+    for row, record in zip(loaded, records["trl"], strict=True):
+        text = tokenizer.apply_chat_template(row["messages"], tokenize=False)
+        assert text.count("<|image_pad|>") == len(row["images"])
+        assert "None" not in text
+        assert text == tokenizer.apply_chat_template(record["messages"], tokenize=False)
+
+
+def test_a_further_picture_of_another_split_is_refused(run, accepted, tmp_path):
+    """A picture of the test split must not reach the training file."""
+    other = run[1].loc[run[1]["split"] == "test", "image_id"].iloc[0]
+    rows = accepted.iloc[[1]].assign(more_images=json.dumps([other]))
+    with pytest.raises(ValueError, match=f"annotation b1 shows {other}, no picture of the train split"):
+        export.conversations(run[1], rows, tmp_path)
 
 
 # --------------------------------------------------------------------------------------------------------------------
