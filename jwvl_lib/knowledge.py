@@ -274,6 +274,12 @@ def grades(name: str, rule: str = "from") -> list[tuple[str, object]]:
     return [(value, e.rules[rule]) for value, e in reversed(section(name).items())]
 
 
+def storm_grade(kp: float) -> str:
+    """NOAA's grade of a geomagnetic storm, "none" below Kp 5: 5- (4.67) is G1, but G4 is "8, including a 9-"."""
+    whole = min(int(kp + 0.34), 8) if kp < 9 else 9
+    return next((grade for grade, least in grades("G") if whole >= least), "none")
+
+
 def _look_up(table: Mapping, name: str, what: str):
     if name in table:
         return table[name]

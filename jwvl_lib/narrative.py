@@ -38,6 +38,16 @@ def date_zh(date: str) -> str:
     return f"{day.year}年{day.month}月{day.day}日"
 
 
+def clock_en(time: str, day: str) -> str:
+    """`00:12 UT`, with its date where that is not the day spoken of: a flare's peak may come after midnight."""
+    return f"{time[11:16]} UT" + (f" on {date_en(time)}" if time[:10] != day[:10] else "")
+
+
+def clock_zh(time: str, day: str) -> str:
+    """`00:12 UT`, with its date before it where that is not the day spoken of."""
+    return (date_zh(time) if time[:10] != day[:10] else "") + f"{time[11:16]} UT"
+
+
 def _activity(report: dict) -> dict:
     level, flares = report["activity_level"], report["flares"]
     day = report["flares_date"]
@@ -63,8 +73,8 @@ def _activity(report: dict) -> dict:
     where, where_zh = (f" in region {top['noaa_ar']}", f"，位于{top['noaa_ar']}") if top["noaa_ar"] else ("", "")
     word, word_zh, time = ("peaking", "峰值", top["peak"]) if top["peak"] else ("beginning", "开始于", top["begin"])
     return {
-        "en": f"{en}; X-ray flares: {listed}; the largest was {top['goes_class']}{where}, {word} at {time[11:16]} UT.",
-        "zh": f"{zh}，X射线耀斑：{listed_zh}；最大为{top['goes_class']}{where_zh}，{word_zh}{time[11:16]} UT。",
+        "en": f"{en}; X-ray flares: {listed}; the largest was {top['goes_class']}{where}, {word} at {clock_en(time, day)}.",
+        "zh": f"{zh}，X射线耀斑：{listed_zh}；最大为{top['goes_class']}{where_zh}，{word_zh}{clock_zh(time, day)}。",
         "evidence": [e for f in flares if f["goes_class"][0] in "CMX" or f is top for e in f["evidence"]],
     }
 
@@ -96,17 +106,23 @@ def _largest(report: dict) -> dict | None:
     top = _by_area(report)
     if top is None:
         return None
-    spots = "" if top["n_spots"] is None else f", {top['n_spots']} spot{'s' if top['n_spots'] != 1 else ''}"
-    spots_zh = "" if top["n_spots"] is None else f"，黑子{top['n_spots']}个"
-    hale = f", magnetic class {top['hale_class']}" if top["hale_class"] else ""
-    hale_zh = f"，磁分类{top['hale_class']}" if top["hale_class"] else ""
+    number, place = top["noaa_ar"], top["location"]
+    area, area_zh = f"{top['area_msh']} millionths of the hemisphere", f"面积{top['area_msh']}（太阳半球的百万分之一）"
+    more, more_zh = _as_listed(top)
     return {
-        "en": f"The largest is {top['noaa_ar']} at {top['location']}: {top['area_msh']} millionths of the hemisphere, "
-        f"McIntosh class {top['mcintosh_class']}{hale}{spots}.",
-        "zh": f"最大的是位于{top['location']}的{top['noaa_ar']}：面积{top['area_msh']}（太阳半球的百万分之一），"
-        f"McIntosh分类{top['mcintosh_class']}{hale_zh}{spots_zh}。",
+        "en": f"The largest is {number}{f' at {place}' if place else ''}: {', '.join([area, *more])}.",
+        "zh": f"最大的是{f'位于{place}的' if place else ''}{number}：{'，'.join([area_zh, *more_zh])}。",
         "evidence": top["evidence"][:1],
     }
+
+
+def _as_listed(region: dict) -> tuple[list[str], list[str]]:
+    """Classes and spots of a region in both languages; what its row leaves empty is left out."""
+    mcintosh, hale, n = region["mcintosh_class"], region["hale_class"], region["n_spots"]
+    said = [(f"McIntosh class {mcintosh}", f"McIntosh分类{mcintosh}")] if mcintosh else []
+    said += [(f"magnetic class {hale}", f"磁分类{hale}")] if hale else []
+    said += [(f"{n} spot{'s' if n != 1 else ''}", f"黑子{n}个")] if n is not None else []
+    return [en for en, _ in said], [zh for _, zh in said]
 
 
 def _magnetic(report: dict) -> dict | None:

@@ -4,7 +4,7 @@ Reads and writes nothing; a line is a line of NOAA's texts as it stands there.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 
 from jwvl_lib import knowledge
@@ -15,10 +15,13 @@ NUMBER = re.compile(
     r"|(?<![\d.])\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?![\d])",
     re.IGNORECASE,
 )
+KP = re.compile(r'"(?:estimated_kp|Kp|kp_index)"\s*:\s*"?(\d+(?:\.\d+)?)')  # fields of SWPC's JSON services
 
 
-def is_blackout(grade: str, lines: Iterable[str]) -> bool:
-    """Whether a radio blackout grade ("R3") is that of the largest flare which the lines print, by NOAA's scale."""
+def is_grade(grade: str, lines: Sequence[str]) -> bool:
+    """Whether "R3" is NOAA's grade of the largest flare which the lines print, or "G2" that of the largest Kp."""
+    if grade[0] == "G":
+        return grade == knowledge.storm_grade(max((float(kp) for line in lines for kp in KP.findall(line)), default=0))
     flares = [_strength(c) for line in lines for c in re.findall(rf"\b[{knowledge.goes_letters()}]\d+\.\d", line)]
     reached = (name for name, least in knowledge.grades("R") if flares and _strength(str(least)) <= max(flares))
     return next(reached, "") == grade

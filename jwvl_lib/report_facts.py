@@ -182,6 +182,9 @@ def _class_warning(region: dict) -> Iterable[tuple[str, str]]:
         yield (
             f"{number}: {name} is not one of the 60 McIntosh classes; no probability is given",
             f"{number}：{name}不在60个McIntosh分类之内，不给出概率",
+        ) if name else (
+            f"{number}: no McIntosh class is given, so no probability is",
+            f"{number}：未给出McIntosh分类，因此不给出概率",
         )
 
 

@@ -147,9 +147,8 @@ def _geomagnetic(found: Products, eve: date) -> dict:
     kp = largest_kp(found, eve)
     if kp is None:
         return _scale("not known", *NO_PRODUCT, [])
-    # 5- (4.67) counts as 5: NOAA's scale rounds the thirds
     return _scale(
-        next((g for g, least in knowledge.grades("G") if int(kp["value"] + 0.34) >= least), "none"),
+        knowledge.storm_grade(kp["value"]),
         f"largest Kp {kp['value']:g}, {kp['covers'][0]}",
         f"最大Kp {kp['value']:g}，{kp['covers'][1]}",
         kp["evidence"],

@@ -15,9 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from jwvl_lib import knowledge, report_boxes, report_texts
-from jwvl_lib.report_arithmetic import NUMBER, is_blackout, is_date, is_days_to_limb, is_difference, quotes, value_of
+from jwvl_lib.report_arithmetic import NUMBER, is_date, is_days_to_limb, is_difference, is_grade, quotes, value_of
 
-BLACKOUT = re.compile(r"\bR[1-5]\b")
+GRADE = re.compile(r"\b[RG][1-5]\b")
 HOW = ("quoted", "difference", "count", "probability", "date", "line number", "projected", "wording", "definition")
 DAYS_BEFORE = 9  # how far back a date of a report may lie
 # Values that a shipped table or model gives for the lines cited: `report.check` works them out again.
@@ -121,9 +121,9 @@ class _Known:
         yield from ((n, "wording") for n in named)
         rest = WORDING.sub(" ", self.names.sub(" ", text))
         lines = [self.lines[c] for c in cited if c in self.lines]
-        for grade in BLACKOUT.findall(rest):
-            yield grade[1:], "definition" if is_blackout(grade, lines) else self.how(grade[1:], cited, text)
-        yield from ((n, self.how(n, cited, text)) for n in NUMBER.findall(BLACKOUT.sub(" ", rest)))
+        for grade in GRADE.findall(rest):
+            yield grade[1:], "definition" if is_grade(grade, lines) else self.how(grade[1:], cited, text)
+        yield from ((n, self.how(n, cited, text)) for n in NUMBER.findall(GRADE.sub(" ", rest)))
 
     def how(self, text: str, cited: Iterable[tuple[str, int]], context: str = "") -> str:
         """How a number follows from the lines cited beside it; empty where it does not."""

@@ -120,8 +120,11 @@ def _read_srs(found: Products, source: Source, day: date, sources: list[Source])
 
 
 def _read_events(found: Products, source: Source, day: date, sources: list[Source]) -> None:
+    of = swpc.events_date(source.raw, source.name).date()
+    if of != _date_in(source):
+        raise SwpcFormatError(f"{source.name}: it lists the events of {of}, its name says otherwise; fetch it again")
     rows = [{**row, "source": source.id} for row in swpc.parse_events(source.raw, source.name)]
-    found.events[_date_in(source)] = Events(rows, _line_with(source, ("NO EVENT REPORTS", ":Date:")))
+    found.events[of] = Events(rows, _line_with(source, ("NO EVENT REPORTS", ":Date:")))
 
 
 def _read_sgas(found: Products, source: Source, day: date, sources: list[Source]) -> None:

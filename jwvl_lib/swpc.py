@@ -156,14 +156,18 @@ def srs_times(raw: bytes, name: str = "SRS") -> tuple[datetime, datetime]:
     return issued, valid or issued.replace(hour=0, minute=0)
 
 
-def parse_events(raw: bytes, name: str = "events") -> list[dict]:
-    """Bytes of one Edited Events list -> a dict an event line (keys of `EVENT_DTYPES`); `name` is for errors."""
-    lines = text_lines(raw)
-    date = next((_date(name, *m.groups()) for m in map(_EVENTS_DATE.match, lines) if m), None)
+def events_date(raw: bytes, name: str = "events") -> datetime:
+    """Midnight of the day that an events list is about, as its line ":Date:" says, also where it lists no event."""
+    date = next((_date(name, *m.groups()) for m in map(_EVENTS_DATE.match, text_lines(raw)) if m), None)
     if date is None:
         raise SwpcFormatError(f"{name}: {_what(raw)}; an events list has a line ':Date: YYYY MM DD': fetch it again")
-    records = []
-    for number, line in enumerate(lines, start=1):
+    return date
+
+
+def parse_events(raw: bytes, name: str = "events") -> list[dict]:
+    """Bytes of one Edited Events list -> a dict an event line (keys of `EVENT_DTYPES`); `name` is for errors."""
+    date, records = events_date(raw, name), []
+    for number, line in enumerate(text_lines(raw), start=1):
         if not line.strip() or line.startswith((":", "#", "NO EVENT REPORTS")):
             continue
         if not line[:4].strip().isdigit() or not line[43:48].strip():

@@ -6,7 +6,6 @@ when it is whole and is what its name promises; an older one is kept where the n
 """
 
 import hashlib
-import re
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -98,8 +97,7 @@ def file_name(product: str, raw: bytes, day: date, published: datetime | None = 
         return f"{swpc.srs_times(raw, product)[0]:%Y%m%d}SRS.txt"
     if product == "events":
         swpc.parse_events(raw, product)
-        stated = re.search(rb":Date:\s*(\d{4}) (\d\d) (\d\d)", raw)
-        return b"".join(stated.groups()).decode() + "events.txt"
+        return f"{swpc.events_date(raw, product):%Y%m%d}events.txt"
     if product in ("SGAS", "discussion"):
         (swpc_products.parse_sgas if product == "SGAS" else swpc_products.parse_discussion)(raw, product)
         return f"{swpc_products.issue_time(swpc.text_lines(raw), product):%Y%m%d}{product}.txt"

@@ -11,7 +11,18 @@ import pandas as pd
 import pytest
 import sunpy
 
-from jwvl_lib import narrative, rates, report, report_arithmetic, report_facts, report_page, swpc
+from jwvl_lib import (
+    claims,
+    narrative,
+    rates,
+    report,
+    report_arithmetic,
+    report_claims,
+    report_facts,
+    report_numbers,
+    report_page,
+    swpc,
+)
 
 SUNPY_SRS = Path(sunpy.__file__).parent / "data" / "test" / "SRS"
 DAY = "2000-09-27"
@@ -205,6 +216,44 @@ def test_a_quiet_day_with_an_events_list_is_very_low(shared_data, tmp_path):
     assert made["regions"] == []
     assert made["impacts"]["R"]["value"] == "none"
     assert report.check(folder) == []
+
+
+def _across_midnight(folder: Path) -> Path:
+    """The small folder with an events list of the day before, its X1.5 begun at 23:48 and at its peak at 00:12."""
+    times = [("0940", "0950", "1000", "M1.1"), ("2348", "0012", "0030", "X1.5")]
+    rows = [
+        f"{5000 + 10 * i} +     {b}   {p}      {e}  G15  5   XRA  1-8A      {c:<8}1.0E-02   2192"
+        for i, (b, p, e, c) in enumerate(times)
+    ]
+    (_small_folder(folder) / "20141023events.txt").write_text(EVENTS_HEAD + "\n".join(rows) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_a_flare_that_crosses_midnight_is_told_with_its_date(tmp_path):
+    made, folder = _made(_across_midnight(tmp_path / "swpc"), "2014-10-24", tmp_path)
+    assert "the largest was X1.5 in region 12192, peaking at 00:12 UT on 24 October 2014." in made["narrative"]["en"]
+    assert "最大为X1.5，位于12192，峰值2014年10月24日00:12 UT。" in made["narrative"]["zh"]
+    assert report.check(folder) == []
+    assert [n for n in report_numbers.resolve(folder) if not n.how] == []
+    for claim in made["claims"]:
+        found = claims.check(claim["text"], report_claims.day_facts(made), claim["language"])
+        assert [c for c in found if c["kind"] == "flare" and c["verdict"] != "supported"] == []
+
+
+def test_a_flare_that_crosses_midnight_stands_at_the_end_of_the_day(tmp_path):
+    made, _ = _made(_across_midnight(tmp_path / "swpc"), "2014-10-24", tmp_path)
+    point = {"time": "2014-10-23T12:00:00", "flux_w_m2": 1e-6, "line": 1}
+    curve = report_page.curve({**made, "xray_curve": {"points": [point], "source": "s", "evidence": []}})
+    assert [m["x"] for m in report_page.flare_strip(made)] == [196.7, 480.0]
+    assert [m["x"] for m in curve["marks"]] == [196.7, 480.0]
+    assert curve["path"] == "M240.0 54.0"
+
+
+def test_a_narrator_with_an_impossible_time_is_not_kept(tmp_path):
+    text = "An M1.1 flare in region 12192 peaked at 24:00 UT. An M1.1 flare in region 12192 peaked at 24:30 UT."
+    sources = report.gather("2014-10-24", _across_midnight(tmp_path / "swpc"))
+    made = report.compose(sources, "2014-10-24", written={"en": text}, model="narrator")
+    assert [c["verdict"] for c in made["claims"] if c.get("meant_for")] == ["contradicted"] * 2
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -501,10 +550,13 @@ def test_page_in_a_real_browser(chromium, quiet_day):
         ("R1", ["XRA 1-8A M1.0", "XRA 1-8A C9.9"], True),
         ("R1", ["XRA 1-8A C9.9"], False),
         ("R1", [], False),
+        ("G2", ['{"Kp": 3.33}', '{"time_tag": "2024-10-10T03:00:00", "Kp": 5.67}'], True),
+        ("G5", ['{"Kp": "8.67"}'], False),
+        ("G1", [], False),
     ],
 )
-def test_a_blackout_grade_follows_from_the_largest_flare_cited(grade, lines, follows):
-    assert report_arithmetic.is_blackout(grade, lines) is follows
+def test_a_grade_follows_from_the_largest_flare_or_kp_cited(grade, lines, follows):
+    assert report_arithmetic.is_grade(grade, lines) is follows
 
 
 def test_days_to_the_limb_follow_from_the_place_a_line_prints():

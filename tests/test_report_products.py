@@ -1,14 +1,15 @@
 """Products in every shape and state: used, missing, torn, stale; the report comes out and says so."""
 
 import json
+import re
 import shutil
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from jwvl_lib import report, report_numbers, report_page, report_products, report_sources, swpc, swpc_products
+from jwvl_lib import report, report_numbers, report_page, report_products, report_sources, simulate, swpc, swpc_products
 
 SCHEMA = json.loads((report_page.DATA / "report.schema.json").read_text(encoding="utf-8"))
 
@@ -175,3 +176,35 @@ def test_a_summary_under_another_days_name_is_not_used(tmp_path, shared_data):
     found = report_products.read(source, date(2025, 12, 24))
     assert found.summaries == {}
     assert "its name says otherwise" in found.warnings[0][0]
+
+
+def test_an_events_list_under_another_days_name_is_not_used(tmp_path, shared_data):
+    raw = (shared_data / "swpc_text_runs" / "ar12192_2014oct" / "events" / "20141022events.txt").read_bytes()
+    sources = report_sources.from_bytes("20141023events.txt", raw)
+    found = report_products.read(sources, date(2014, 10, 24))
+    assert found.events == {}
+    assert "lists the events of 2014-10-22, its name says otherwise" in found.warnings[0][0]
+
+
+@pytest.mark.parametrize(
+    ("kp", "grade"), [(4.33, "none"), (4.67, "G1"), (5.67, "G2"), (8.0, "G4"), (8.33, "G4"), (8.67, "G4"), (9.0, "G5")]
+)
+def test_a_storm_is_graded_as_noaa_grades_it(tmp_path, kp, grade):
+    rows, issued = [{"time_tag": "2024-10-10T03:00:00", "Kp": kp}], datetime(2024, 10, 11, 0, 30)
+    (tmp_path / "planetary_kp_20241010.json").write_text(json.dumps(rows), encoding="utf-8")
+    (tmp_path / "20241011SRS.txt").write_text(swpc.write_srs(simulate.srs_frame([], None), issued), encoding="utf-8")
+    made, folder = _made("2024-10-11", tmp_path, tmp_path / "out")
+    assert made["impacts"]["G"]["value"] == grade
+    _sound(made, folder)
+
+
+def test_a_region_without_class_and_place_is_told_without_them(tmp_path):
+    place = {"latitude": 17, "longitude": -102, "location": "N17W0*"}
+    row = {"observed_date": "2020-12-07", "region": 2785, **place, "area": 120, "spot_class": None, "number_spots": 2}
+    (tmp_path / "solar_regions_20201207.json").write_text(json.dumps([row]), encoding="utf-8")
+    made, folder = _made("2020-12-08", tmp_path, tmp_path / "out")
+    assert "The largest is 12785: 120 millionths of the hemisphere, 2 spots." in made["narrative"]["en"]
+    assert any("no McIntosh class is given" in w for w in made["warnings"])
+    assert "| 12785 | not given | not given | not given | 120 |" in (folder / "report.md").read_text(encoding="utf-8")
+    assert not re.search(r"None(?![ :])", (folder / "report.html").read_text(encoding="utf-8"))  # but "None: no model"
+    _sound(made, folder)
