@@ -23,6 +23,9 @@ def answer(asked: Asked, report: dict, focus: tuple[int, ...] = ()) -> tuple[lis
     `focus` are the regions of the turn before, which "it" points to.
     """
     regions, missing = _regions_meant(asked, report, focus)
+    if (day := _another_day(asked, report)) and not missing:
+        told_then = [s for r in regions for s in chat_regions.on_day(r, day, asked)]
+        return told_then or [_not_of_that_day(report, asked)], tuple(r["noaa_ar"] for r in regions)
     sentences = [_no_such_region(n, report, asked.language) for n in missing]
     for topic in _topics(asked, regions) if regions or not missing else ():
         if regions and topic in chat_regions.MAKERS:
@@ -32,6 +35,20 @@ def answer(asked: Asked, report: dict, focus: tuple[int, ...] = ()) -> tuple[lis
         elif topic in _OF_DAY and (topic != "largest" or not (regions or "flares" in asked.topics)):
             sentences += _OF_DAY[topic](report, asked)
     return sentences, tuple(r["noaa_ar"] for r in regions) or _singled_out(asked, report)
+
+
+def _another_day(asked: Asked, report: dict) -> str:
+    """The first day that the question names and the report is not about; "" where there is none or it is compared."""
+    own = [report[k] for k in ("report_date", "flares_date", "issued_utc", "valid_utc")]
+    others = [d for d in asked.days if not any(chat_regions.is_day(d, at) for at in own)]
+    return others[0] if others and (asked.topics or asked.regions) and "change" not in asked.topics else ""
+
+
+def _not_of_that_day(report: dict, asked: Asked) -> Sentence:
+    day, eve = report["report_date"], report["flares_date"]
+    en = f"this is the report of {day}, with the flares of {eve}; of the day asked for it does not tell this."
+    zh = f"这是{day}的日报，耀斑为{eve}的；其中没有所问日期的这一内容。"
+    return unknown(asked.language, en, zh, report["summary_evidence"])
 
 
 def _topics(asked: Asked, regions: list[dict]) -> tuple[str, ...]:
@@ -131,7 +148,8 @@ def _each(kind: str):
 
 
 def _changes(report: dict, asked: Asked) -> Iterable[Sentence]:
-    moved = sorted((r for r in report["regions"] if r["area_change_msh"]), key=lambda r: -abs(r["area_change_msh"]))
+    known = [r for r in report["regions"] if r["area_change_msh"] is not None]
+    moved = sorted(known, key=lambda r: -abs(r["area_change_msh"]))
     if not moved:
         return [unknown(asked.language, "no region has an earlier summary to compare with.", "没有可比较的更早摘要。")]
     return [s for r in moved[:5] for s in list(chat_regions.change(r, report, asked))[:1]]
@@ -178,7 +196,7 @@ def _flare_list(flares: list[dict], report: dict, asked: Asked, of: str, of_zh: 
     if "largest" in asked.topics:
         kept = [max(kept, key=lambda f: goes_flux(f["goes_class"]))]
     shown = sorted(kept, key=lambda f: -goes_flux(f["goes_class"]))[:MOST_FLARES]
-    made = [_one_flare(f, asked.language) for f in sorted(shown, key=lambda f: f["peak"] or f["begin"])]
+    made = [_one_flare(f, day, asked.language) for f in sorted(shown, key=lambda f: f["peak"] or f["begin"])]
     if len(kept) > 1:
         many = (
             f"The events list of {date} holds {len(kept)} {kind}s{of}",
@@ -192,14 +210,15 @@ def _flare_list(flares: list[dict], report: dict, asked: Asked, of: str, of_zh: 
     return made
 
 
-def _one_flare(flare: dict, language: str) -> Sentence:
+def _one_flare(flare: dict, day: str, language: str) -> Sentence:
     word, word_zh, at = ("peaked", "峰值", flare["peak"]) if flare["peak"] else ("began", "开始于", flare["begin"])
     number, place = flare["noaa_ar"], flare["location"]
     where = f" in AR {number}" if number else ""
     where_zh = f"，位于活动区{number}" if number else ""
     where, where_zh = (f"{where} at {place}", f"{where_zh}（{place}）") if place else (where, where_zh)
-    en = f"{flare['goes_class']}{where} {word} at {at[11:16]} UT."
-    return told(language, en, f"{flare['goes_class']}{where_zh}，{word_zh}{at[11:16]} UT。", flare["evidence"])
+    en = f"{flare['goes_class']}{where} {word} at {narrative.clock_en(at, day)}."
+    zh = f"{flare['goes_class']}{where_zh}，{word_zh}{narrative.clock_zh(at, day)}。"
+    return told(language, en, zh, flare["evidence"])
 
 
 def _watch(report: dict, asked: Asked) -> Iterable[Sentence]:

@@ -59,6 +59,25 @@ def whole(region: dict, report: dict, asked: Asked) -> Iterable[Sentence]:
         yield from (s for s in maker(region, report, asked) if s.origin == "facts")
 
 
+def on_day(region: dict, day: str, asked: Asked) -> Iterable[Sentence]:
+    """What an earlier summary, issued on that day, gives of the fields asked for, or of all where none is."""
+    then = next((h for h in region["history"] if is_day(day, h["issued"])), None)
+    asks_more = set(asked.topics) & {"change", "chance", "flares", "watch"}
+    kinds = [k for k in FIELDS if k in asked.topics] or ([] if asks_more else list(FIELDS))
+    kinds = [k for k in kinds if then and then[k] is not None]
+    if kinds:
+        (en, zh), on, on_zh = _names(region), narrative.date_en(then["issued"]), narrative.date_zh(then["issued"])
+        said_en = ", ".join(_phrase(k, then[k], "en") for k in kinds)
+        said_zh = "，".join(_phrase(k, then[k], "zh") for k in kinds)
+        text = f"In the summary of {on} {en} {said_en}.", f"{on_zh}的摘要中，{zh}{said_zh}。"
+        yield told(asked.language, *text, then["evidence"])
+
+
+def is_day(day: str, at: str) -> bool:
+    """Whether an ISO time is of a day of `Asked.days`, which may leave the year out."""
+    return at[:10].endswith(day.removeprefix("-"))
+
+
 def change(region: dict, report: dict, asked: Asked) -> Iterable[Sentence]:
     """Area then and now, and the last changes of class."""
     (en, zh), before, now = _names(region), region["previous"], region["evidence"][:1]
@@ -121,9 +140,14 @@ def flare_history(region: dict, report: dict, asked: Asked) -> Iterable[Sentence
     past = region.get("flare_history") or {"days": 0, "evidence": []}
     if not past["days"] or not past["evidence"]:
         return
-    counts = [(past[c], c) for c in "CMX" if past[c]]
-    said_en, said_zh = ", ".join(f"{n} {c}" for n, c in counts), "、".join(f"{c}级{n}次" for n, c in counts)
     en, zh = _names(region)
+    counts = [(past[c], c) for c in "CMX" if past[c]]
+    if not counts:
+        none = f"The events lists of {past['days']} days hold no X-ray flare of {en} of class C or stronger."
+        text = none, f"{past['days']}天的事件表中{zh}没有C级或更强的X射线耀斑。"
+        yield told(asked.language, *text, past["evidence"])
+        return
+    said_en, said_zh = ", ".join(f"{n} {c}" for n, c in counts), "、".join(f"{c}级{n}次" for n, c in counts)
     yield told(
         asked.language,
         f"Counted over the events lists of {past['days']} days, {en} produced flares of class {said_en}.",

@@ -11,14 +11,18 @@ from pathlib import Path
 
 import yaml
 
+from jwvl_lib.claim_dates import DATES
 from jwvl_lib.claim_grammar import plain
 from jwvl_lib.knowledge import goes_letters
 
 WORDS = Path(__file__).parent / "data" / "chat_words.yaml"
 HAN = re.compile(r"[\u3400-\u9fff]")
 REGION = re.compile(
-    r"(?:\b(?:AR|NOAA|regions?)|活动区|编号)\s*(?:NOAA|AR)?\s*#?(\d{4,5})(?!\d)|(?<![\d.:/-])(\d{5})(?![\d.:/-])", re.I
+    r"(?:\b(?:AR|NOAA|regions?)|活动区|黑子群|编号)\s*(?:NOAA|AR)?\s*#?(\d{4,5})(?!\d)|(?<!\d)(\d{4,5})\s*号"
+    r"|(?<![\d.:/-])(\d{5})(?![\d.:/-])",
+    re.I | re.A,
 )
+DAY = re.compile(r"\d{4}-\d\d-\d\d|--\d\d-\d\d")
 FLARE_LETTER = re.compile(rf"\b([{goes_letters()}])(?:[- ]?class|\d|(?= flare))|([{goes_letters()}])\s*级", re.I | re.A)
 
 
@@ -26,14 +30,16 @@ FLARE_LETTER = re.compile(rf"\b([{goes_letters()}])(?:[- ]?class|\d|(?= flare))|
 class Asked:
     """A question as the rules read it.
 
-    `topics` are names of the words file; `regions` the numbers named; `flare_letter` the class of flare spoken of, or
-    ""; `picture`, `meaning`: it asks about a picture, for a meaning; `it`: it points back to a region.
+    `topics` are names of the words file; `regions` the numbers named; `days` the days, "2014-10-24", or "--10-24" where
+    the year is left out; `flare_letter` the class of flare spoken of, or ""; `picture`, `meaning`: it asks about a
+    picture, for a meaning; `it`: it points back to a region.
     """
 
     text: str
     language: str
     topics: tuple[str, ...]
     regions: tuple[int, ...]
+    days: tuple[str, ...]
     flare_letter: str
     picture: bool
     meaning: bool
@@ -51,13 +57,14 @@ def understand(question: str, default_language: str = "en") -> Asked:
     """Topics, regions and pointers of a question; nothing found is an answer too."""
     text, words = plain(question), _words()
     letter = FLARE_LETTER.search(text)
-    regions = tuple(dict.fromkeys(int(a or b) for a, b in REGION.findall(text)))
+    regions = tuple(dict.fromkeys(int("".join(found)) for found in REGION.findall(text)))
     heard = {name for name, regex in words["topics"].items() if regex.search(text)}
     return Asked(
         text=question,
         language=language_of(question, default_language),
         topics=tuple(t for t in words["topics"] if t in heard and not _only_sounds_like(t, heard, bool(regions))),
         regions=regions,
+        days=_days(text),
         flare_letter=(letter[1] or letter[2]).upper() if letter else "",
         **{sign: bool(regex.search(text)) for sign, regex in words["signs"].items()},
     )
@@ -66,6 +73,12 @@ def understand(question: str, default_language: str = "en") -> Asked:
 def kind_name(kind: str, language: str) -> str:
     """What a kind of fact is called; the kind itself where it has no name."""
     return _words()["kinds"].get(kind, {}).get(language, kind)
+
+
+def _days(text: str) -> tuple[str, ...]:
+    found = [v for pattern in DATES for match in pattern.regex.finditer(text) for v in pattern.values(match) or ()]
+    days = dict.fromkeys(day.group() for v in found if (day := DAY.match(v[1])))
+    return tuple(d for d in days if not any(d != whole and whole.endswith(d[1:]) for whole in days))
 
 
 def _only_sounds_like(topic: str, heard: set[str], names_a_region: bool) -> bool:

@@ -98,8 +98,9 @@ _NEIGHBOURS = 60  # numbers given within two or three weeks of one another
 
 def _near(match: re.Match) -> Found | None:
     """Four digits close to a number that is surely a region's, or two such numbers that support each other."""
-    here = int(match.group())
-    known = _known(match.string)
+    here, known = int(match.group()), _known(match.string)
+    if _AREA_BEFORE.search(match.string[: match.start()]):
+        return None
     return [("noaa_ar", here)] if any(abs(n - here) <= _NEIGHBOURS for n in known) else None
 
 

@@ -186,6 +186,36 @@ def test_flares_and_chances_of_a_day_with_events(shared_data, tmp_path):
     assert "2510" in said(chat.whole(chat.ask(room, conversation, "What is the area of AR 12192?")))
 
 
+def test_a_flare_that_peaks_after_midnight_is_told_with_its_date(day):
+    made = json.loads((day / "report.json").read_text(encoding="utf-8"))
+    flare = {"goes_class": "X1.5", "begin": "2000-09-26T23:48:00", "peak": "2000-09-27T00:12:00", "end": None}
+    flare |= {"noaa_ar": 9169, "location": None, "evidence": made["summary_evidence"][:1]}
+    facts = chat_sentences.day_facts({**made, "flares": [flare]}, past=True)
+    for question, told in (
+        ("Which flares were there?", "X1.5 in AR 9169 peaked at 00:12 UT on 27 September 2000."),
+        ("有哪些耀斑？", "X1.5，位于活动区9169，峰值2000年9月27日00:12 UT。"),
+    ):
+        asked = chat_words.understand(question)
+        (sentence,), _ = chat_facts.answer(asked, {**made, "flares": [flare]})
+        assert sentence.text == told
+        found = chat_sentences.judged(sentence, facts, asked.language).claims
+        assert [(c["value"], c["verdict"]) for c in found if c["kind"] == "flare"] == [
+            ("X1.5@2000-09-27T00:12", "supported")
+        ]
+
+
+def test_that_a_region_had_no_flare_is_supported(day):
+    made = json.loads((day / "report.json").read_text(encoding="utf-8"))
+    flare = {"goes_class": "M1.1", "begin": "2000-09-26T09:40:00", "peak": "2000-09-26T09:50:00", "end": None}
+    flare |= {"noaa_ar": 9169, "location": None, "evidence": made["summary_evidence"][:1]}
+    facts = chat_sentences.day_facts({**made, "flares": [flare]}, past=True)
+    for question in ("Which flares did AR 9166 produce?", "活动区9166有耀斑吗？"):
+        asked = chat_words.understand(question)
+        sentence = chat_facts.answer(asked, {**made, "flares": [flare]})[0][0]
+        assert "9166" in sentence.text
+        assert chat_sentences.judged(sentence, facts, asked.language).verdict == "supported"
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # what is not known
 
@@ -429,3 +459,62 @@ def test_turns_and_pictures_share_one_message_form(local):
     stop.set()
     images = [Image.new("RGB", (56, 56)) for _ in order]
     assert len("".join(chat_local.stream(local, messages, images, stop))) < 20
+
+
+@pytest.fixture(scope="module")
+def october(shared_data, tmp_path_factory) -> dict:
+    """The report of 2014-10-24, with a week of earlier summaries and events lists."""
+    folder = shared_data / "swpc_text_runs" / "ar12192_2014oct"
+    return json.loads((written(folder, "2014-10-24", tmp_path_factory.mktemp("o")) / "report.json").read_text("utf-8"))
+
+
+def _of_october(question: str, report_: dict) -> list[chat_sentences.Sentence]:
+    asked = chat_words.understand(question)
+    known = chat_sentences.day_facts(report_, past=True)
+    made = chat_facts.answer(asked, report_)[0]
+    return [chat_sentences.judged(s, known, asked.language) if s.origin == "facts" else s for s in made]
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("What was the area of AR 12192 on 20 October 2014?", "covers 1560 millionths"),
+        ("What was the magnetic class of AR 12192 on October 18?", "is of magnetic class Beta-Gamma."),
+        ("2014年10月21日活动区12192的面积是多少？", "百万分之2180"),
+        ("What is the area of AR 12192 on 2014-10-24?", "covers 2740 millionths"),
+        ("Which flares were there on 23 October?", "holds 6 X-ray flares"),
+    ],
+)
+def test_a_day_that_a_question_names_is_the_day_of_the_answer(october, question, said):
+    first = _of_october(question, october)[0]
+    assert said in first.text
+    assert first.verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What regions were on the disk on 2015-01-01?",
+        "2003年10月28日有哪些活动区？",
+        "Chance of an M flare on 1 January 2030?",
+        "Which flares were there on 20 October 2014?",
+        "What is the area of AR 12192 on 1 October 2014?",
+    ],
+)
+def test_a_day_of_which_the_report_tells_nothing_is_not_answered_from_another(october, question):
+    [sentence] = _of_october(question, october)
+    assert sentence.origin == "none"
+    assert "2014-10-24" in sentence.text
+
+
+def test_a_region_without_flares_and_areas_that_stayed_are_said_to_be_so(october):
+    texts = [s.text for s in _of_october("Which flares did AR 12187 have?", october)]
+    assert "The events lists of 7 days hold no X-ray flare of AR 12187 of class C or stronger." in texts
+    still = {**october, "regions": [{**r, "area_change_msh": 0} for r in october["regions"]]}
+    assert all("stayed" in s.text for s in _of_october("What has changed?", still))
+
+
+@pytest.mark.parametrize("question", ["请问AR2192的面积是多少？", "2192号活动区的面积？", "黑子群2192的面积？"])
+def test_a_region_is_heard_however_chinese_writes_its_number(october, question):
+    [sentence] = _of_october(question, october)
+    assert sentence.text == "活动区12192面积为太阳半球的百万分之2740。"
