@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import repeat
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -139,14 +140,16 @@ def replay_file(ledger: Path, annotations: pd.DataFrame, path: str | Path) -> tu
 
     Columns: annotation_id, reviewer, verdict, and where wanted reasons (a list, in CSV joined by `;`), comment,
     edit_text, seconds. What the ledger has heard once from a file is not said again, so a reviewer may change her mind
-    afterwards. Returns how many were recorded, and the rows refused: line, reason.
+    afterwards. Returns how many were recorded, and the rows refused: line, reason. ValueError for a file that is not
+    UTF-8 text or, as CSV, leaves a quote open; then nothing is recorded.
     """
-    known = set(annotations["annotation_id"])
+    rows = review_ledger.rows_by_id(annotations, set(annotations["annotation_id"]))
     heard = {_content(row) for row in review_ledger.events(ledger).query("client == 'file'").to_dict("records")}
     new, refused = [], []
     for line, row in _read_rows(Path(path)):
         try:
-            decision = _decision(row, known)
+            decision = _decision(row)
+            review_ledger.require_recordable(decision, rows)
         except ValueError as error:
             refused.append({"line": line, "reason": str(error)})
             continue
@@ -154,7 +157,7 @@ def replay_file(ledger: Path, annotations: pd.DataFrame, path: str | Path) -> tu
         if content not in heard:
             heard.add(content)
             new.append(decision)
-    review_ledger.append(ledger, new, annotations, client="file")
+    review_ledger.append_rows(ledger, new, rows, client="file")
     return len(new), pd.DataFrame(refused, columns=["line", "reason"])
 
 
@@ -163,43 +166,59 @@ def _content(row: Mapping) -> tuple:
 
 
 def _read_rows(path: Path) -> Iterable[tuple[int, Mapping]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        if path.suffix.lower() == ".csv":
-            reader = csv.DictReader(file)
-            yield from ((reader.line_num, row) for row in reader)
-            return
-        for line, text in enumerate(file, start=1):
-            if text.strip():
-                yield line, _json_object(text)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from _csv_rows(file) if path.suffix.lower() == ".csv" else _json_rows(file)
+    except UnicodeDecodeError as error:  # Excel in China writes GBK, its "Unicode text" is UTF-16
+        raise ValueError(f"{path} is not UTF-8 text; save it as UTF-8 (in Excel: CSV UTF-8) and run again") from error
+    except csv.Error as error:
+        raise ValueError(f"{path} is no sound CSV ({error}); close its quotes and run again") from error
+
+
+def _csv_rows(file: TextIO) -> Iterable[tuple[int, Mapping]]:
+    reader = csv.DictReader(file)
+    yield from ((reader.line_num, row) for row in reader)
+
+
+def _json_rows(file: TextIO) -> Iterable[tuple[int, Mapping]]:
+    yield from ((line, _json_object(text)) for line, text in enumerate(file, start=1) if text.strip())
 
 
 def _json_object(text: str) -> Mapping:
     try:
         row = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # torn, a number of thousands of digits, nested without end
         row = None
     return row if isinstance(row, dict) else {"unreadable": True}
 
 
-def _decision(row: Mapping, known: set[str]) -> Decision:
+def _decision(row: Mapping) -> Decision:
     if row.get("unreadable"):
         raise ValueError("the line is no JSON object; write one object a line")
     key, reviewer, reasons = str(row.get("annotation_id") or ""), str(row.get("reviewer") or ""), row.get("reasons")
-    if key not in known:
-        raise ValueError(f"annotation {key!r} is not in this run; decide on one of its annotations")
     if reviewer == AUTO_FACTS:
         raise ValueError(f"reviewer {AUTO_FACTS!r} is the policy's own name; give the name of whoever decided")
     if not isinstance(reasons, list):
         reasons = [part.strip() for part in str(reasons or "").split(";") if part.strip()]
-    seconds = _seconds(row.get("seconds"))
+    edit, seconds = _edit(row.get("edit_text")), _seconds(row.get("seconds"))
     verdict, comment = str(row.get("verdict") or ""), str(row.get("comment") or "")
-    return Decision(key, reviewer, verdict, tuple(map(str, reasons)), comment, row.get("edit_text") or None, seconds)
+    return Decision(key, reviewer, verdict, tuple(map(str, reasons)), comment, edit, seconds)
+
+
+def _edit(value: object) -> str | None:
+    """A number is its digits, 0 among them; false, NaN and a list stand for no text that anybody wrote."""
+    if value is None or value == "":
+        return None
+    endless = isinstance(value, float) and not math.isfinite(value)
+    if endless or isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"the edit {value!r} is no text; give the text, or leave it out where nothing was edited")
+    return str(value)
 
 
 def _seconds(value: object) -> float | None:
     try:
         return None if value in (None, "") else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{value!r} seconds is no duration; leave it out where it is not known") from None
 
 
@@ -214,12 +233,12 @@ def export_events(path: str | Path, target: str | Path) -> Path:
 def rebuild(source: str | Path, path: str | Path) -> int:
     """Make a new ledger at `path` from the events of an export, numbers and times as they were. Returns how many.
 
-    ValueError where the new ledger has events already, or where a line is not an event.
+    ValueError where the new ledger has events already, or where a line is not an event: a torn last one, an empty one.
     """
     rows = []
-    for line, text in enumerate(Path(source).read_text(encoding="utf-8").split("\n")[:-1], start=1):
+    for line, raw in enumerate(Path(source).read_bytes().splitlines(), start=1):  # bytes: it may end within a character
         try:
-            rows.append([json.loads(text)[name] for name in review_ledger.EVENT_COLUMNS])
+            rows.append([json.loads(raw.decode())[name] for name in review_ledger.EVENT_COLUMNS])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{source}, line {line} is no event ({error}); export the ledger again") from error
     with review_ledger.transaction(review_ledger.open_ledger(path)) as db:
@@ -235,7 +254,7 @@ def rebuild(source: str | Path, path: str | Path) -> int:
 
 
 def outcomes(ledger: Path, annotations: pd.DataFrame) -> pd.DataFrame:
-    """One row an annotation, sorted by annotation_id: verdict, reasons, reviewer, edit_text.
+    """One row an annotation, sorted by annotation_id: verdict, reasons, reviewer, edit_text (None without an edit).
 
     The verdict is accept, reject, flag or pending. Persons outrank programs and a skip decides nothing; among equals a
     rejection outranks a flag and a flag an acceptance. `reviewer` names all who had that rank, joined by "; ".
@@ -245,7 +264,8 @@ def outcomes(ledger: Path, annotations: pd.DataFrame) -> pd.DataFrame:
     for decision in state[state["verdict"] != "skip"].to_dict("records"):
         by_annotation[decision["annotation_id"]].append(decision)
     rows = [_outcome(key, by_annotation[key]) for key in sorted(annotations["annotation_id"].tolist())]
-    return pd.DataFrame(rows, columns=["annotation_id", "verdict", "reasons", "reviewer", "edit_text"])
+    frame = pd.DataFrame(rows, columns=["annotation_id", "verdict", "reasons", "reviewer", "edit_text"])
+    return frame.assign(edit_text=pd.Series([row[-1] for row in rows], dtype=object))  # keeps None: pandas 3 puts NaN
 
 
 def _outcome(annotation_id: str, decisions: list[Mapping]) -> tuple:

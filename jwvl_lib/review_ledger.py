@@ -99,6 +99,8 @@ class Decision:
             raise ValueError(f"{where}: verdict {self.verdict!r} with reasons {list(self.reasons)}; {rule}")
         if self.edit_text is not None and (self.verdict != "accept" or not self.edit_text.strip()):
             raise ValueError(f"{where}: an edited text must not be empty and goes with verdict 'accept'")
+        if any("\ud800" <= c <= "\udfff" for c in self.reviewer + self.comment + (self.edit_text or "")):
+            raise ValueError(f"{where}: a text holds half a character, which no file can; write that text anew")
         if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds >= 0):
             raise ValueError(f"{where}: {self.seconds} seconds is no duration; leave it out where it is not known")
 
@@ -204,7 +206,7 @@ def append(
     `annotations` and for an edit that is none of a closed question's choices; then nothing is recorded.
     """
     decisions = list(decisions)
-    rows = _rows_by_id(annotations, {decision.annotation_id for decision in decisions})
+    rows = rows_by_id(annotations, {decision.annotation_id for decision in decisions})
     return append_rows(path, decisions, rows, client, undone)
 
 
@@ -218,7 +220,7 @@ def append_rows(
     """The same for whoever has the annotations' rows by id at hand: the panel, for which a table is slow."""
     undone = list(undone)
     for decision in decisions:
-        _check_against(decision, rows)
+        require_recordable(decision, rows)
     if decisions or undone:
         now = _now_utc()
         with transaction(Path(path)) as db:
@@ -229,14 +231,16 @@ def append_rows(
     return len(decisions)
 
 
-def _rows_by_id(annotations: pd.DataFrame, ids: set[str]) -> dict[str, dict]:
+def rows_by_id(annotations: pd.DataFrame, ids: set[str]) -> dict[str, dict]:
+    """The rows of these annotations by id, in the columns that an event is made from: what `append_rows` takes."""
     # column by column: a tenth of what `to_dict` takes, and 60,000 rows are a usual corpus
     columns = [annotations[name].tolist() for name in _JUDGED_COLUMNS]
     rows = zip(*columns, strict=True)
     return {row[0]: dict(zip(_JUDGED_COLUMNS, row, strict=True)) for row in rows if row[0] in ids}
 
 
-def _check_against(decision: Decision, rows: Mapping[str, Mapping]) -> None:
+def require_recordable(decision: Decision, rows: Mapping[str, Mapping]) -> None:
+    """ValueError, in one line, for an annotation that is not in `rows` and for an edit that is none of its choices."""
     if decision.annotation_id not in rows:
         raise ValueError(f"annotation {decision.annotation_id!r} is not in this run; decide on one of its annotations")
     choices = json.loads(rows[decision.annotation_id]["choices"])
@@ -292,7 +296,7 @@ def _insert_undo(db: sqlite3.Connection, reviewer: str, annotation_id: str | Non
 
 
 def events(path: str | Path) -> pd.DataFrame:
-    """Every event ever recorded, oldest first."""
+    """Every event ever recorded, oldest first; `edit_text` is None where nothing was edited."""
     return _frame(path, "SELECT * FROM review_event ORDER BY id")
 
 
@@ -353,7 +357,9 @@ def standing(path: str | Path, reviewer: str, annotation_id: str) -> str | None:
 def _frame(path: str | Path, query: str) -> pd.DataFrame:
     with connection(Path(path)) as db:
         rows = db.execute(query).fetchall()
-    return pd.DataFrame([tuple(row) for row in rows], columns=EVENT_COLUMNS)
+    frame = pd.DataFrame([tuple(row) for row in rows], columns=EVENT_COLUMNS)
+    # the one text that may be missing: pandas 3 would put NaN for None, and NaN is true
+    return frame.assign(edit_text=pd.Series([row["edit_text"] for row in rows], dtype=object))
 
 
 def is_person(reviewer: str) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -120,6 +121,8 @@ def found_in(ledger, annotations):
         ({"verdict": "accept", "edit_text": " "}, "must not be empty"),
         ({"verdict": "accept", "seconds": float("nan")}, "no duration"),
         ({"verdict": "accept", "reviewer": " "}, "has no name"),
+        ({"verdict": "accept", "comment": "\ud83d"}, "half a character"),
+        ({"verdict": "accept", "edit_text": "Mended \udc00"}, "half a character"),
     ],
 )
 def test_a_malformed_decision_is_refused_in_one_clear_line(fields, message):
@@ -202,6 +205,39 @@ def test_a_ledger_replayed_gives_the_same_bytes_of_the_accepted_table(ledger, an
     (tmp_path / "events.jsonl").write_text('{"id": 1}\n')
     with pytest.raises(ValueError, match="line 1 is no event"):
         review.rebuild(tmp_path / "events.jsonl", tmp_path / "third.sqlite")
+
+
+def exported(ledger, annotations, folder):
+    for key in ("a00000", "a00001"):
+        decide(ledger, annotations, Decision(key, "li.wei", "accept", comment="日面"))
+    return review.export_events(ledger, folder / "events.jsonl")
+
+
+def test_an_export_without_its_last_line_end_is_whole(ledger, annotations, tmp_path):
+    export = exported(ledger, annotations, tmp_path)
+    export.write_bytes(export.read_bytes().removesuffix(b"\n"))
+    assert review.rebuild(export, tmp_path / "again.sqlite") == 2
+    assert review_ledger.events(tmp_path / "again.sqlite").equals(review_ledger.events(ledger))
+
+
+@pytest.mark.parametrize("damage", ["its brace", "half a character", "an empty line"])
+def test_an_export_torn_in_its_second_line_is_refused(ledger, annotations, tmp_path, damage):
+    export = exported(ledger, annotations, tmp_path)
+    raw = export.read_bytes()
+    end = {"its brace": len(raw) - 2, "half a character": raw.rindex("日面".encode()) + 1}.get(damage)
+    export.write_bytes(raw[:end] if end else raw.replace(b"\n", b"\n\n"))
+    with pytest.raises(ValueError, match="line 2 is no event.*export the ledger again") as error:
+        review.rebuild(export, tmp_path / "again.sqlite")
+    assert "events.jsonl" in str(error.value)
+
+
+def test_events_without_an_edit_say_none_beside_one_with(ledger, annotations):
+    """pandas 3 would make NaN of it, which is true."""
+    decide(ledger, annotations, Decision("a00000", "li.wei", "accept", edit_text="Mended"))
+    decide(ledger, annotations, Decision("a00001", "li.wei", "accept"))
+    for frame in (review_ledger.events(ledger), review_ledger.current(ledger, annotations)):
+        assert frame["edit_text"].tolist() == ["Mended", None]
+    assert review.outcomes(ledger, annotations)["edit_text"].tolist() == ["Mended", *[None] * 11]
 
 
 def test_folding_brings_a_sitting_into_the_one_file(ledger, annotations):
@@ -404,6 +440,87 @@ def test_jsonl_says_the_same_as_csv(ledger, annotations, tmp_path):
     assert review.outcomes(ledger, annotations).loc[1, "reviewer"] == "李伟"
 
 
+def test_a_replay_after_an_edit_and_a_change_of_mind_appends_nothing(ledger, annotations, tmp_path):
+    path = write_jsonl(tmp_path, {"annotation_id": "a00000", "edit_text": "Mended"}, {"annotation_id": "a00001"})
+    assert review.replay_file(ledger, annotations, path)[0] == 2
+    decide(ledger, annotations, Decision("a00001", "li.wei", "reject", ("domain_error",)))
+    before = artifacts.sha256(ledger)
+    assert review.replay_file(ledger, annotations, path)[0] == 0
+    assert artifacts.sha256(ledger) == before
+    assert review.outcomes(ledger, annotations)["verdict"].tolist()[:2] == ["accept", "reject"]
+
+
+def write_jsonl(folder, *rows):
+    lines = (json.dumps({"reviewer": "li.wei", "verdict": "accept"} | row) + "\n" for row in rows)
+    (folder / "decisions.jsonl").write_text("".join(lines))
+    return folder / "decisions.jsonl"
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "utf-16"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_file_that_is_not_utf_8_is_refused_in_one_line_with_the_remedy(
+    ledger, annotations, tmp_path, encoding, suffix
+):
+    rows = {
+        "csv": "annotation_id,reviewer,verdict\na00000,李伟,accept\n",
+        "jsonl": '{"annotation_id": "a00000", "reviewer": "李伟", "verdict": "accept"}\n',
+    }
+    path = tmp_path / f"decisions.{suffix}"
+    path.write_bytes(rows[suffix].encode(encoding))
+    with pytest.raises(ValueError, match=rf"decisions\.{suffix} is not UTF-8 text.*save it as UTF-8") as error:
+        review.replay_file(ledger, annotations, path)
+    assert not isinstance(error.value, UnicodeDecodeError)
+    assert "\n" not in str(error.value)
+    assert review_ledger.events(ledger).empty
+
+
+def test_a_csv_with_a_quote_left_open_is_refused_in_one_line(ledger, annotations, tmp_path):
+    path = tmp_path / "decisions.csv"
+    path.write_text('annotation_id,reviewer,verdict\na00000,li.wei,"accept\n' + "a00001,li.wei,accept\n" * 10_000)
+    with pytest.raises(ValueError, match=r"decisions\.csv.*quotes"):
+        review.replay_file(ledger, annotations, path)
+
+
+def test_an_edit_that_is_a_number_is_the_text_a_person_meant(ledger, annotations, tmp_path):
+    annotations.loc[4, "choices"] = '["0", "1"]'
+    edits = {"a00000": 3, "a00001": 2.5, "a00002": "nan", "a00003": "", "a00004": 0}
+    path = write_jsonl(tmp_path, *({"annotation_id": key, "edit_text": edit} for key, edit in edits.items()))
+    n_recorded, refused = review.replay_file(ledger, annotations, path)
+    assert (n_recorded, refused["reason"].tolist()) == (5, [])
+    assert review.accepted(ledger, annotations)["answer"].tolist() == ["3", "2.5", "nan", "Answer 3", "0"]
+    assert review.replay_file(ledger, annotations, path)[0] == 0
+
+
+BAD_FIELDS = {
+    "an edit that is none of the choices": ({"annotation_id": "a00004", "edit_text": "perhaps"}, "none of the choices"),
+    "an edit that is no choice by its type": ({"annotation_id": "a00004", "edit_text": 2}, "none of the choices"),
+    "an edit that is a list": ({"edit_text": ["Mended"]}, "is no text"),
+    "an edit that says false": ({"edit_text": False}, "is no text"),
+    "an edit that pandas calls missing": ({"edit_text": float("nan")}, "is no text"),
+    "half a character": ({"comment": "\ud83d"}, "half a character"),
+    "a duration without end": ({"seconds": 10**400}, "is no duration"),
+    "an annotation of another run": ({"annotation_id": "missing"}, "is not in this run"),
+}
+
+
+@pytest.mark.parametrize(("fields", "reason"), BAD_FIELDS.values(), ids=BAD_FIELDS)
+def test_a_row_that_cannot_be_recorded_is_refused_alone(ledger, annotations, tmp_path, fields, reason):
+    sound = [{"annotation_id": "a00000"}, {"annotation_id": "a00002", "edit_text": "Mended"}]
+    path = write_jsonl(tmp_path, sound[0], {"annotation_id": "a00001"} | fields, sound[1])
+    n_recorded, refused = review.replay_file(ledger, annotations, path)
+    assert (n_recorded, refused["line"].tolist()) == (2, [2])
+    assert reason in refused["reason"][0]
+    assert refused["reason"][0].isprintable()
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"seconds": ' + "9" * 5000 + "}"], ids=["nested", "long number"])
+def test_a_line_that_json_gives_up_on_is_refused_alone(ledger, annotations, tmp_path, line):
+    path = write_jsonl(tmp_path, {"annotation_id": "a00000"})
+    path.write_text(line + "\n" + path.read_text())
+    n_recorded, refused = review.replay_file(ledger, annotations, path)
+    assert (n_recorded, refused["line"].tolist()) == (1, [1])
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # what the decisions amount to
 
@@ -437,6 +554,20 @@ def test_an_edit_becomes_the_answer_and_sheds_the_claims_of_the_old_text(ledger,
     decide(ledger, annotations, Decision("a00000", "li.wei", "accept", edit_text="Mended <b>"))
     row = review.accepted(ledger, annotations).iloc[0]
     assert (row["answer"], row["claims"], row["steps"]) == ("Mended <b>", "[]", "[]")
+
+
+def test_a_plain_acceptance_after_an_edit_leaves_the_edit_standing(ledger, annotations):
+    decide(ledger, annotations, Decision("a00000", "ann", "accept", edit_text="Mended"))
+    decide(ledger, annotations, Decision("a00000", "bob", "accept"), Decision("a00001", "bob", "accept"))
+    assert review.accepted(ledger, annotations)["answer"].tolist() == ["Mended", "Answer 1"]
+
+
+def test_an_edit_changes_no_type_of_the_accepted_table(ledger, annotations, tmp_path):
+    decide(ledger, annotations, Decision("a00001", "bob", "accept"))
+    before = pq.read_schema(artifacts.write_parquet(tmp_path / "1.parquet", review.accepted(ledger, annotations)))
+    decide(ledger, annotations, Decision("a00000", "ann", "accept", edit_text="Mended"))
+    after = pq.read_schema(artifacts.write_parquet(tmp_path / "2.parquet", review.accepted(ledger, annotations)))
+    assert before.equals(after)
 
 
 def test_nothing_accepted_is_an_empty_table_with_all_its_columns(ledger, annotations):
