@@ -97,6 +97,8 @@ NOTE = (
     "Confirmed: the whole interval of the difference lies above 0; refuted: below 0; else it cannot be told at this n. "
     "One seed, one tiny model: what holds here need not hold at billions of weights. The specialists' "
     "lead is told over S1, S2, S3 and S7, which every variant was asked in training. "
+    "A difference of two variants is of all in which they differ: `jw_vl` differs from `workshop` in more than replay, "
+    "so no finding here is of replay alone. "
     "Intervals of the cosine's difference are those of its two sides, not paired. QLoRA's adapter is measured on its "
     "own base in 4 bits."
 )

@@ -253,7 +253,10 @@ def fitting(samples: Sequence[Sample], max_tokens: int) -> tuple[list[Sample], l
 
 
 def rows_per_epoch(samples: Sequence[Sample], branches_per_image: int, max_tokens: int = 0) -> int:
-    """Rows in one pass over all annotations, in the order in which they stand."""
+    """Rows in one pass over all annotations, in the order in which they stand.
+
+    Where `max_tokens` parts an image's annotations, a shuffled pass may take a few rows more or fewer: they pack anew.
+    """
     return sum(len(_chunks(s, range(len(s.branches)), branches_per_image, max_tokens)) for s in samples)
 
 
