@@ -3,19 +3,21 @@
 Reads and writes nothing; the notebook puts the returned values into `preflight.json` and `trainable.json`.
 """
 
+import contextlib
 import hashlib
 import math
 import resource
+import statistics
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import TrainingArguments
 
-from jwvl_lib import costs, shared_image, tuning
+from jwvl_lib import costs, recovery, shared_image, tuning
 from jwvl_lib.samples import RowDataset, Sample, open_picture
 
 _MODULES = (
@@ -29,6 +31,8 @@ _MODULES = (
     "decoder",
     "output head",
 )
+_N_PROBED = 5  # batches timed: one alone is up to a third off, as rows differ in length
+_PROBE_SECONDS = 4.0  # after which no further batch is timed
 
 
 def _group(name: str) -> str:
@@ -138,14 +142,15 @@ def rows_per_step(arguments: TrainingArguments) -> int:
 
 
 def preflight(model, dataset: RowDataset, arguments: TrainingArguments) -> dict:
-    """What the run will cost: samples, tokens, parameters, and time and memory from two probe steps.
+    """What the run will cost: samples, tokens, parameters, and time and memory from a few probe steps.
 
-    The probe runs forward and backward on the first two batches and leaves weights, gradients and random state as
-    they were. `estimated_seconds` leaves the optimiser and the validation out; memory is in MiB.
+    The probe runs forward and backward on the first batches and leaves weights, gradients and random state as they
+    were. `estimated_seconds` is an estimate: it leaves the optimiser and the validation out, and a machine that does
+    other things meanwhile shifts it; memory is in MiB.
     """
     check_features(model, dataset)
     n_steps = math.ceil(len(dataset) / rows_per_step(arguments))
-    seconds_per_step = _probe(model, dataset, arguments) * arguments.gradient_accumulation_steps
+    seconds_per_step = _seconds_per_step(model, dataset, arguments)
     parameters = list(model.parameters())
     return {
         **_sample_counts(dataset),
@@ -232,23 +237,53 @@ def _row_tokens(sample: Sample, branches: Iterable[int]) -> tuple[int, int]:
     return n_prefix + sum(tails), len(tails) * n_prefix + sum(tails)
 
 
-def _probe(model, dataset: RowDataset, arguments: TrainingArguments) -> float:
-    """Seconds of the second of two forward and backward passes; the first one warms up."""
-    n, seconds, was_training = arguments.train_batch_size, math.inf, model.training
+def _seconds_per_step(model, dataset: RowDataset, arguments: TrainingArguments) -> float:
+    """Forward and backward passes of a global batch, in smaller parts where memory asks for it, as in the training."""
+    while True:
+        try:
+            return _probe(model, dataset, arguments) * arguments.gradient_accumulation_steps
+        except RuntimeError as error:
+            if not recovery.is_out_of_memory(error):
+                raise
+            arguments = recovery.smaller(arguments, error)
+
+
+@contextlib.contextmanager
+def _in_training(model, arguments: TrainingArguments) -> Iterator[None]:
+    """The model as `Trainer` trains it, with gradient checkpointing where asked for, and afterwards as it was."""
+    was_training = model.training
     model.train()
-    with torch.random.fork_rng():
-        for start in (0, n):
-            rows = [dataset[i % len(dataset)] for i in range(start, start + n)]
+    if arguments.gradient_checkpointing:
+        model.gradient_checkpointing_enable(arguments.gradient_checkpointing_kwargs)
+    try:
+        yield
+    finally:
+        if arguments.gradient_checkpointing:
+            model.gradient_checkpointing_disable()
+        model.zero_grad(set_to_none=True)
+        model.train(was_training)
+
+
+def _probe(model, dataset: RowDataset, arguments: TrainingArguments) -> float:
+    """Median seconds of the forward and backward passes of `_N_PROBED` batches, after one that warms up.
+
+    Fewer where they take longer than `_PROBE_SECONDS` together, but one at least.
+    """
+    n, seconds = arguments.train_batch_size, []
+    with torch.random.fork_rng(), _in_training(model, arguments):
+        for batch_number in range(1 + _N_PROBED):
+            first = batch_number * n
+            rows = [dataset[i % len(dataset)] for i in range(first, first + n)]
             started = time.perf_counter()
             batch = to_device(dataset.collate(rows, model), model.device)
             labels = batch.pop("labels")
             with torch.autocast(model.device.type, torch.bfloat16, enabled=bool(arguments.bf16)):
                 outputs = model(**batch, use_cache=False)
             shared_image.labelled_loss(outputs, labels).backward()
-            seconds = time.perf_counter() - started
-    model.zero_grad(set_to_none=True)
-    model.train(was_training)
-    return seconds
+            seconds.append(time.perf_counter() - started)
+            if sum(seconds[1:]) > _PROBE_SECONDS:
+                break
+    return statistics.median(seconds[1:])
 
 
 def to_device(value, device):

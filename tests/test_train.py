@@ -156,6 +156,30 @@ def test_preflight_counts_and_leaves_the_model_alone(processor, tmp_path):
     assert {key: packed[key] for key in same} == {key: counts[key] for key in same}
 
 
+def test_the_probe_measures_what_training_does_and_parts_a_batch_that_does_not_fit(
+    processor, tmp_path, monkeypatch, caplog
+):
+    model = lora_model(processor)
+    data = made_samples(model, processor, 3)
+    dataset = samples.RowDataset(processor, samples.plan_rows(data, 6, 3, seed=0), data)
+    seen, forward = [], type(model).forward
+
+    def watched(self, *given, **named):
+        seen.append((named["input_ids"].shape[0], self.is_gradient_checkpointing))
+        if named["input_ids"].shape[0] > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return forward(self, *given, **named)
+
+    monkeypatch.setattr(type(model), "forward", watched)
+    asked = arguments(tmp_path, gradient_checkpointing=True, gradient_checkpointing_kwargs={"use_reentrant": False})
+    counts = preflight.preflight(model, dataset, asked)
+    assert seen[0] == (2, True)
+    assert set(seen[1:]) == {(1, True)}
+    assert counts["n_steps"] == 3
+    assert "out of memory with 2 rows at once: goes on with 1" in caplog.text
+    assert not model.is_gradient_checkpointing
+
+
 def test_a_processor_with_bfloat16_trains_in_float32(monkeypatch, tmp_path):
     """`Trainer` takes bfloat16 for a GPU's and refuses it here: notebook 04 must not ask for it."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
