@@ -1,7 +1,8 @@
 """Claims of date and time: ISO, written out in English or Chinese, in part, in other zones. Reads and writes nothing.
 
 A value is ISO 8601 cut to the precision stated: "2014-10-24T21:40", "2014-10-24", "2014-10", "2014", "--10-24" without
-the year, "T21:40" without the date.
+the year, "T21:40" without the date. A date or clock that there is not ("2014-02-30", "T25:10") is a value as it is
+stated, in no other zone: a claim that no fact can support.
 """
 
 import re
@@ -61,20 +62,20 @@ _ON = rf",?\s*(?:on\s+|of\s+|时间\s*)?(?:the\s+)?{_WEEKDAY}"
 
 
 def _value(match: re.Match) -> Found | None:
-    """A date, its parts and a clock as far as the match has them; None for what no calendar has."""
+    """A date, its parts and a clock as far as the match has them; None for numbers that are neither ("64 may")."""
     found = match.groupdict()
     year, month, day = (found.get(k) for k in ("year", "month", "day"))
     if day and day.lower() in _ORDINALS:
         day = str(_ORDINALS.index(day.lower()) + 1)
     date = f"{number(year.strip(chr(39))) + 2000 * (len(year) < 4)}" if year else "-" if month else ""
     if month:
-        month_number = MONTHS.index(month[:3].lower()) + 1 if month[:3].lower() in MONTHS else number(month)
-        if not 1 <= month_number <= 12 or (day and not 1 <= number(day) <= 31):
+        named = month[:3].lower() in MONTHS
+        if named and day and not year and not 1 <= number(day) <= 31:
             return None
-        date += f"-{month_number:02d}" + (f"-{number(day):02d}" if day else "")
+        date += f"-{MONTHS.index(month[:3].lower()) + 1 if named else number(month):02d}"
+        date += f"-{number(day):02d}" if day else ""
     clock = _clock(found)
-    ahead = any(found.get(k) for k in ("ahead", "ahead0", "ahead1"))
-    return None if clock is None else [("date_obs", _in_utc(date + clock, ahead))]
+    return [("date_obs", _in_utc(date + clock, found))] if date or _SHOWN.match(clock) else None
 
 
 _ROMAN = "I II III IV V VI VII VIII IX X XI XII".split()
@@ -83,7 +84,7 @@ _ROMAN = "I II III IV V VI VII VIII IX X XI XII".split()
 def _roman(match: re.Match) -> Found | None:
     """8.IX.2005"""
     month = match["roman"].upper()
-    known = month in _ROMAN and 1 <= int(match["day"]) <= 31
+    known = month in _ROMAN
     return [("date_obs", f"{match['year']}-{_ROMAN.index(month) + 1:02d}-{int(match['day']):02d}")] if known else None
 
 
@@ -112,8 +113,11 @@ def _exact(match: re.Match) -> Found | None:
 _ZH_MINUTES = {"半": 30, "一刻": 15, "三刻": 45, "整": 0}
 
 
-def _clock(found: dict) -> str | None:
-    """ "T21:15" of hour, minute, second and what part of the day they are in; None for what no clock shows."""
+_SHOWN = re.compile(r"T(?:[01]\d|2[0-4])(?!\d)(?!:[6-9]\d|:\d{3})")  # "300点" is no time of the day
+
+
+def _clock(found: dict) -> str:
+    """ "T21:15" of hour, minute, second and what part of the day they are in; "" without an hour."""
     if not found.get("hour"):
         return ""
     hour, minute = number(found["hour"]), found.get("minute")
@@ -122,21 +126,47 @@ def _clock(found: dict) -> str | None:
     late = late or (found.get("part") or "") in tuple("午后 下午 傍晚 晚上 晚间 夜间 深夜 当晚 晚".split())
     hour = hour % 12 if half[:1] == "a" else hour + 12 * (late and hour < 12)
     minutes = _ZH_MINUTES.get(minute, None) if minute in _ZH_MINUTES else number(minute) if minute else None
-    if hour > 24 or (minutes or 0) > 59:
-        return None
     text = f"T{hour:02d}" + (f":{minutes:02d}" if minutes is not None else "")
     return text + (f":{number(found['second']):02d}" if found.get("second") else "")
 
 
-def _in_utc(value: str, ahead: bool) -> str:
-    """A time of UTC+8 (Beijing) in UTC, at the same precision."""
-    if not ahead or "T" not in value:
+def _in_utc(value: str, found: dict) -> str:
+    """A time in UTC, at the same precision, where the match says that it is one of UTC+8 (Beijing)."""
+    ahead = any(found.get(k) for k in ("ahead", "ahead0", "ahead1"))
+    return _later(at_midnight(value), -8) if ahead and "T" in value else value
+
+
+def at_midnight(value: str) -> str:
+    """24:00 as 00:00 of the next day; any other time or date as it is."""
+    date, _, clock = value.partition("T")
+    return _later(f"{date}T00{clock[2:]}", 24) if re.fullmatch("24(?::00)*", clock) else value
+
+
+def _later(value: str, hours: int) -> str:
+    """A time so many hours later, at the same precision; unchanged where there is no such time."""
+    date, _, clock = value.partition("T")
+    try:
+        moved = (_moment(value) + timedelta(hours=hours)).isoformat()
+    except (ValueError, OverflowError):
         return value
-    date, clock = value.split("T")
-    day = {"": "2000-01-02", "-": "2000" + date[1:]}.get(date[:1], date)
-    shifted = (datetime.fromisoformat(f"{day}T{clock}") - timedelta(hours=8)).isoformat()
     until = len("2000-01-02T") + len(clock)
-    return "T" + shifted[11:until] if not date else ("-" + shifted[4:until] if date[0] == "-" else shifted[:until])
+    return "T" + moved[11:until] if not date else ("-" + moved[4:until] if date[0] == "-" else moved[:until])
+
+
+def exists(value: str) -> bool:
+    """Whether a calendar has the date of a value, and a clock its time: not 30 February, not 24:30."""
+    try:
+        _moment(at_midnight(value))
+    except ValueError:
+        return False
+    return True
+
+
+def _moment(value: str) -> datetime:
+    """The first moment of what a value states; a year left out is 2000, which has a 29 February."""
+    date, _, clock = value.partition("T")
+    day = {"": "2000-01-02", "-": "2000" + date[1:]}.get(date[:1], date)
+    return datetime.fromisoformat(f"{(day + '-01-01')[:10]}T{clock or '00'}")
 
 
 def _slashed(match: re.Match) -> Found | None:
@@ -145,9 +175,16 @@ def _slashed(match: re.Match) -> Found | None:
     first, second, year = int(match["first"]), int(match["other"]), match["year"]
     month, day = (first, second) if second > 12 or first == second else (second, first)
     known = max(first, second) > 12 or first == second or match["sep"] == "."
-    clock = _clock(found) if found.get("hour") else ""
-    valid = known and 1 <= month <= 12 and 1 <= day <= 31 and clock is not None
-    return [("date_obs", f"{year}-{month:02d}-{day:02d}{clock}")] if valid else []
+    return [("date_obs", _in_utc(f"{year}-{month:02d}-{day:02d}{_clock(found)}", found))] if known else []
+
+
+_NO_CLOCK = rf"(?P<hour>{_ZH_DIGIT}{{1,3}})\s*[:时点點]\s*(?P<minute>{_ZH_DIGIT}{{1,3}})\s*分?"
+
+
+def _no_clock(match: re.Match) -> Found | None:
+    """25:30 UT: what no clock shows is claimed all the same where its zone says that it is a time."""
+    value = f"T{number(match['hour']):02d}:{number(match['minute']):02d}"
+    return None if exists(value) else [("date_obs", value)]
 
 
 _LONG_AGO = r"\b(?:since|before|until|after|launched(?:\s+\w+)?\s+in)"  # when something else happened
@@ -210,4 +247,6 @@ DATES: list[Pattern] = [
     pattern("en", rf"(?<!\d)(?<!\d:)(?=\d\d:\d\d){_CLOCK}(?![\d:])", _value),
     pattern("zh", rf"(?<!\d)(?<!\d:){_CLOCK}(?![\d:])", _value),
     pattern("zh", rf"(?<!{_ZH_DIGIT})(?<!分之)(?P<ahead0>{_BEIJING})?{_ZH_CLOCK}", _exact),
+    pattern("", rf"(?:{_UTC}|{_BEIJING})\s*:?\s*{_NO_CLOCK}", _no_clock),
+    pattern("", rf"(?<![\d:.]){_NO_CLOCK}(?:{_ZONE}|{_AHEAD})", _no_clock),
 ]  # fmt: skip

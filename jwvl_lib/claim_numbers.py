@@ -98,8 +98,9 @@ _NEIGHBOURS = 60  # numbers given within two or three weeks of one another
 
 def _near(match: re.Match) -> Found | None:
     """Four digits close to a number that is surely a region's, or two such numbers that support each other."""
-    here, known = int(match.group()), _known(match.string)
-    if _AREA_BEFORE.search(match.string[: match.start()]):
+    here, known, before = int(match.group()), _known(match.string), match.string[: match.start()]
+    of_region = _COMPARED_WITH.search(before) or _SPOKEN_OF.match(match.string, match.end())
+    if _AREA_BEFORE.search(before) and not of_region:
         return None
     return [("noaa_ar", here)] if any(abs(n - here) <= _NEIGHBOURS for n in known) else None
 
@@ -118,6 +119,9 @@ def _far(match: re.Match) -> bool:
     return bool(known) and all(abs(n - int(match.group())) > 150 for n in known)
 
 
+# regions after all: "2978的面积比2976大", "的面积是9401的六倍", "2440 millionths and 9401 covers 400"
+_COMPARED_WITH = re.compile(r"(?:比|\bthan)\s*$", re.I | re.A)
+_SPOKEN_OF = re.compile(r"[号区]?的|\s+(?:covers|covered|has|had|is|was)\b|'s\b", re.I | re.A)
 _AREA_BEFORE = re.compile(r"(?:面积|MSH|\bareas?\b|\bmillionths\b)[^.:;。；]{0,24}$", re.I | re.A)
 
 

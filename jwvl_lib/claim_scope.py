@@ -147,6 +147,8 @@ def subjects(
         if kind == "noaa_ar":
             before = [who for at, who in marks if at < span[0]]
             out.append([(value, bool(before) and before[-1] == [(None, True)])])
+        elif kind == "flares_seen":
+            out.append(_flareless(text, span, marks, start, end, opening))
         elif kind not in REGION_KINDS:
             out.append([(None, False)])
         elif spread and sum(k == kind for _, k, _ in found) == len(numbers):
@@ -248,6 +250,43 @@ _CLEFT = re.compile(
     r"(?:(?:就|只|仅|都|则|也)*(?:是|有|为|属)|:\s*)(?:编号|NOAA|AR|活动区|\s)*",
     re.I | re.A,
 )
+
+
+# "no flares outside 12192", "除X2.2外别无耀斑", "the others had no flares": no fact says whose flares those would be
+_EXCEPTED = re.compile(
+    r"\b(?:except(?:ing|ed|ion)?|aside|apart\s+from|besides|outside|other\s+than)\b|(?<![排消清解])除(?!非)|[之以]外",
+    re.I | re.A,
+)
+_THE_OTHERS = re.compile(r"\b(?:others?|elsewhere|rest|remaining)\b|其[他它余]|另外", re.I | re.A)
+_OF_THE_DISK = re.compile(r"\b(?:disk|disc|sun|anywhere|earth-facing)\b|日面|太阳[上表]", re.I | re.A)
+_OF_IT = re.compile(
+    r"\b(?:its?|they|(?:the|this|that|both)\s+(?:active\s+)?(?:region|group|spot)s?)\b|它|(?<!尤)其"
+    r"|[该此这两]个?(?:活动区|黑子群|[区群])|两者",
+    re.I | re.A,
+)
+_CAME_FROM = re.compile(
+    r"[^,;，；]*(?:\b(?:in|from|by|at|of|on|for|within|near)\s+|[在自由于是]\s*)(?:(?:the|NOAA|ARs?|active|regions?"
+    r"|numbers?|编号|活动区)\s*)*",
+    re.I | re.A,
+)
+
+
+def _flareless(
+    text: str, span: tuple[int, int], marks: list[tuple], start: int, end: int, opening: list[tuple]
+) -> list[tuple]:
+    """Who had no flares: the region named before, the one they did not come from, or the disk; nobody if some did."""
+    low, high = clause(text, span[0], start, end)
+    if _EXCEPTED.search(text, start, end) or _THE_OTHERS.search(text, low, high):
+        return []
+    behind = [who for at, who in marks if at >= span[1] and _CAME_FROM.fullmatch(text, span[1], at)]
+    before = [(at, who) for at, who in marks if at < span[0]]
+    if behind:
+        return behind[0]
+    if _OF_THE_DISK.search(text, low, high) and not (before and before[-1][0] >= low):
+        return [(None, False)]
+    if before:
+        return before[-1][1]
+    return opening if _OF_IT.search(text, start, end) else [(None, False)]
 
 
 def _end_of_list(text: str, span: tuple[int, int], found: Sequence[tuple]) -> int:

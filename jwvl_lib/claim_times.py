@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from jwvl_lib.claim_dates import at_midnight, exists
 from jwvl_lib.claim_scope import clause
 
 _PICTURE = re.compile(
@@ -33,7 +34,7 @@ _OF_NEXT = re.compile(r"\s*(?:UTC?)?\s*(?:的|an?\s+|the\s+)")
 
 
 def joined(text: str, found: Sequence[tuple]) -> list[tuple]:
-    """A day and a clock time in one phrase made one time: "24 October 2014, at a quarter past nine"."""
+    """A day and a clock time in one phrase made one time, "24 October 2014, at a quarter past nine"; 24:00 is 00:00."""
     out = list(found)
     for one, two in zip(found, found[1:], strict=False):
         if one[1] == two[1] == "date_obs" and _FILLER.fullmatch(text, one[0][1], two[0][0]):
@@ -41,6 +42,7 @@ def joined(text: str, found: Sequence[tuple]) -> list[tuple]:
             if "T" not in day and clock[0] == "T":
                 out = [f for f in out if f not in (one, two)]
                 out.append(((one[0][0], two[0][1]), "date_obs", day + clock))
+    out = [(span, kind, at_midnight(value) if kind == "date_obs" else value) for span, kind, value in out]
     return sorted(out, key=lambda f: f[0])
 
 
@@ -52,6 +54,8 @@ def flare_times(text: str, found: Sequence[tuple], start: int, end: int) -> list
     out, gone = list(found), set()
     for i, (span, kind, value) in enumerate(found):
         if kind != "date_obs" or not _of_a_flare(text, span, value, found, start, end):
+            continue
+        if "T" not in value and not exists(value):  # the day of a flare is no claim, but 30 February is
             continue
         nearest = max((k for k in flares if k < i), default=flares[0])
         ahead = next((k for k in flares if k > i), nearest)
@@ -91,6 +95,8 @@ def _of_an_unclassed_flare(text: str, find: tuple, start: int, end: int) -> bool
     """Whether a clock time is that of a flare whose class is not told, which is no claim."""
     span, kind, value = find
     if kind != "date_obs" or "T" not in value or (value[0] != "T" and _PICTURE.search(text, start, end)):
+        return False
+    if not exists(value):
         return False
     part = text[slice(*clause(text, span[0], start, end, _COMMA))]
     if len(text[start : span[0]]) < 6 and re.match(r"\s*(?:UTC?)?\s*[,，]", text[span[1] : end]):

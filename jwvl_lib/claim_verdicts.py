@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time, timedelta
 
 from jwvl_lib.claim_scope import REGION_KINDS
 from jwvl_lib.facts import Fact, find
@@ -85,11 +85,11 @@ def _candidates(claim: Claim, facts: Sequence[Fact]) -> list[tuple[object, Fact]
     if claim.kind == "spots_visible":
         seen = spots_visible(facts) or _spotless(facts)
         return [seen] if seen else []
-    if claim.kind == "flares_seen":
-        return [("yes", f) for f in facts if f.kind == "flare"]
     region = largest_region(facts) if claim.of_largest else claim.noaa_ar
     if claim.of_largest and region is None:
         return []
+    if claim.kind == "flares_seen":
+        return _flares_seen(region, facts)
     pairs = [(f.value, f) for f in facts if f.kind == claim.kind]
     if claim.kind == "observatory" or claim.kind == "instrument":
         # GONG is the name of the network and of its instrument
@@ -105,6 +105,16 @@ def _spotless(facts: Sequence[Fact]) -> tuple[str, Fact] | None:
     """Where no region has spots, no picture shows any, whatever its layer."""
     n_regions = find(facts, "n_regions")
     return ("no", n_regions) if n_regions is not None and n_regions.value == 0 else None
+
+
+def _flares_seen(region: int | None, facts: Sequence[Fact]) -> list[tuple[str, Fact]]:
+    """Whether a region flared ("yes" or "no"), or the disk where none is given; a day with one flare fact has them all.
+
+    Nothing is known of a region where one of the day's other flares has none: it may be that region's.
+    """
+    flares = [f for f in facts if f.kind == "flare"]
+    own = [("yes", f) for f in flares if region is None or (f.noaa_ar and _same_region(region, f.noaa_ar))]
+    return own or [("no", f) for f in flares[:1] if all(other.noaa_ar for other in flares)]
 
 
 def _same_region(claimed: int, true: int) -> bool:
@@ -143,15 +153,21 @@ def _same_flare(claimed: str, true: str) -> bool:
     (goes, _, at), (true_goes, _, peak) = claimed.partition("@"), true.partition("@")
     if goes[0] != true_goes[0] or (goes[1:] and not _same_peak_flux(goes[1:], true_goes[1:])):
         return False
-    if not at or not peak:
-        return True
-    date, _, clock = at.partition("T")
-    if not peak.startswith(date) and not (date.startswith("--") and peak[4:10] == date[1:]):
+    return not at or not peak or _near(at, datetime.fromisoformat(peak))
+
+
+def _near(stated: str, peak: datetime) -> bool:
+    """Whether a stated time of a flare is near its peak, on the day stated or else on any: it may cross midnight."""
+    date, _, clock = stated.partition("T")
+    if len(clock) < len("01:56"):  # a whole hour
+        return _same_time(stated, peak.isoformat())
+    try:
+        at = time.fromisoformat(clock)
+    except ValueError:  # no clock shows 24:30
         return False
-    if len(clock) < len("01:56"):
-        return peak[11:].startswith(clock)
-    stated = datetime.fromisoformat(f"{peak[:10]}T{clock}")
-    return abs((stated - datetime.fromisoformat(peak)).total_seconds()) <= 60 * FLARE_TIME_TOLERANCE_MIN
+    days = (peak.date() + timedelta(days=d) for d in (-1, 0, 1))
+    times = (datetime.combine(day, at) for day in days if not date or _same_time(date, day.isoformat()))
+    return any(abs(t - peak) <= timedelta(minutes=FLARE_TIME_TOLERANCE_MIN) for t in times)
 
 
 def _same_peak_flux(claimed: str, true: str) -> bool:

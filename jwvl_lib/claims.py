@@ -160,7 +160,7 @@ _LABELS = re.compile(r"[A-Za-z\u4e00-\u9fff]\s*[:=]\s?(?=\S)")
 def _row(text: str, found: Sequence[tuple], region: int) -> list[Claim]:
     """The claims of a row of labelled values about one region."""
     found = joined(text, found)
-    of_region = [region if kind in claim_scope.REGION_KINDS else None for _, kind, _ in found]
+    of_region = [region if kind in (*claim_scope.REGION_KINDS, "flares_seen") else None for _, kind, _ in found]
     return [Claim(kind, value, n, span) for (span, kind, value), n in zip(found, of_region, strict=True)]
 
 

@@ -72,9 +72,10 @@ def _activity(report: dict) -> dict:
     listed_zh = "、".join(f"{c}级{n}次" for c, n in counts.items() if n) or "没有C级或更强耀斑"
     where, where_zh = (f" in region {top['noaa_ar']}", f"，位于{top['noaa_ar']}") if top["noaa_ar"] else ("", "")
     word, word_zh, time = ("peaking", "峰值", top["peak"]) if top["peak"] else ("beginning", "开始于", top["begin"])
+    when, when_zh = clock_en(time, day), clock_zh(time, day)
     return {
-        "en": f"{en}; X-ray flares: {listed}; the largest was {top['goes_class']}{where}, {word} at {clock_en(time, day)}.",
-        "zh": f"{zh}，X射线耀斑：{listed_zh}；最大为{top['goes_class']}{where_zh}，{word_zh}{clock_zh(time, day)}。",
+        "en": f"{en}; X-ray flares: {listed}; the largest was {top['goes_class']}{where}, {word} at {when}.",
+        "zh": f"{zh}，X射线耀斑：{listed_zh}；最大为{top['goes_class']}{where_zh}，{word_zh}{when_zh}。",
         "evidence": [e for f in flares if f["goes_class"][0] in "CMX" or f is top for e in f["evidence"]],
     }
 

@@ -44,7 +44,7 @@ def html(report: dict, pictures: Mapping[str, dict] | None = None) -> str:
             css=css,
             style_hash=f"sha256-{digest}",
             disk=disk_map(report),
-            strip=flare_strip(report["flares"]),
+            strip=flare_strip(report),
             cited=_cited(report),
             anchor=_anchor,
             percent=percent,
@@ -125,14 +125,15 @@ def curve(report: dict) -> dict | None:
     given = report["xray_curve"]
     if given is None:
         return None
-    points = [(_minute(p["time"]) / 3, _decade(p["flux_w_m2"])) for p in given["points"]]
+    day = report["flares_date"]
+    points = [(_along_day(p["time"], day), _decade(p["flux_w_m2"])) for p in given["points"]]
     path, last = [], None
     for x, y in points:
         path.append(f"{'L' if last is not None and x - last < 11 else 'M'}{x:.1f} {y:.1f}")
         last = x
     marks = [
         {
-            "x": round(_minute(f["peak"] or f["begin"]) / 3, 1),
+            "x": round(_along_day(f["peak"] or f["begin"], day), 1),
             "y": round(_decade(goes_flux(f["goes_class"])), 1),
             "label": f["goes_class"] if f["goes_class"][0] in "MX" else "",
             "evidence": f["evidence"],
@@ -142,25 +143,25 @@ def curve(report: dict) -> dict | None:
     return {"path": "".join(path), "marks": marks, "peak": max(p["flux_w_m2"] for p in given["points"])}
 
 
-def _minute(time: str) -> int:
-    at = datetime.fromisoformat(time)
-    return at.hour * 60 + at.minute
+def _along_day(time: str, day: str) -> float:
+    """Where a time stands on a day of 480 units, 3 minutes each; a peak after midnight stands at the end of the day."""
+    minutes = (datetime.fromisoformat(time) - datetime.fromisoformat(day)).total_seconds() // 60
+    return min(max(minutes / 3, 0.0), 480.0)
 
 
 def _decade(flux: float) -> float:
     return 90 - 18 * min(max(math.log10(flux) + 8, 0.0), 5.0)
 
 
-def flare_strip(flares: list[dict]) -> list[dict]:
+def flare_strip(report: dict) -> list[dict]:
     """One mark a flare on a 24 hour strip of 480 units: x by peak, height by the logarithm of the flux above A1."""
     marks = []
-    for flare in flares:
-        time = datetime.fromisoformat(flare["peak"] or flare["begin"])
+    for flare in report["flares"]:
         letter, times = flare["goes_class"][0], float(flare["goes_class"][1:])
         decades = knowledge.goes_letters().index(letter) + math.log10(max(times, 1.0))
         marks.append(
             {
-                "x": round((time.hour * 60 + time.minute) / 3, 1),
+                "x": round(_along_day(flare["peak"] or flare["begin"], report["flares_date"]), 1),
                 "h": round(18 * max(decades - 1, 0.15), 1),
                 "goes_class": flare["goes_class"],
                 "evidence": flare["evidence"],

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -289,6 +290,18 @@ def test_pictures_and_earlier_turns_go_to_the_endpoint_once(room, conversation):
     assert turn["sentences"][0]["instead"].endswith("quadrant: NE")  # of the picture the question names
     first = conversation.turns[0]["sentences"][0]
     assert first["instead"].endswith("quadrant: SW")
+
+
+@pytest.mark.parametrize(("language", "question"), [("en", "Read the text in the image."), ("zh", "读出图中的文字。")])
+def test_a_misread_banner_is_contradicted_line_by_line(room, conversation, language, question):
+    facts = (Fact("observatory", "GONG"), Fact("banner_text", "GONG H-alpha\n2013-01-01 07:23 UT"))
+    known = {"img0": replace(room.pictures["img0"], facts=facts)}
+    with scripted(pieces=["GONG H/", "19\n2013-01-01 07:23 UT"]) as (base_url, _):
+        asked = with_endpoint(replace(room, pictures=known), base_url)
+        turn = chat.whole(chat.ask(asked, conversation, question, ["img0"], language))
+    assert [s["verdict"] for s in turn["sentences"]] == ["contradicted", "supported"]
+    assert turn["sentences"][0]["instead"].endswith("GONG H-alpha · 2013-01-01 07:23 UT")
+    assert chat_log.read(conversation.path)[-1]["sentences"] == json.loads(json.dumps(turn["sentences"]))
 
 
 def test_an_endpoint_that_refuses_is_asked_again_and_then_said_to(room, conversation):

@@ -196,6 +196,9 @@ def test_a_verdict_names_its_fact():
         ("C1.7不属于11158，它出自11161", "flare=C1.7@11161 noaa_ar=11158 noaa_ar=11161 !flare=C1.7@11158"),
         ("positive in 9397, as in 9393", "noaa_ar=9397 noaa_ar=9393"),
         ("13180为Dao，与13181同", "noaa_ar=13180 mcintosh_class=Dao@13180 mcintosh_class=Dao@13181 noaa_ar=13181"),
+        ("9393的面积是9401的六倍", "noaa_ar=9393 noaa_ar=9401"),
+        ("9393 covers 2440 millionths and 9401 covers 400",
+         "noaa_ar=9393 area_msh=2440@9393 noaa_ar=9401 area_msh=400@9401"),
         ("面积九百八，黑子二十三四个", "area_msh=980 n_spots=23-24"),
         ("Yesterday, AR 11158 was beta; it is now beta-gamma", "noaa_ar=11158 hale_class=Beta-Gamma@11158"),
     ],
@@ -268,3 +271,134 @@ def test_any_text_can_be_checked(text):
     for claim in claims.check(text, FACTS):
         assert claim["text"] in text
         assert claim["verdict"] in claims.VERDICTS
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# dates and clocks that there are not, midnight, and whose flares are denied
+
+IMPOSSIBLE = [
+    "北京时间2014年2月30日07:41", "29 February 2015 at 06:00 CST", "北京时间24:30", "2015-02-29T07:41 UT+8",
+    "北京时间〇〇〇〇年二月三十日七点四十一分", "北京时间〇〇〇一年一月一日五点零分", "世界时二十五时三十分",
+    "2014年10月24日30时", "32 October 2014", "October 32, 2014", "2014-13-01", "31/13/2014", "2014年13月1日",
+    "十月三十二日", "24.14.2014", "25:30 UT", "21:75 UT", "UT 24:30", "北京时间25:10", "20140230_0741 UT",
+    "九九九九年十二月三十一日24:00",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("when", IMPOSSIBLE)
+def test_no_fact_supports_a_date_that_there_is_not(when):
+    for text in (when, f"The picture was taken on {when}.", f"AR 12192 (Fkc), {when}", f"此图摄于{when}。"):
+        assert "supported" not in {verdict for kind, _, verdict in said(text) if kind == "date_obs"}
+        assert [kind for kind, _, _ in said(text)].count("date_obs") == 1, text
+
+
+@pytest.mark.parametrize("when", ["at 24:30 UT", "at 25:30 UT", "on 30 February 2014", "at 21:41 UT on 30 February"])
+@pytest.mark.parametrize("flare", ["An X3.1 flare in region 12192 peaked {}.", "The X3.1 of AR 12192 erupted {}."])
+def test_a_flare_at_no_time_is_not_supported(flare, when):
+    assert "contradicted" in {verdict for _, _, verdict in said(flare.format(when))}
+    day = [f for f in FACTS if f.kind in ("noaa_ar", "flare")]
+    assert {verdict for _, _, verdict in said(flare.format(when), day)} & {"contradicted", "unsupported"}
+
+
+def test_sixty_four_may_is_no_date():
+    assert claims.extract("Of these spots 64 may belong to AR 12192.")[0].kind != "date_obs"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2014-10-24 24:00 UT", "2014-10-25T00:00"), ("at 24:00 UT on 31 December 2014", "2015-01-01T00:00"),
+        ("2014年10月24日24时", "2014-10-25T00"), ("24 October 2014, timed at 24:00:00 UT", "2014-10-25T00:00:00"),
+        ("24:00 UT", "T00:00"), ("北京时间24:00", "T16:00"), ("北京时间2014年10月24日24:00", "2014-10-24T16:00"),
+        ("24/10/2014 at 24:00 UT", "2014-10-25T00:00"), ("24/10/2014 05:15 Beijing time", "2014-10-23T21:15"),
+        ("10月24日24:00", "--10-25T00:00"), ("2014年2月30日24:00", "2014-02-30T00:00"),
+    ],
+)  # fmt: skip
+def test_twenty_four_hours_are_midnight_of_the_next_day(text, value):
+    assert [c.value for c in claims.extract(text) if c.kind == "date_obs"] == [value]
+
+
+_WHEN = st.builds(
+    str.format,
+    st.sampled_from(
+        ["{}年{}月{}日{}:{}", "北京时间{}年{}月{}日{}时{}分", "{0}-{1}-{2}T{3}:{4} UT",
+         "{2}/{1}/{0} {3}:{4} Beijing time", "北京时间{3}:{4}", "{3}:{4} CST on {2} February {0}",
+         "February {2}, {0} at {3}:{4} UT", "{2}.{1}.{0} {3}:{4}",
+         "X3.1 peaked at {3}:{4} UT", "X3.1级耀斑峰值北京时间{1}月{2}日{3}:{4}", "{0}{1}{2}_{3}{4} UT", "{3}点{4}分"]
+    ),
+    *(st.integers(0, high).map(str) | st.sampled_from([f"{high:02d}", "〇〇", "二十九", "三十", "十", "〇〇〇〇"])
+      for high in (9999, 14, 33, 26, 65)),
+)  # fmt: skip
+
+
+@given(_WHEN)
+def test_any_date_can_be_checked(text):
+    for claim in claims.check(f"AR 12192: {text}.", FACTS):
+        assert claim["verdict"] in claims.VERDICTS
+
+
+CROSSING = [Fact("noaa_ar", 12192, 12192), Fact("flare", "X1.1@2014-10-24T00:03", 12192)]
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("The X1.1 flare began at 23:55 UT.", "supported"), ("The X1.1 flare peaked at 00:03 UT.", "supported"),
+        ("X1.1级耀斑开始于23:55 UT。", "supported"), ("The X1.1 flare peaked at 24:00 UT.", "supported"),
+        ("The X1.1 flare began at 23:55 UT on 23 October 2014.", "supported"),
+        ("The X1.1 flare began at 23:55 UT on 23 October.", "supported"),
+        ("X1.1级耀斑于2014年10月23日24:00达到峰值。", "supported"),
+        ("The X1.1 flare began at 23:55 UT on 24 October 2014.", "contradicted"),
+        ("The X1.1 flare peaked at 00:03 UT on 23 October 2014.", "contradicted"),
+        ("The X1.1 flare peaked at 00:03 UT on 23 October.", "contradicted"),
+        ("The X1.1 flare began at 23:50 UT.", "contradicted"), ("The X1.1 flare peaked at 12:03 UT.", "contradicted"),
+    ],
+)  # fmt: skip
+def test_a_flare_that_crosses_midnight(text, verdict):
+    assert said(text, CROSSING)[-1][2] == verdict
+
+
+def test_a_flare_that_crosses_the_year():
+    facts = [Fact("flare", "M1.0@2015-01-01T00:03", 12192)]
+    assert said("The M1.0 flare began at 23:56 UT on 31 December.", facts)[-1][2] == "supported"
+
+
+ATTRIBUTED = [
+    Fact("noaa_ar", 12187, 12187), Fact("noaa_ar", 12192, 12192), Fact("area_msh", 9, 12187),
+    Fact("area_msh", 2740, 12192), Fact("flare", "M1.1@2014-10-23T09:50", 12192),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["AR 12187 had no flare.", "No flares were seen in AR 12187.", "活动区12187没有X射线耀斑。", "2187全天无耀斑。",
+     "2014年10月23日的事件表中活动区12187没有X射线耀斑。", "AR 12187 is small and produced no flares.",
+     "AR 12187 is small. It had no flares.", "活动区12187很小。该活动区没有耀斑。", "没有耀斑来自活动区12187。"],
+)  # fmt: skip
+def test_that_a_region_had_no_flare_is_about_that_region(text):
+    assert ("flares_seen", "no", "supported") in said(text, ATTRIBUTED)
+    own = text.replace("12187", "12192").replace("2187", "2192")
+    assert ("flares_seen", "no", "contradicted") in said(own, ATTRIBUTED)
+    nobodys = [*ATTRIBUTED, Fact("flare", "C1.1@2014-10-23T10:50")]
+    assert ("flares_seen", "no", "unsupported") in said(text, nobodys)
+    assert ("flares_seen", "no", "contradicted") in said(own, nobodys)
+    assert ("flares_seen", "no", "unsupported") in said(text, ATTRIBUTED[:2])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["No flares were seen.", "No flares were seen, and AR 12187 decayed.", "AR 12187 is small. No flares were seen.",
+     "AR 12187 is small; no flares were seen on the disk.",
+     "活动区12187很小，日面上没有耀斑。", "The largest had no flares."],
+)  # fmt: skip
+def test_that_no_flare_was_seen_is_about_the_disk_or_the_largest(text):
+    assert ("flares_seen", "no", "contradicted") in said(text, ATTRIBUTED)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["No flares were seen except in AR 12192.", "No flares were seen outside AR 12192.", "12192以外没有耀斑。",
+     "AR 12192 flared, other regions had no flares.", "除12192外没有耀斑。", "12187除M1.1外别无耀斑。"],
+)  # fmt: skip
+def test_no_flare_but_one_decides_nothing(text):
+    assert "flares_seen" not in {kind for kind, _, _ in said(text, ATTRIBUTED)}

@@ -1,15 +1,17 @@
 """Flare features, model and scores: nothing from the future, known answers, the shipped file and its record."""
 
 import json
+import tarfile
 from datetime import datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jwvl_lib import flare_features, flare_model, flare_scores, plots, report, swpc
+from jwvl_lib import artifacts, flare_features, flare_model, flare_scores, flare_training, plots, rates, report, swpc
 
 DAY = datetime(2014, 10, 24)
 
@@ -215,6 +217,40 @@ def test_the_interval_of_a_bin_without_events_is_the_binomial_one():
     assert one["high"] == pytest.approx(1 - 0.05 ** (1 / 100))
     (other,) = flare_scores.reliability(p, ~event, flare_scores.resample(np.arange(100)))
     assert (other["low"], other["high"]) == (pytest.approx(0.05 ** (1 / 100)), 1)
+
+
+def _archive(folder: Path, srs: bytes | None) -> Path:
+    """A pair of tar files, the events empty, the summaries these bytes (None: an empty tar file too)."""
+    folder.mkdir(exist_ok=True)
+    for name in ("srs_2014.tar.gz", "events_2014.tar.gz"):
+        tarfile.open(folder / name, "w:gz").close()
+    if srs is not None:
+        (folder / "srs_2014.tar.gz").write_bytes(srs)
+    return folder
+
+
+@pytest.mark.parametrize(("main", "arguments"), [(report.main, ["--flare-rates"]), (flare_training.main, [])])
+def test_an_archive_that_holds_nothing_is_one_line(main, arguments, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(artifacts, "write_text", lambda *_: pytest.fail("something was written"))
+    sound = (_archive(tmp_path / "empty", None) / "srs_2014.tar.gz").read_bytes()
+    for folder, says in (
+        (tmp_path / "none", "no pair srs_YEARS.tar.gz, events_YEARS.tar.gz"),
+        (tmp_path / "empty", "no day with a summary and an events list"),
+        (_archive(tmp_path / "torn", sound[:30]), "srs_2014.tar.gz is torn"),
+        (_archive(tmp_path / "other", b"no tar file"), "srs_2014.tar.gz is torn"),
+    ):
+        assert main([*arguments, str(folder)]) == 2
+        told = capsys.readouterr().err
+        assert says in told
+        assert told.count("\n") == 1
+
+
+def test_a_missing_archive_of_later_years_is_told_before_the_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(flare_training, "sample", lambda _: pytest.fail("it trains already"))
+    read = rates.read_archive
+    monkeypatch.setattr(rates, "read_archive", lambda folder: read(folder) if folder == str(tmp_path) else None)
+    assert flare_training.main(["the archive", str(tmp_path)]) == 2
+    assert "no pair" in capsys.readouterr().err
 
 
 def test_the_figure_draws_every_sample():
