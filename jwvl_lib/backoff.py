@@ -82,10 +82,11 @@ def _by_answer(said: pd.DataFrame, sure: str = SURE) -> pd.DataFrame:
 def risk_coverage(said: pd.DataFrame, sure: str = SURE) -> pd.DataFrame:
     """Every threshold, highest first, with n answers kept, n_wrong of them, their `coverage` and `risk`.
 
-    An answer is kept while one of its sentences is, and wrong when one that is kept is wrong.
+    An answer is kept while one of its sentences is, and wrong when one that is kept is wrong. What is sure of nothing
+    (0) no threshold keeps: an answer that says nothing makes no room for another's error.
     """
     answers = _by_answer(said, sure)
-    levels = np.unique(said[sure])[::-1]
+    levels = np.unique(said[sure][said[sure] > 0])[::-1]
     n, n_wrong = (len(answers) - np.searchsorted(np.sort(answers[c]), levels) for c in ("kept", "wrong"))
     found = pd.DataFrame({"threshold": levels, "n": n, "n_wrong": n_wrong}).astype({"n": int, "n_wrong": int})
     return found.assign(coverage=found.n / max(1, len(answers)), risk=found.n_wrong / found.n)
@@ -104,6 +105,8 @@ def calibrate(said: pd.DataFrame, alpha: float = ALPHA, sure: str = SURE) -> Thr
     if said.empty:
         return Threshold(math.inf, alpha, 0, 0, **size)
     curve = risk_coverage(said, sure)
+    if curve.empty:
+        return Threshold(math.inf, alpha, 0, 0, **size)
     corrected = (curve.n_wrong + 1) / (curve.n + 1)
     held = curve[corrected <= alpha + 1e-12]
     at = held.iloc[-1] if len(held) else curve.loc[corrected.idxmin()]

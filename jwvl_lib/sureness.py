@@ -4,8 +4,8 @@ Reads predictions in memory whose column `spoken` holds what `vlm.answer_weighed
 the wordings of claims; writes nothing. Knows no torch.
 
 One thing can be said in many ways, and the probability of a text is spread over them: the least token of a description
-says how unusual its wording is, not how doubtful its claim (Kuhn et al. 2023, arXiv:2302.09664). So a token of a claim
-is weighed against those tokens only with which training texts go on to claim another value of the same kind.
+says how unusual its wording is, not how doubtful its claim (Kuhn et al. 2023, arXiv:2302.09664). So a token is weighed
+against those only with which training texts go on to a claim of the same kind, from where their wordings part.
 """
 
 import json
@@ -31,7 +31,11 @@ COLUMNS = [*HEAD, "choices", "sentence", "text", "n_claims", "n_hallucinated", "
 
 
 def wordings(annotations: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Wordings:
-    """How the descriptions among accepted `annotations` word their claims, as trees of tokens by language and kind."""
+    """How the descriptions among accepted `annotations` word their claims, as trees of tokens by language and kind.
+
+    With the words that lead up to a claim: "The disk has no" and "The disk has 3 or more" part at a blank, 没有 and
+    有3个 at a 有, and neither is a character of the number.
+    """
     trees: Wordings = {}
     described = annotations[annotations.task == "description"].drop_duplicates("answer")
     texts = list(described.answer)
@@ -39,13 +43,27 @@ def wordings(annotations: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> W
     rows = zip(described.language, texts, described.claims, strict=True)
     for k, (language, text, found) in enumerate(rows):
         ids, offsets = encoded["input_ids"][k], encoded["offset_mapping"][k]
-        for claim in json.loads(found):
-            start = text.find(claim["text"])
-            worded = [ids[i] for i in _inside(offsets, (start, start + len(claim["text"])))] if start >= 0 else []
+        placed = [(c, text.find(c["text"])) for c in json.loads(found)]
+        placed = [(c, (at, at + len(c["text"]))) for c, at in placed if at >= 0]
+        stretches = _stretches(text, [span for _, span in placed])
+        for (claim, _), (opening, _, end) in zip(placed, stretches, strict=True):
+            worded = [ids[i] for i in _inside(offsets, (opening, end))]
             tree = trees.setdefault((language, claim["kind"]), {})
             for n, token in enumerate(worded):
                 tree.setdefault(tuple(worded[:n]), {}).setdefault(token, set()).add(str(claim["value"]))
     return trees
+
+
+def _stretches(text: str, spans: Sequence[Span]) -> list[tuple[int, int, int]]:
+    """Of the claims at `spans`, in characters: where their wordings begin, their own words, and where both end.
+
+    A wording begins with the sentence, or where the claim before ends; the blank before a claim is one of its words,
+    since some tokens have it in them.
+    """
+    cuts = [start for start, _ in claim_scope.sentences(plain(text))] + [end for _, end in spans]
+    opened = [max([0, *(cut for cut in cuts if cut <= start)]) for start, _ in spans]
+    own = [max(opening, len(text[:start].rstrip())) for opening, (start, _) in zip(opened, spans, strict=True)]
+    return [(opening, start, end) for opening, start, (_, end) in zip(opened, own, spans, strict=True)]
 
 
 def sentences(
@@ -79,12 +97,14 @@ def _rows(
     # where a text is not cut as it was written, nobody knows which token is which: all stand for each sentence
     offsets = encoded.offset_mapping if encoded.input_ids == list(spoken.ids) else [(0, len(text))] * len(spoken.ids)
     spans = [s for s in claim_scope.sentences(plain(text)) if text[slice(*s)].strip()] if free else [(0, len(text))]
+    said = [claim for claim, _ in judged]
+    stretches = dict(zip(said, _stretches(text, [claim.span for claim in said]), strict=True))
     rows: list[dict] = []
     for k, span in enumerate(spans):
         inside = [(claim, no) for claim, no in judged if span[0] <= claim.span[0] < span[1]]
         row = {name: answer[name] for name in HEAD} | _weights(np.exp(spoken.own[_inside(offsets, span)]))
         if free:
-            each = [_probability(claim, answer["language"], offsets, spoken, trees) for claim, _ in inside]
+            each = [_probability(c, stretches[c], answer["language"], offsets, spoken, trees) for c, _ in inside]
             row["claims"] = min(each, default=0.0)
         row |= {"choices": answer.get("choices", "[]"), "sentence": k, "text": text[slice(*span)]}
         row |= {"n_claims": len(inside), "leans": False}
@@ -111,26 +131,44 @@ def _weights(probability: np.ndarray) -> dict[str, float]:
     return {"claims": least, "least": least, "product": product, "uncertain": uncertain}
 
 
-def _probability(claim: Claim, language: str, offsets: Sequence[Span], spoken, trees: Wordings) -> float:
-    """The probability of a claim's value, given that its sentence speaks of its kind here.
+def _probability(
+    claim: Claim, stretch: tuple[int, int, int], language: str, offsets: Sequence[Span], spoken, trees: Wordings
+) -> float:
+    """The probability of a claim's value, given that its sentence speaks of its kind here; 0 of one without a token.
 
-    At each of its tokens: that of the tokens with which the wordings of training can still reach its value, among all
-    with which they reach any. A value that training never saw, such as a date of another day, has rivals at its first
-    token only; from there on, and where a wording is new, its tokens' own probabilities count.
+    Each token of its `stretch` (`_stretches`) is weighed against those with which the wordings of training go on. A
+    value that training never saw, such as a date of another day, has rivals at its first token only; from there on, and
+    where a wording is new, its tokens' own probabilities count. They all do where training knows no other value that
+    could have stood here: for want of rivals no claim is surer than its words.
     """
-    places, value = _inside(offsets, claim.span), str(claim.value)
-    tree = trees.get((language, claim.kind), {})
+    value, tree = str(claim.value), trees.get((language, claim.kind), {})
     is_known = any(value in values for values in tree.get((), {}).values())
-    product, begun = 1.0, ()
-    for place in places:
-        token, own = spoken.ids[place], float(np.exp(spoken.own[place]))
-        after = tree.get(begun, {}) if is_known or not begun else {}
-        there = zip(spoken.rival_ids[place].tolist(), np.exp(spoken.rivals[place]).tolist(), strict=True)
-        rivals = [(p, value in after[other]) for other, p in there if other in after and other != token]
-        same, others = (sum(p for p, reaches in rivals if reaches is wanted) for wanted in (True, False))
-        product *= (own + same) / (own + same + others) if after else own
-        begun = (*begun, token)
-    return product
+    places, own = (_inside(offsets, (start, stretch[2])) for start in stretch[:2])
+    sure = 1.0 if own else 0.0
+    for n, place in reversed([*enumerate(places)]):
+        after = tree.get(tuple(spoken.ids[p] for p in places[:n]), {}) if is_known or place in own[:1] else {}
+        if after or place in own:  # words that lead to no claim of training claim nothing
+            sure = _with_token(sure, spoken, place, after, value)
+    return sure if sure < 1 else float(np.exp(spoken.own[own].sum()))
+
+
+def _with_token(later: float, spoken, place: int, after: Mapping[int, set[str]], value: str) -> float:
+    """The probability of a value before the token at a place, from `later`, that after it.
+
+    `after` are the tokens of training at this place, with the values they lead to. One that leads to this value only is
+    as good as said. Of one that leads to others too nobody asked how the model would have gone on: it counts as the
+    token that was said. One that is not among the likeliest counts with the probability of the least of them, its most.
+    """
+    own = float(np.exp(spoken.own[place]))
+    if not after:
+        return own * later
+    heard = dict(zip(spoken.rival_ids[place].tolist(), np.exp(spoken.rivals[place]).tolist(), strict=True))
+    least = min(heard.values())
+    rivals = [(heard.get(token, least), values) for token, values in after.items() if token != spoken.ids[place]]
+    alone = sum(p for p, values in rivals if values == {value})
+    open_yet = own + sum(p for p, values in rivals if value in values and values != {value})
+    others = sum(p for p, values in rivals if value not in values)
+    return (alone + open_yet * later) / (alone + open_yet + others)
 
 
 def _leans(sentence: str, language: str, inside: Sequence[Claim]) -> bool:

@@ -1,5 +1,6 @@
 """backoff and sureness: a model that is sure when right gains, permuted sureness does not, too little is said to be."""
 
+import json
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 from transformers import AutoTokenizer
 
-from jwvl_lib import backoff, bench_figures, bench_table, sureness, tiny_base
+from jwvl_lib import backoff, bench_figures, bench_table, claims, sureness, tiny_base
 from jwvl_lib.facts import Fact
 from jwvl_lib.greedy import Spoken
 
@@ -102,6 +103,15 @@ class TestTheThreshold:
         rule = backoff.calibrate(planted().head(0))
         assert not rule.holds
         assert rule.reading.startswith("nothing to calibrate on: at least 49")
+
+    def test_answers_that_say_nothing_make_no_room_for_errors(self):
+        silent = planted(n=100, share_wrong=0).assign(claims=0.0)
+        speaks = planted(n=50, share_wrong=0, seed=1).assign(claims=0.5, wrong=np.arange(50) < 2)
+        speaks["annotation_id"] = "said " + speaks.annotation_id.astype(str)
+        rule = backoff.calibrate(pd.concat([silent, speaks], ignore_index=True))
+        assert not rule.holds  # (2 + 1) / (50 + 1), not (2 + 1) / (150 + 1)
+        assert (rule.n, rule.n_wrong) == (50, 2)
+        assert not backoff.calibrate(silent).holds
 
     def test_errors_among_the_surest_are_not_mended_by_more_answers(self):
         assert "more answers like these would not help" in backoff.calibrate(planted(sure_when_right=False)).reading
@@ -224,6 +234,78 @@ def test_a_rare_wording_is_no_doubt_and_a_rival_value_is(tokenizer):
     assert row.wrong
     doubtful = spoken(tokenizer, text, own={first: 0.3}, rivals={first: (other, 0.2)})
     assert sentences(tokenizer, text, doubtful).claims.iloc[0] == pytest.approx(0.6)
+
+
+NONE = {"en": "The disk has no active regions with spots.", "zh": "日面上没有带黑子的活动区。"}
+MANY = {"en": "The disk has 3 or more active regions with spots.", "zh": "日面上有3个或更多带黑子的活动区。"}
+
+
+def count_trees(tokenizer, *texts):
+    """Wordings of texts, given with their language, by what `claims` finds in them."""
+    rows = []
+    for language, text in texts:
+        found = [{"kind": c["kind"], "value": c["value"], "text": c["text"]} for c in claims.check(text, [], language)]
+        rows.append({"task": "description", "language": language, "answer": text, "claims": json.dumps(found)})
+    return sureness.wordings(pd.DataFrame(rows), tokenizer)
+
+
+def sure_of(tokenizer, language, text, known, own, rivals):
+    """How sure of the claims of a text whose every token is certain, but `own` ({place: p}) and `rivals` of a place."""
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    weights = np.log([own.get(i, 1.0) for i in range(len(ids))])
+    most = max([len(r) for r in rivals.values()], default=1)
+    heard = np.array([(list(rivals.get(i, {}).items()) + [(-1, 1e-12)] * most)[:most] for i in range(len(ids))])
+    how = Spoken(ids, weights, heard[..., 0].astype(int), np.log(heard[..., 1]))
+    row = {"annotation_id": "a", "image_id": "i", "prompt_id": "describe", "model": "tuned", "split": "val"}
+    row |= {"task": "description", "language": language, "group_id": "d", "prediction": text, "spoken": how}
+    said = sureness.sentences(pd.DataFrame([row | {"correct": None}]), {}, ABOUT, tokenizer, known)
+    assert said.n_claims.tolist() == [1]
+    return said.claims.iloc[0]
+
+
+def parting(tokenizer, *texts):
+    """(first place where the tokens of texts differ, what stands there in each)."""
+    ids = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
+    place = next(i for i, same in enumerate(zip(*ids, strict=False)) if len(set(same)) > 1)
+    return place, [i[place] for i in ids]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("said_none", [True, False])
+def test_wordings_that_part_before_the_claim_begins_are_rivals(tokenizer, language, said_none):
+    """ "no" against " 3" parts at a blank, 没有 against 有3个 at 有: neither is a character of the other's claim."""
+    text, other = (NONE, MANY)[:: 1 if said_none else -1]
+    place, (_, rival) = parting(tokenizer, text[language], other[language])
+    known = count_trees(tokenizer, (language, text[language]), (language, other[language]))
+    one = sure_of(tokenizer, language, text[language], known, {place: 0.3}, {place: {rival: 0.6}})
+    assert one == pytest.approx(0.3 / 0.9, abs=1e-6)
+
+
+def test_a_rival_that_leads_to_the_same_value_is_no_doubt_and_an_open_one_goes_on_as_what_was_said(tokenizer):
+    texts = [NONE["en"], *(f"{n} active regions with spots are on the disk." for n in ("No", "3 or more"))]
+    known = count_trees(tokenizer, *(("en", t) for t in [*texts, MANY["en"]]))
+    first, (_, same, other) = parting(tokenizer, *texts)
+    place, (_, rival) = parting(tokenizer, NONE["en"], MANY["en"])
+    own, rivals = {first: 0.5, place: 0.6}, {first: {same: 0.2, other: 0.3}, place: {rival: 0.4}}
+    assert first == 0
+    assert sure_of(tokenizer, "en", NONE["en"], known, own, rivals) == pytest.approx(0.2 + 0.5 * 0.6, abs=1e-6)
+
+
+def test_for_want_of_rivals_nothing_is_certain(tokenizer):
+    place, (_, rival) = parting(tokenizer, NONE["en"], MANY["en"])
+    alone = count_trees(tokenizer, ("en", NONE["en"]))  # training never claims another number
+    assert sure_of(tokenizer, "en", NONE["en"], alone, {place: 0.4}, {}) == pytest.approx(0.4)
+    both = count_trees(tokenizer, ("en", NONE["en"]), ("en", MANY["en"]))  # its rival is not among the likeliest
+    unheard = sure_of(tokenizer, "en", NONE["en"], both, {place: 0.4}, {place: {tokenizer.eos_token_id: 0.1}})
+    assert unheard == pytest.approx(0.4 / (0.4 + 0.1))
+
+
+def test_a_new_value_is_weighed_where_it_begins_and_its_lead_in_is_no_doubt(tokenizer):
+    text, other = "This image shows the chromosphere.", TREES_FROM[2][1]
+    place, (_, rival) = parting(tokenizer, text, other)
+    known = trees(tokenizer)
+    one = sure_of(tokenizer, "en", text, known, {0: 0.1, place: 0.5}, {place: {rival: 0.3}})
+    assert one == pytest.approx(0.5 / 0.8)
 
 
 def test_an_answer_in_one_word_is_one_sentence_and_wrong_unless_right(tokenizer):
