@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from jwvl_lib import claims, knowledge, report_claims
+from jwvl_lib import claims, knowledge, metrics, report_claims
 from jwvl_lib.chat_words import kind_name
 from jwvl_lib.facts import Fact
 
@@ -18,6 +18,29 @@ FILE = re.compile(r"\S+\.(?:txt|json|html|fits|fts|gz|jp2|png|jpe?g|gif)\b", re.
 LONGEST = 2_000  # characters of one sentence; a model that never ends one is cut there
 # of several pictures, the one that is meant
 WHICH = (re.compile(r"\bfirst\b|第一|前一", re.I), re.compile(r"\bsecond\b|第二|后一", re.I))
+# a question that asks to read the text in a picture; one for a part of it is answered by what the facts say of that
+_TEXT, _READING = r"\b(?:text|banner|captions?|words|writing|letters)\b", r"\b(?:read|copy|quote|says?|written)\b"
+READ = re.compile(
+    rf"{_READING}.*{_TEXT}|{_TEXT}.*{_READING}|\btranscri|\bwhat (?:text|(?:is|stands) written)\b"
+    r"|[读念抄认录].*(?:文字|横幅|字样)|(?:文字|横幅|字样)[上里中]?的?(?:是|写|内容)|什么(?:文字|字样)|写[着了有]",
+    re.I | re.S,
+)
+PART = re.compile(r"\b(?:times?|date|day|instrument|telescope|observatory)\b|时间|时刻|日期|仪器|望远镜|天文台", re.I)
+MORE = re.compile(r"\b(?:describe|explain|about|which|where|why|how)\b|描述|说明|解释|关于|哪|为什么|怎", re.I)
+# a transcription within a sentence: in quotes, or after "The banner reads:"
+QUOTED = re.compile(r"[\"“「『]([^\"“”「」『』]+)[\"”」』]")
+LEAD = re.compile(r"^[^:：]*(?:\b(?:reads?|says?|text|banner|lines?|is)\b|[字幅行为是写下])[^:：]*(?:：|:(?!\d))", re.I)
+PROSE = tuple(".!?。！？")
+BULLETS, MARKS = "•- ", "'‘’`* .。,，;；"  # before and around a line, no part of it
+
+
+@dataclass(frozen=True)
+class Line(Fact):
+    """A text that stands in a picture: one line of its banner (`value`), or all; "" where none is known to be there.
+
+    What is read in a picture is held against lines letter by letter, not for what it claims: in "GONG H/19" GONG is
+    right. `text` is the whole banner.
+    """
 
 
 @dataclass(frozen=True)
@@ -99,8 +122,10 @@ def _fact(kind: str, value: str | int, line: dict, noaa_ar: int | None = None) -
 def judged(sentence: Sentence, facts: Sequence[Fact], language: str) -> Sentence:
     """The sentence with its claims and their verdicts (`report_claims.verdict_of` for a model's).
 
-    One that is made from facts keeps the lines it cites.
+    One that is made from facts keeps the lines it cites; one that was to be read in a picture is held against `Line`s.
     """
+    if lines := [f for f in facts if isinstance(f, Line)]:
+        return _transcribed(sentence, lines, language)
     by_id = {f.fact_id: f for f in facts}
     text = sentence.text if sentence.origin == "model" else FILE.sub("", sentence.text)  # a file's name claims no date
     found = [{**c, "evidence": _lines(by_id.get(c["fact_id"]))} for c in claims.check(text, facts, language)]
@@ -117,6 +142,30 @@ def judged(sentence: Sentence, facts: Sequence[Fact], language: str) -> Sentence
         evidence=lines,
         instead="; ".join(dict.fromkeys(_states(f, language) for f in wrong)),
     )
+
+
+def _transcribed(sentence: Sentence, lines: Sequence[Line], language: str) -> Sentence:
+    """The sentence as a transcription: supported where all it gives stands in the picture, contradicted where not.
+
+    Words about the text that give none of it, and anything where no text is known, are unsupported.
+    """
+    quotes = QUOTED.findall(sentence.text)
+    given = [t.strip() for t in quotes or [LEAD.sub("", sentence.text)] if _bare(t)]
+    found = [next((line for line in lines if _bare(line.value) == _bare(text)), None) for text in given]
+    if not given or not lines[0].value or (None in found and not quotes and sentence.text.endswith(PROSE)):
+        return replace(sentence, verdict="unsupported")
+    verdict = "contradicted" if None in found else "supported"
+    spoke = lines if None in found else found
+    evidence = _distinct(e for line in spoke for e in _lines(line))
+    instead = dict.fromkeys(_states(replace(line, value=line.text), language) for line in lines if None in found)
+    one = {"kind": "banner_text", "noaa_ar": None, "verdict": verdict, "fact_id": spoke[0].fact_id}
+    read = tuple({**one, "value": text, "text": text, "evidence": list(evidence)} for text in given)
+    return replace(sentence, claims=read, verdict=verdict, evidence=evidence, instead="; ".join(instead))
+
+
+def _bare(text: str) -> str:
+    """A line as the benchmark compares it (`metrics.normalize`; case counts), without what stands around it."""
+    return " ".join(metrics.normalize(text).split()).lstrip(BULLETS).strip(MARKS)
 
 
 def _lines(fact: Fact | None) -> list[dict]:
@@ -140,12 +189,31 @@ def _has_term(fact: Fact) -> bool:
 
 
 def of_image(text: str, question: str, facts_by_image: Sequence[Sequence[Fact]]) -> list[Fact]:
-    """The facts a sentence about pictures is held against: of the one that it or the question names, else of all."""
+    """The facts a sentence about pictures is held against: of the one that it or the question names, else of all.
+
+    Where the question asks to read, those are `Line`s; a sentence of prose is read only where nothing else was asked.
+    """
+    found = [f for facts in _named(text, question, facts_by_image) for f in facts]
+    is_read = READ.search(question) and not PART.search(question)
+    return _texts_in(found) if is_read and not (MORE.search(question) and text.endswith(PROSE)) else found
+
+
+def _named(text: str, question: str, facts_by_image: Sequence[Sequence[Fact]]) -> Sequence[Sequence[Fact]]:
     for words in (text, question):
         named = [bool(which.search(words)) for which in WHICH]
         if len(facts_by_image) > 1 and sum(named) == 1:
-            return list(facts_by_image[named.index(True)])
-    return [f for facts in facts_by_image for f in facts]
+            return [facts_by_image[named.index(True)]]
+    return facts_by_image
+
+
+def _texts_in(facts: Iterable[Fact]) -> list[Line]:
+    """Each banner among facts, whole and line by line."""
+    banners = [(f, str(f.value).splitlines()) for f in facts if f.kind == "banner_text"]
+    return [
+        Line(f.kind, text, origin=f.origin, source=f.source, line=f.line, text=" · ".join(lines))
+        for f, lines in banners
+        for text in dict.fromkeys(["\n".join(lines), *lines])
+    ] or [Line("banner_text", "")]
 
 
 def complete(text: str) -> tuple[list[str], str]:

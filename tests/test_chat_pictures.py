@@ -8,8 +8,9 @@ import pytest
 from chat_server import scripted
 from PIL import Image
 
-from jwvl_lib import chat, chat_endpoint, chat_pictures, report_agent
+from jwvl_lib import chat, chat_endpoint, chat_pictures, chat_sentences, report_agent
 from jwvl_lib.chat_panel import ChatPanel
+from jwvl_lib.facts import Fact
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +94,88 @@ def test_a_file_that_is_no_picture_is_one_line(tmp_path, raw):
 def test_a_gif_is_a_picture_too(tmp_path):
     Image.new("P", (30, 20)).save(tmp_path / "a.gif")
     assert chat_pictures.opened(chat_pictures.Picture("a", "a", tmp_path / "a.gif")).size == (30, 20)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# the text in a picture
+
+TIME = "2013-01-01 07:23 UT"
+READINGS = {
+    "en": ("Read the text in the image.", "What text is written in the image?", "What does the banner say?"),
+    "zh": ("读出图中的文字。", "图中写着什么文字？", "转录横幅上的文字。", "横幅上的文字是什么？"),
+}
+ASKED = [(language, question) for language, questions in READINGS.items() for question in questions]
+
+
+def of_gong(name="GONG H-alpha"):
+    """Facts of a picture of GONG, with its banner."""
+    return [Fact("observatory", "GONG"), Fact("instrument", "GONG"), Fact("banner_text", f"{name}\n{TIME}", source="a")]
+
+
+def read(text, question, language, *facts_by_image):
+    """A model's words in answer to a question about pictures, judged."""
+    known = chat_sentences.of_image(text, question, facts_by_image or (of_gong(),))
+    day = [Fact("noaa_ar", 9169, 9169)]  # the facts of the day stand behind those of the picture
+    return chat_sentences.judged(chat_sentences.Sentence(text, "model"), [*known, *day], language)
+
+
+@pytest.mark.parametrize(("language", "question"), ASKED)
+def test_what_is_read_is_held_against_the_banner(language, question):
+    named = {"en": f"banner: GONG H-alpha · {TIME}", "zh": f"横幅：GONG H-alpha · {TIME}"}[language]
+    for text in ("GONG H-alpha", TIME, f" GONG H-alpha {TIME} ", "ＧＯＮＧ H-alpha", "- “GONG H-alpha”"):
+        one = read(text, question, language)
+        assert (one.verdict, one.instead) == ("supported", ""), text
+        assert one.evidence == ({"source": "a", "line": 0, "text": f"GONG H-alpha · {TIME}"},)
+    for text in ("GONG H/19", "GONG XQ-77 burnt toast", "GONG", "gong h-ALPHA", TIME.replace("23", "28")):
+        one = read(text, question, language)
+        assert (one.verdict, one.instead) == ("contradicted", named), text
+        assert [c["verdict"] for c in one.claims] == ["contradicted"]
+
+
+@pytest.mark.parametrize(
+    ("language", "right", "wrong"),
+    [
+        ("en", "The banner reads: GONG H-alpha", "The banner reads: GONG H/19"),
+        ("en", f'It says "GONG H-alpha" and "{TIME}".', f'It says "GONG H/19" and "{TIME}".'),
+        ("zh", "图中文字为：GONG H-alpha", "图中文字为：GONG H/19"),
+        ("zh", f"横幅写着“GONG H-alpha”和“{TIME}”。", f"横幅写着“GONG H/19”和“{TIME}”。"),
+    ],
+)
+def test_the_transcription_in_a_sentence_is_what_is_read(language, right, wrong):
+    question = READINGS[language][0]
+    assert read(right, question, language).verdict == "supported"
+    assert read(wrong, question, language).verdict == "contradicted"
+
+
+@pytest.mark.parametrize("text", ["The banner reads:", "GONG took it.", "横幅上的文字如下：", "这是GONG的图像。"])
+@pytest.mark.parametrize("question", [questions[0] for questions in READINGS.values()])
+def test_words_about_the_text_are_no_reading_of_it(text, question):
+    assert read(text, question, "en").verdict == "unsupported"
+
+
+def test_a_picture_whose_text_is_not_known_supports_no_reading():
+    for language, question in ASKED:
+        one = read("GONG XQ-77 burnt toast", question, language, [Fact("observatory", "GONG")])
+        assert one.verdict == "unsupported"
+
+
+def test_of_two_pictures_the_one_that_is_named_is_read():
+    both = (of_gong(), of_gong("SDO/AIA 171"))
+    assert read("SDO/AIA 171", "读出图中的文字。", "zh", *both).verdict == "supported"
+    assert read("SDO/AIA 171", "读出第一幅图中的文字。", "zh", *both).verdict == "contradicted"
+    one = read("GONG H/19", "读出图中的文字。", "zh", *both)
+    assert one.instead == f"横幅：GONG H-alpha · {TIME}; 横幅：SDO/AIA 171 · {TIME}"
+
+
+@pytest.mark.parametrize(
+    "question", ["Which instrument took the image?", "What instrument does the banner say?", "横幅显示的仪器是什么？"]
+)
+def test_another_question_is_answered_by_what_the_words_claim(question):
+    assert read("GONG", question, "en").verdict == "supported"
+
+
+def test_who_also_describes_may_do_so_and_still_reads_letter_by_letter():
+    for language, question in (("en", "Describe the image and read its text."), ("zh", "描述图像并读出文字。")):
+        said = ("It was taken by GONG.", "GONG H/19", "GONG H-alpha")
+        verdicts = [read(text, question, language).verdict for text in said]
+        assert verdicts == ["supported", "contradicted", "supported"]
