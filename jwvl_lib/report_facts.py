@@ -177,15 +177,11 @@ def _return_of(region: dict, found: Products) -> dict | None:
 
 
 def _class_warning(region: dict) -> Iterable[tuple[str, str]]:
+    number, name = region["noaa_ar"], region["mcintosh_class"]
     if "illegal_class" in region["flags"]:
-        number, name = region["noaa_ar"], region["mcintosh_class"]
-        yield (
-            f"{number}: {name} is not one of the 60 McIntosh classes; no probability is given",
-            f"{number}：{name}不在60个McIntosh分类之内，不给出概率",
-        ) if name else (
-            f"{number}: no McIntosh class is given, so no probability is",
-            f"{number}：未给出McIntosh分类，因此不给出概率",
-        )
+        wrong = f"{name} is not one of the 60 McIntosh classes" if name else "no McIntosh class is given"
+        wrong_zh = f"{name}不在60个McIntosh分类之内" if name else "未给出McIntosh分类"
+        yield f"{number}: {wrong}; no probability is given", f"{number}：{wrong_zh}，不给出概率"
 
 
 def _find(summary: Summary, number: int) -> dict | None:
