@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from transformers import TrainerCallback, TrainingArguments
 
 from jwvl_lib import artifacts, preflight, recovery
-from jwvl_lib.samples import Row
+from jwvl_lib.samples import RowDataset, Sample
 
 log = logging.getLogger(__name__)
 SEAL = "sealed.json"
@@ -25,18 +26,61 @@ _DECISIVE = (
 ).split()
 
 
-def run_key(rows: Sequence[Row], trainable: Sequence[dict], arguments: TrainingArguments, **further: float) -> str:
-    """What a continuation must share with the run it continues: plan, frozen weights, settings and code, hashed.
+def run_key(
+    model, train_set: RowDataset, trainable: Sequence[dict], arguments: TrainingArguments, **further: float
+) -> str:
+    """What a continuation must share with the run it continues: plan, data, frozen weights, adapter, settings and code.
 
-    `further` are settings of `train.fit` that the arguments do not hold.
+    `trainable` is `preflight.trainable_table(model)`, taken before a step moved a weight; `further` are settings of
+    `train.fit` that the arguments do not hold.
     Of the batch its size over all processes counts, not how it is parted: a run that ran out of memory goes on smaller.
     """
     settings = {name: str(getattr(arguments, name)) for name in _DECISIVE}
     settings |= further
-    settings["rows_per_step"] = preflight.rows_per_step(arguments)
+    settings |= {"rows_per_step": preflight.rows_per_step(arguments), "shared": train_set.shared}
     code = artifacts.code_sha256("04_training")
-    key = json.dumps([repr(rows), trainable, settings, arguments.world_size, code], sort_keys=True, default=str)
+    parts = [repr(train_set.rows), _content_sha256(train_set), _adaptation(model), trainable, settings]
+    key = json.dumps([*parts, arguments.world_size, code], sort_keys=True, default=_plain)
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _content_sha256(train_set: RowDataset) -> str:
+    """Of the words and pictures of all samples and of how pictures become patches; some 0.3 ms a sample of 168 px.
+
+    Not of the samples' features: frozen weights, which the key holds, make them of the pictures, and their last bits
+    differ between processors, where a run may go on.
+    """
+    digest = hashlib.sha256(train_set.processor.image_processor.to_json_string().encode())
+    digest.update(str(len(train_set.samples)).encode())
+    for sample in (*train_set.samples, *train_set.replay):
+        _add_sample(digest, sample)
+    return digest.hexdigest()
+
+
+def _add_sample(digest, sample: Sample) -> None:
+    """Its pictures, its token ids, and what says where they part and which of them are supervised."""
+    parts = [(len(b.input_ids), b.n_question, b.later_prompts) for b in sample.branches]
+    digest.update(repr([len(sample.prefix_ids), parts, [_picture_sha256(i) for i in sample.images]]).encode())
+    digest.update(torch.cat([sample.prefix_ids, *(b.input_ids for b in sample.branches)]).cpu().numpy().tobytes())
+
+
+def _picture_sha256(image: Image.Image | str) -> str:
+    """Of a picture its pixels, of a path its file, which was read whole anyway when the samples were prepared."""
+    if not isinstance(image, Image.Image):
+        return artifacts.sha256(image)
+    return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).hexdigest()
+
+
+def _adaptation(model) -> dict:
+    """PEFT's configurations (rank, scale, dropout, words, ...); of a whole model, whose weights are free, its name."""
+    if adapters := getattr(model, "peft_config", None):
+        return {name: config.to_dict() for name, config in adapters.items()}
+    return {"whole": model.name_or_path}
+
+
+def _plain(value: object) -> object:
+    """For JSON: a set in order, since Python shuffles it anew in every process; anything else as text."""
+    return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
 
 
 class Sealing(TrainerCallback):
@@ -82,7 +126,7 @@ def _fault(path: Path, key: str) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         return "no whole seal, it was cut off while being written"
     if of_run != key:
-        return "it belongs to a run with another plan, base or settings"
+        return "it belongs to a run with other data or another plan, base, adapter or settings"
     return None if files == _hashes(path) else "its files are not those that were sealed"
 
 

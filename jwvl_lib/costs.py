@@ -82,8 +82,13 @@ def parameter_counts(config: dict) -> dict[str, int]:
     }
 
 
-def trained_count(config: dict, method: str, lora_r: int, train_projector: bool, train_tower: bool) -> int:
-    """Weights that a way of tuning moves; an adapter on the tower sits on all linear layers of its blocks."""
+def trained_count(
+    config: dict, method: str, lora_r: int, train_projector: bool, train_tower: bool, n_trained_tokens: int = 0
+) -> int:
+    """Weights that a way of tuning moves; an adapter on the tower sits on all linear layers of its blocks.
+
+    `n_trained_tokens` words' embeddings move beside an adapter (`tuning.prepare`); full tuning moves all of them.
+    """
     parts, t, v = parameter_counts(config), config["text_config"], config["vision_config"]
     merger = parts["merger"] if train_projector else 0
     if method == "full":
@@ -94,8 +99,11 @@ def trained_count(config: dict, method: str, lora_r: int, train_projector: bool,
     adapter = lora_r * t["num_hidden_layers"] * (2 * (h + h) + 2 * (h + kv) + 3 * (h + i))
     vh, vi = v["hidden_size"], v["intermediate_size"]
     tower = lora_r * v["depth"] * ((vh + 3 * vh) + (vh + vh) + 3 * (vh + vi)) if train_tower else 0
-    magnitudes = t["num_hidden_layers"] * (2 * h + 2 * kv + 2 * i + h) if method == "dora" else 0
-    return adapter + tower + merger + magnitudes
+    magnitudes = 0  # of DoRA: one an output of every adapted layer
+    if method == "dora":
+        magnitudes = t["num_hidden_layers"] * (2 * h + 2 * kv + 2 * i + h)
+        magnitudes += v["depth"] * (3 * vh + vh + 2 * vi + vh) if train_tower else 0
+    return adapter + tower + merger + magnitudes + n_trained_tokens * h
 
 
 def estimate(
@@ -108,6 +116,7 @@ def estimate(
     lora_r: int = 16,
     train_projector: bool = False,
     train_tower: bool = False,
+    n_trained_tokens: int = 0,
 ) -> dict:
     """A row of the table; `fits` says by which means (DDP, FSDP2) or that it does not.
 
@@ -118,7 +127,7 @@ def estimate(
     parts = parameter_counts(entry["config"])
     n_visual = visual_tokens(load.width, load.height, entry["image_processor"]) * load.images_a_row
     longest = n_visual + load.text_tokens_max
-    trained = trained_count(entry["config"], method, lora_r, train_projector, train_tower)
+    trained = trained_count(entry["config"], method, lora_r, train_projector, train_tower, n_trained_tokens)
     full = method == "full"
     weights = 4 * (sum(parts.values()) - trained) / GIB if full else _weights_gib(parts, precision)  # full: in float32
     state = trained * ADAMW_BYTES / GIB

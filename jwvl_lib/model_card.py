@@ -6,10 +6,13 @@ Reads the manifests of a run and `metrics.json` of its benchmark; writes `README
 
 import argparse
 import json
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import yaml
 
 from jwvl_lib import artifacts, costs
 
@@ -38,7 +41,7 @@ def text(
     licence = licence_of_base(base)
     chosen = {k: v for k, v in parameters.items() if k not in ("outputs_dir", "progress")}  # of this machine alone
     front = ["---", f"base_model: {base}", "library_name: peft", "pipeline_tag: image-text-to-text"]
-    front += [f"license: {licence}", "tags: [solar-physics, jw-vl-workshop]", "---", ""]
+    front += [yaml.safe_dump({"license": licence}).strip(), "tags: [solar-physics, jw-vl-workshop]", "---", ""]
     lines = [f"# Adapter of run {parameters['run_id']}, profile {parameters['profile']}", ""]
     lines += [_TINY, ""] if parameters["profile"] in ("tiny", "smoke") else []
     lines += [
@@ -61,10 +64,36 @@ def text(
 
 
 def licence_of_base(base: str) -> str:
-    """Licence of a base: of the workshop's own the workshop's, of Qwen2.5-VL as published, else to be looked up."""
-    if artifacts.resolve(base).is_dir():
-        return "MIT"
-    return costs.model_configs().get(base, {}).get("license", "other: see the base's own page on the hub")
+    """Licence of a base: of the workshop's own the workshop's, of another folder what its card says, of Qwen2.5-VL as
+    published, else to be looked up."""
+    folder = artifacts.resolve(base)
+    if not folder.is_dir():
+        return costs.model_configs().get(base, {}).get("license", "other: see the base's own page on the hub")
+    return "MIT" if _is_tiny_base(folder) else _licence_of_card(folder / "README.md")
+
+
+def _is_tiny_base(folder: Path) -> bool:
+    """Whether stage 00 made the weights of this folder: they are those that its `recipe.json` names by their hash."""
+    try:
+        recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+        return recipe["weights_sha256"] == artifacts.sha256(folder / "model.safetensors")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _licence_of_card(path: Path) -> str:
+    """`license` of a card's front matter (YAML between two lines of ---); of "other" its `license_name` beside it."""
+    card = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
+    found = re.match(r"---\n(.*?)^---\s*$", card, re.DOTALL | re.MULTILINE)
+    try:
+        front = yaml.safe_load(found[1]) if found else None
+    except yaml.YAMLError:
+        front = None
+    front = front if isinstance(front, dict) else {}
+    licence, name = front.get("license", "other"), front.get("license_name")
+    if licence != "other":
+        return str(licence)
+    return f"other: see the base ({name})" if name else "other: see the base"
 
 
 def write(adapter_dir: Path, **parts) -> Path:

@@ -52,17 +52,24 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def smaller(arguments: TrainingArguments, error: BaseException) -> TrainingArguments:
+def smaller(arguments: TrainingArguments, error: BaseException, evaluating: bool = False) -> TrainingArguments:
     """The same global batch in smaller parts: fewer rows at once, accumulated over more passes.
 
+    Where memory ran out while `evaluating`, fewer rows are evaluated at once, and the training's parts stay.
     Raises MemoryError, in one line, where a part is one row already or several processes would have to agree.
     """
-    at_once = arguments.per_device_train_batch_size
+    at_once = arguments.per_device_eval_batch_size if evaluating else arguments.per_device_train_batch_size
     if at_once == 1 or arguments.world_size > 1:
-        raise MemoryError(
-            f"out of memory with {at_once} row(s) at once ({one_line(error)}): set images_at_once lower, "
-            "gradient_checkpointing: true, branches_per_image or max_tokens lower, dtype: bfloat16, or method: qlora"
+        raise MemoryError(_advice(at_once, error, evaluating))
+    if evaluating:
+        fewer = at_once // 2
+        log.warning(
+            "out of memory in evaluation with %d rows at once: goes on with %d; the training stays as it is, the "
+            "validation loss, a mean over batches, may move a little",
+            at_once,
+            fewer,
         )
+        return dataclasses.replace(arguments, per_device_eval_batch_size=fewer)
     fewer = max(n for n in range(1, at_once) if at_once % n == 0)
     log.warning("out of memory with %d rows at once: goes on with %d, the global batch stays", at_once, fewer)
     return dataclasses.replace(
@@ -71,6 +78,19 @@ def smaller(arguments: TrainingArguments, error: BaseException) -> TrainingArgum
         per_device_eval_batch_size=min(fewer, arguments.per_device_eval_batch_size),
         gradient_accumulation_steps=arguments.gradient_accumulation_steps * at_once // fewer,
     )
+
+
+def _advice(at_once: int, error: BaseException, evaluating: bool) -> str:
+    """What to change where rows are not parted further, and nothing that cannot be changed or would not help."""
+    if evaluating:  # the closed questions asked meanwhile are as many as the validation images
+        remedies = ["per_device_eval_batch_size lower"] if at_once > 1 else []
+        remedies += ["n_validation_images or max_tokens lower", "dtype: bfloat16"]
+    else:
+        remedies = ["images_at_once lower"] if at_once > 1 else []
+        remedies += ["gradient_checkpointing: true", "branches_per_image or max_tokens lower", "dtype: bfloat16"]
+    where = "evaluation" if evaluating else "training"
+    told = f"out of memory in {where} with {at_once} row(s) at once ({one_line(error)})"
+    return f"{told}: set {', '.join(remedies)}, or method: qlora"
 
 
 def free_weights(model) -> dict[str, torch.Tensor]:

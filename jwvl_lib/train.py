@@ -5,6 +5,7 @@ schedule and mixed precision are those of transformers' `Trainer`; ours is the b
 answers only.
 """
 
+import copy
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -61,9 +62,10 @@ def fit(
 ) -> FitResult:
     """Train the free weights of a model (`tuning.prepare`) on the planned rows, in their order, and save them.
 
-    Takes up a run that was cut off, at the newest whole checkpoint of the same plan, base, settings and code under the
-    arguments' `output_dir`: weights, optimiser, schedule and random state go on from there. The checkpoints are removed
-    at the end. Where memory runs out, the batch is parted and the run taken up again, with the same global batch.
+    Takes up a run that was cut off, at the newest whole checkpoint of the same plan, data, base, adapter, settings and
+    code under the arguments' `output_dir`: weights, optimiser, schedule and random state go on from there, and it
+    evaluates at the steps of an undisturbed run alone. The checkpoints are removed at the end. Where memory runs out,
+    the batch is parted and the run taken up again, with the same global batch.
     Validation loss (nats a supervised token, mean over batches) is logged as the arguments ask and at the end; `watch`
     and `patience` see `TrainLog`; `live`, a title, draws the curve under the cell; `length_exponent` weighs answers in
     the training loss, see `shared_image.statement_weights`; `vision_learning_rate` is the peak rate of tower and
@@ -74,7 +76,7 @@ def fit(
     preflight.check_features(model, train_set)
     before, weights = preflight.trainable_table(model), recovery.free_weights(model)
     further = {"length_exponent": length_exponent, "vision_learning_rate": vision_learning_rate}
-    key = checkpoints.run_key(train_set.rows, before, arguments, **further)
+    key = checkpoints.run_key(model, train_set, before, arguments, **further)
     stops = chat_tokens.stops(train_set.processor) if length_exponent else ()  # of a large vocabulary it takes a while
     loss = partial(shared_image.labelled_loss, length_exponent=length_exponent, stops=stops)
     while True:
@@ -83,7 +85,8 @@ def fit(
         log = TrainLog(log_path, train_set, n_rows, _step_of(taken_up), watch, patience)
         curve = [LiveCurve(log, live)] if live else []
         told = [log, checkpoints.Sealing(key), *curve, *callbacks]
-        trainer = _trainer(model, arguments, train_set, val_set, loss, told, vision_learning_rate)
+        chosen = _going_on(arguments) if taken_up else arguments
+        trainer = _trainer(model, chosen, train_set, val_set, loss, told, vision_learning_rate)
         try:
             trainer.train(resume_from_checkpoint=str(taken_up) if taken_up else None)
             if log.evaluated_at < trainer.state.global_step:
@@ -92,7 +95,7 @@ def fit(
         except RuntimeError as error:
             if not recovery.is_out_of_memory(error):
                 raise
-            arguments = recovery.smaller(arguments, error)
+            arguments = recovery.smaller(arguments, error, evaluating=not model.training)
         del trainer
         recovery.restore(model, weights)
     model.eval()
@@ -115,6 +118,16 @@ class VisionRateTrainer(recovery.CheckpointingTrainer):
             group["params"] = [p for p in group["params"] if id(p) not in sees]
             optimizer.add_param_group({**group, "params": vision, "lr": self.vision_learning_rate})
         return optimizer
+
+
+def _going_on(arguments: TrainingArguments) -> TrainingArguments:
+    """A copy without the evaluation at the start: a checkpoint's step is rarely one at which the run evaluates.
+
+    No `dataclasses.replace`, which would set up the device, and with it the other processes, once more.
+    """
+    changed = copy.copy(arguments)
+    changed.eval_on_start = False
+    return changed
 
 
 def _trainer(

@@ -131,7 +131,7 @@ def probe(pooled: pd.DataFrame, labels: Labels, asked: pd.DataFrame, seed: int =
 
 
 class Convolutions(nn.Module):
-    """Five strided convolutions, then a 4 x 4 grid of means: 168 px in, 1536 numbers out, some 250,000 weights."""
+    """Five strided convolutions, then a 4 x 4 grid of means: 168 px in, 1536 numbers out, 220,608 weights."""
 
     width = 96 * 16
 

@@ -1,9 +1,12 @@
 """A run that is cut off goes on to the very weights of an undisturbed one; a torn checkpoint does not count."""
 
+import dataclasses
 import json
 
 import pytest
 import torch
+from peft import LoraConfig
+from PIL import Image
 from safetensors.torch import load_file
 from test_tuning import TURNS, images, settings
 from transformers import TrainerCallback
@@ -28,16 +31,26 @@ class Cut(TrainerCallback):
             raise CutOff
 
 
-def run(folder, cut_at=None, n_steps=6, lora_dropout=0.1, n_rows_at_once=2, tokens_per_row=0, **options):
+def run(
+    folder,
+    cut_at=None,
+    n_steps=6,
+    lora_dropout=0.1,
+    n_rows_at_once=2,
+    tokens_per_row=0,
+    turns=TURNS,
+    evaluated=(("eval_steps", 3),),
+    **options,
+):
     processor = vlm.load_processor(tiny_base.FOLDER)
     torch.manual_seed(0)
     model = tuning.prepare(tiny_base.FOLDER, "lora", 4, 8, lora_dropout=lora_dropout)
-    data = samples.prepare_samples(model, processor, images(3), [TURNS] * 3, list("abc"))
+    data = samples.prepare_samples(model, processor, images(3), [turns] * 3, list("abc"))
     rows = samples.packed(samples.plan_rows(data, 2 * n_steps, 2, seed=0), data, (), tokens_per_row)
     train_set = samples.RowDataset(processor, rows, data)
     val_set = samples.RowDataset(processor, samples.validation_rows(data), data)
-    changed = dict(max_steps=n_steps, save_strategy="steps", save_steps=2, eval_strategy="steps", eval_steps=3)
-    changed["per_device_train_batch_size"] = n_rows_at_once
+    changed = dict(max_steps=n_steps, save_strategy="steps", save_steps=2, eval_strategy="steps")
+    changed |= {"per_device_train_batch_size": n_rows_at_once, **dict(evaluated)}
     arguments = settings(folder / "checkpoints", **changed)
     cut = [Cut(cut_at)] if cut_at else []
     return train.fit(model, train_set, val_set, arguments, folder / "adapter", folder / "log.jsonl", cut, **options)
@@ -103,14 +116,100 @@ def test_foreign_unsealed_and_torn_checkpoints_do_not_count(tmp_path):
     json.loads((tmp_path / "checkpoint-4" / checkpoints.SEAL).read_text())
 
 
+@pytest.mark.slow
+def test_a_resumed_run_evaluates_where_the_undisturbed_one_does(tmp_path):
+    """Asked to evaluate at the start too; at the checkpoint's step that loss would count for the patience."""
+    chosen = {"n_steps": 12, "patience": 1, "evaluated": (("eval_steps", 6), ("eval_on_start", True))}
+    whole = run(tmp_path / "whole", **chosen)
+    with pytest.raises(CutOff):
+        run(tmp_path / "cut", cut_at=3, **chosen)
+    again = run(tmp_path / "cut", **chosen)
+    evaluations = [r.log.dropna(subset="eval_loss")[["step", "eval_loss"]].values.tolist() for r in (whole, again)]
+    assert evaluations[0] == evaluations[1]
+    assert evaluations[0][0][0] == 0
+    assert all(torch.equal(v, weights(tmp_path / "cut")[k]) for k, v in weights(tmp_path / "whole").items())
+
+
+def test_a_checkpoint_of_other_answers_is_passed_over(tmp_path, caplog):
+    with pytest.raises(CutOff):
+        run(tmp_path, cut_at=3)
+    result = run(tmp_path, turns=[(question, "no") for question, _ in TURNS])
+    assert "checkpoint-2 is passed over: it belongs to a run with other data or another plan, base" in caplog.text
+    assert result.log["step"].iloc[0] == 1
+
+
+def prepared(method="lora", lora_alpha=32, turns=TURNS, pictures=None, replayed=TURNS, **options):
+    """Model, trainable table and a planned set of two samples, the second of two images, and a replayed one."""
+    processor, pictures = vlm.load_processor(tiny_base.FOLDER), pictures or images(3)
+    model = tuning.prepare(tiny_base.FOLDER, method, 4, lora_alpha, **options)
+    groups = [pictures[0], tuple(pictures[1:])]
+    data = samples.prepare_samples(model, processor, groups, [turns] * 2, ["a", "b,c"])
+    replay = samples.prepare_samples(model, processor, images(1), [replayed], ["r"])
+    rows = samples.plan_rows(data, 4, 2, 0, replay, 0.2)
+    return model, samples.RowDataset(processor, rows, data, replay), preflight.trainable_table(model)
+
+
 def test_the_key_knows_plan_base_and_settings(tmp_path):
-    processor = vlm.load_processor(tiny_base.FOLDER)
-    model = tuning.prepare(tiny_base.FOLDER, "lora")
-    data = samples.prepare_samples(model, processor, images(1), [TURNS], ["a"])
-    rows, table = samples.plan_rows(data, 4, 2, seed=0), preflight.trainable_table(model)
-    key = checkpoints.run_key(rows, table, settings(tmp_path))
-    assert key == checkpoints.run_key(rows, table, settings(tmp_path / "elsewhere"))
-    assert key != checkpoints.run_key(rows[:3], table, settings(tmp_path))
-    assert key != checkpoints.run_key(rows, table[:-1], settings(tmp_path))
-    assert key != checkpoints.run_key(rows, table, settings(tmp_path, learning_rate=1e-4))
-    assert key != checkpoints.run_key(rows, table, settings(tmp_path), length_exponent=0.5)
+    model, data, table = prepared()
+    key = checkpoints.run_key(model, data, table, settings(tmp_path))
+    assert key == checkpoints.run_key(model, data, table, settings(tmp_path / "elsewhere"))
+    asked = settings(tmp_path, eval_on_start=True, eval_strategy="steps")
+    assert not train._going_on(asked).eval_on_start
+    assert asked.eval_on_start  # the caller's own
+    assert key == checkpoints.run_key(model, data, table, asked)
+    assert key == checkpoints.run_key(model, data, table, train._going_on(asked))
+    fewer = samples.RowDataset(data.processor, data.rows[:3], data.samples, data.replay)
+    assert key != checkpoints.run_key(model, fewer, table, settings(tmp_path))
+    assert key != checkpoints.run_key(model, data, table[:-1], settings(tmp_path))
+    assert key != checkpoints.run_key(model, data, table, settings(tmp_path, learning_rate=1e-4))
+    assert key != checkpoints.run_key(model, data, table, settings(tmp_path), length_exponent=0.5)
+    data.shared = False
+    assert key != checkpoints.run_key(model, data, table, settings(tmp_path))
+
+
+@pytest.mark.parametrize("free", [{}, {"train_projector": True, "train_tower": True}])
+def test_the_key_knows_words_pictures_and_the_scale_of_the_adapter(tmp_path, free):
+    """Every one of these trained on silently from the other's checkpoint, since only indices and sizes were hashed."""
+
+    def key(**changed):
+        return checkpoints.run_key(*prepared(**free | changed), settings(tmp_path))
+
+    one_pixel = images(3)
+    one_pixel[2].putpixel((5, 5), (1, 2, 3))
+    same_length = [("Which instrument?", "SDO/HMI"), ("读出图中的文字。", "SDO/AIA 171"), ("Spots!", "yes")]
+    others = [
+        {"lora_alpha": 64},
+        {"lora_dropout": 0.3},
+        {"turns": [(question, "no") for question, _ in TURNS]},
+        {"turns": same_length},
+        {"turns": [*TURNS[:2], (*TURNS[2], [("Which instrument?", "SDO/HMI")])]},
+        {"pictures": one_pixel},
+        {"replayed": [("Which instrument?", "none"), *TURNS[1:]]},
+        {"method": "full"},
+    ]
+    found = [key(), *(key(**changed) for changed in others)]
+    assert len(set(found)) == len(found)
+    assert found[0] == key()
+    assert found[-1] == key(method="full")
+
+
+def test_the_key_of_picture_files_is_that_of_their_bytes(tmp_path):
+    paths = [str(tmp_path / f"{k}.png") for k in range(3)]
+    for path, picture in zip(paths, images(3), strict=True):
+        picture.save(path)
+    model, data, table = prepared(pictures=paths)
+    key = checkpoints.run_key(model, data, table, settings(tmp_path))
+    assert key == checkpoints.run_key(model, data, table, settings(tmp_path))
+    Image.new("RGB", (56, 56)).save(paths[1])
+    assert key != checkpoints.run_key(model, data, table, settings(tmp_path))
+
+
+def test_the_adapter_is_told_alike_in_every_process():
+    """PEFT keeps names of modules as sets, and Python shuffles the order of a set from one process to the next."""
+    model, *_ = prepared()
+    config = LoraConfig(target_modules=["q_proj", "v_proj", "o_proj", "up_proj"], r=4)
+    model.peft_config = {"default": config}
+    told = json.dumps(checkpoints._adaptation(model), default=checkpoints._plain)
+    assert '"target_modules": ["o_proj", "q_proj", "up_proj", "v_proj"]' in told
+    model.peft_config = {"default": dataclasses.replace(config, lora_alpha=64)}
+    assert told != json.dumps(checkpoints._adaptation(model), default=checkpoints._plain)

@@ -88,6 +88,21 @@ def test_profiles_train_what_they_say_on_the_true_configuration(stem):
     assert run.all_stages()
 
 
+@pytest.mark.parametrize("name", [MODELS[0], MODELS[1]])  # with a tied head and with one of its own
+@pytest.mark.parametrize(
+    ("method", "tower", "n_tokens"), [("lora", True, 400), ("dora", False, 0), ("dora", True, 400), ("full", True, 400)]
+)
+def test_trained_weights_of_every_way_are_those_of_the_model(name, method, tower, n_tokens):
+    model = tuning.adapt(meta_model(name), method, 16, train_tower=tower, train_tokens=range(n_tokens))
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    config = costs.model_configs()[name]["config"]
+    assert costs.trained_count(config, method, 16, False, tower, n_tokens) == trained
+    (row,) = costs.table(LOAD, costs.Gpu(), method, train_tower=tower, n_trained_tokens=n_tokens).query(
+        "model == @name.partition('/')[2] and precision == 'bf16' and n_gpus == 1"
+    )["trained_parameters"]
+    assert row == trained
+
+
 @settings(max_examples=30, deadline=None)
 @given(width=st.integers(28, 1500), height=st.integers(28, 1500))
 def test_visual_tokens_are_those_of_the_processor(width, height):

@@ -1,11 +1,13 @@
 """What leaves the house: the adapter in plain transformers + PEFT, the merged model behind its gate, the card."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
+import yaml
 from test_tuning import trained
 
 from jwvl_lib import artifacts, merge, model_card, preflight, tiny_base, tuning
@@ -143,3 +145,38 @@ def test_the_card_says_what_the_adapter_is_made_of(tmp_path):
     large = parameters | {"base_model": "Qwen/Qwen2.5-VL-7B-Instruct@cc59", "profile": "qwen7b"}
     assert "license: Apache-2.0" in model_card.text(large, inputs, {}, {})
     assert "at commit `cc59`" in model_card.text(large, inputs, {}, {})
+
+
+FRONT = {
+    "---\nlicense: cc-by-nc-4.0\ntags: [x]\n---\n# A base\nlicense: mit\n": "cc-by-nc-4.0",
+    "---\nlicense: other\nlicense_name: qwen-research\n---\n": "other: see the base (qwen-research)",
+    "---\nlicense_name: qwen-research\n---\n": "other: see the base (qwen-research)",
+    "---\ntags: [x]\n---\nlicense: mit\n": "other: see the base",
+    "---\nlicense: [\n---\n": "other: see the base",
+    "---\nlicense: mit\n": "other: see the base",
+    "# A base\n\n---\nlicense: mit\n---\n": "other: see the base",
+    "": "other: see the base",
+}
+
+
+@pytest.mark.parametrize(("readme", "licence"), FRONT.items())
+def test_the_licence_of_a_base_in_a_folder_is_what_its_own_card_says(tmp_path, readme, licence):
+    (tmp_path / "README.md").write_text(readme)
+    (tmp_path / "model.safetensors").write_bytes(b"of somebody else")
+    assert model_card.licence_of_base(str(tmp_path)) == licence
+    card = model_card.text(
+        {"run_id": "r", "profile": "large", "base_model": str(tmp_path), "method": "lora"}, [], {}, {}
+    )
+    assert yaml.safe_load(card.split("---")[1])["license"] == licence
+
+
+def test_a_tiny_base_of_stage_00_is_the_workshops_own_wherever_it_lies(tmp_path):
+    """Known by its recipe, which names the weights' hash; other weights beside that recipe are not the workshop's."""
+    assert model_card.licence_of_base(tiny_base.FOLDER) == "MIT"
+    assert model_card.licence_of_base(str(tmp_path)) == "other: see the base"
+    copy = shutil.copytree(artifacts.resolve(tiny_base.FOLDER), tmp_path / "copy")
+    assert model_card.licence_of_base(str(copy)) == "MIT"
+    (copy / "model.safetensors").write_bytes(b"of somebody else")
+    assert model_card.licence_of_base(str(copy)) == "other: see the base"
+    (copy / "recipe.json").write_text("[]")
+    assert model_card.licence_of_base(str(copy)) == "other: see the base"

@@ -50,10 +50,38 @@ def test_out_of_memory_goes_on_smaller_with_the_same_global_batch(undisturbed, t
         assert torch.allclose(weights(tmp_path)[name], value, atol=1e-3), name
 
 
-def test_one_row_that_does_not_fit_says_what_to_change(tmp_path):
+@pytest.mark.slow
+def test_out_of_memory_in_evaluation_parts_the_evaluation_alone(undisturbed, tmp_path, monkeypatch, caplog):
+    original, at_once = recovery.CheckpointingTrainer.compute_loss, []
+
+    def compute(trainer, model, inputs, *arguments, **options):
+        at_once.append((trainer.args.per_device_train_batch_size, trainer.args.per_device_eval_batch_size))
+        if not model.training and trainer.args.per_device_eval_batch_size > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return original(trainer, model, inputs, *arguments, **options)
+
+    monkeypatch.setattr(recovery.CheckpointingTrainer, "compute_loss", compute)
+    result = run(tmp_path, lora_dropout=0.0)
+    assert set(at_once) == {(2, 8), (2, 4), (2, 2)}
+    assert "out of memory in evaluation with 8 rows at once: goes on with 4" in caplog.text
+    assert "the global batch stays" not in caplog.text
+    assert result.log["step"].tolist() == undisturbed[1].log["step"].tolist()
+    assert all(torch.equal(value, weights(tmp_path)[name]) for name, value in weights(undisturbed[0]).items())
+
+
+def test_what_does_not_fit_in_one_row_says_what_to_change(tmp_path):
+    """Advice that can be followed: one row is not parted further, and a smaller training batch helps no evaluation."""
     error = torch.OutOfMemoryError("CUDA out of memory.\nTried")
-    with pytest.raises(MemoryError, match="1 row.s. at once .*set images_at_once lower, gradient_checkpointing: true"):
-        recovery.smaller(settings(tmp_path, per_device_train_batch_size=1), error)
+    alone = settings(tmp_path, per_device_train_batch_size=1, per_device_eval_batch_size=8)
+    with pytest.raises(MemoryError, match="in training with 1 row.s. at once .*: set gradient_checkpointing: true"):
+        recovery.smaller(alone, error)
+    for n_left in (4, 2, 1):
+        alone = recovery.smaller(alone, error, evaluating=True)
+        assert (alone.per_device_train_batch_size, alone.per_device_eval_batch_size) == (1, n_left)
+    with pytest.raises(MemoryError, match="in evaluation with 1 row.s. at once .*: set n_validation_images") as told:
+        recovery.smaller(alone, error, evaluating=True)
+    assert "images_at_once" not in str(told.value)
+    assert "\n" not in str(told.value)
     parted = recovery.smaller(settings(tmp_path, per_device_train_batch_size=6), error)
     assert (parted.per_device_train_batch_size, parted.gradient_accumulation_steps) == (3, 2)
     assert recovery.is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
