@@ -49,9 +49,11 @@ def score(predictions: pd.DataFrame, facts: Mapping[str, Iterable[Fact]]) -> pd.
         parsed=[_parsed(p, c) for p, c in zip(predictions.prediction, predictions.choices, strict=True)],
         char_accuracy=metrics.char_accuracy(predictions.prediction, predictions.target),
         blank=predictions.prediction.str.strip() == "",
+        simulated=predictions.simulated.astype(bool),  # `object` after a concat with no rows: ~True would be -2
     )
     frame["guess"] = [1 / len(json.loads(c)) if c != "[]" else math.nan for c in frame.choices]
-    frame[["correct", "choice_correct"]] = frame[["correct", "choice_correct"]].astype(float)
+    for name in ("correct", "choice_correct"):  # `object` after a concat where nothing was chosen: NA is no float
+        frame[name] = frame[name].astype("boolean").astype("Float64").to_numpy(float, na_value=math.nan)
     frame = frame.join(_text_scores(frame))
     verdicts = [
         _verdicts(p, facts.get(i, ()), language) if task == "description" else []
@@ -102,8 +104,8 @@ def metrics_records(
     `general`. Of `n` items (claims for fact_precision) `n_failed` gave nothing to score: they count as wrong or zero,
     but `swift_nlg` leaves them out; `strict` beside a BLEU or ROUGE counts them. Intervals: 95 %, days resampled.
     `floor` is what the constant cheat scores, `chance` that of guessing. A tuned record holds `difference`, tuned -
-    base over the same items, with its interval. BLEU and ROUGE are times 100, all else is in 0..1. A `value` of None
-    has a `reason`.
+    base over the `difference_n` items that both have a score of, with its interval. BLEU and ROUGE are times 100, all
+    else is in 0..1. A `value` of None has a `reason`.
     """
     options = {"n_resamples": n_bootstrap, "seed": seed}
     frame = scores.sort_values("annotation_id").assign(group_id=lambda f: pd.factorize(f.group_id)[0])
@@ -230,7 +232,7 @@ def _chance(rows: Rows, profile: str) -> float | None:
 
 
 def _difference(by_model: Mapping[str, Rows], model: str, metric: str, profile: str, options: dict) -> dict:
-    names = ("difference", "difference_low", "difference_high")
+    names = ("difference", "difference_low", "difference_high", "difference_n")
     if model != "tuned" or "base" not in by_model or metric in ("macro_f1", "fact_precision") or profile == "sacrebleu":
         return dict.fromkeys(names)
     base, tuned = (
@@ -238,7 +240,8 @@ def _difference(by_model: Mapping[str, Rows], model: str, metric: str, profile: 
         for numerator, denominator, _ in (_column(by_model[m], metric, profile) for m in MODELS)
     )
     values = metrics.paired_difference(base, tuned, by_model["tuned"]["group_id"], **options)
-    return dict(zip(names, map(_number, values), strict=True))
+    n_pairs = int(np.isfinite(tuned - base).sum())
+    return dict(zip(names, (*map(_number, values), n_pairs), strict=True))
 
 
 def _judge_records(where: str, reason: str) -> list[dict]:

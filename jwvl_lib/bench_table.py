@@ -99,7 +99,10 @@ def _table_row(rows: Sequence[Mapping], task: str, metric: str, profile: str, la
     floor, chance = ((tuned or base)[name] for name in ("floor", "chance"))
     digits = 1 if metric in nlg.NLG else 3
     cells = [_cell(digits, chance), _cell(digits, floor), _model_cell(digits, base), _model_cell(digits, tuned)]
-    return "| " + " | ".join([task, f"{metric} @ {profile}", language, *cells, _difference_cell(digits, tuned)]) + " |"
+    # a judge that is exposed is named beside its own marks, not in another table only
+    said = f"; {reading}" if (reading := (tuned or base).get("reading")) else ""
+    cells = [task, f"{metric} @ {profile}{said}", language, *cells, _difference_cell(digits, tuned)]
+    return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
 
 
 def _cell(digits: int, *values: float | None) -> str:
@@ -123,4 +126,5 @@ def _difference_cell(digits: int, record: Mapping) -> str:
     if record.get("difference") is None:
         return ""
     span = (record[name] for name in ("difference", "difference_low", "difference_high"))
-    return f"{'+' * (record['difference'] > 0)}{_cell(digits, *span)} (n={record['n']})"
+    n_pairs = record.get("difference_n", record["n"])  # fewer where one of the two left an item out
+    return f"{'+' * (record['difference'] > 0)}{_cell(digits, *span)} (n={n_pairs})"

@@ -6,6 +6,7 @@ a `reading` in words; the table prints it beside the number.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,21 +73,34 @@ def _mean(values: pd.Series) -> float:
 
 def _permuted(rows: pd.DataFrame, seed: int) -> dict:
     """Permutation test within kinds of question: does the score hang on which image was asked about?"""
-    kinds = rows.groupby(["prompt_id", "language"]).ngroup().to_numpy()
-    said, true = (_codes(side, kinds) for side in (rows.prediction, rows.target))
-    codes = {text: k for k, text in enumerate(dict.fromkeys([*said, *true]))}
-    said, true = (np.array([codes[text] for text in side]) for side in (said, true))
-    rng = np.random.default_rng(seed)
+    said, true = (rows[side].map(metrics.normalize).to_numpy(object) for side in ("prediction", "target"))
     score = (said == true).mean()
-    dealt = np.array([(said == true[_shuffled(kinds, rng)]).mean() for _ in range(N_PERMUTATIONS)])
+    dealt = (_dealt(rows, np.random.default_rng(seed), N_PERMUTATIONS) == said).mean(axis=1)
     p = (1 + (dealt >= score - 1e-12).sum()) / (1 + N_PERMUTATIONS)
     earned = f"score {score:.3f}, p={p:.3f}: "
     earned += "hangs on the image" if p <= ALPHA else "NOT EARNED: as good with the answers dealt out anew"
     return _record("accuracy_permuted", dealt.mean(), len(rows), earned, p_value=round(float(p), 6))
 
 
-def _codes(texts: Sequence[str], kinds: np.ndarray) -> list[tuple]:
-    return [(k, metrics.normalize(t)) for k, t in zip(kinds, texts, strict=True)]
+def _dealt(rows: pd.DataFrame, rng: np.random.Generator, n: int) -> np.ndarray:
+    """(n, rows) right answers dealt out anew, normalized: an open question takes that of another of its kind.
+
+    A closed one draws among its own options, each as often as it is right in its kind: an answer to another image that
+    is not offered could never be said, and whoever guesses among the options would beat it without a look.
+    """
+    kinds, true = _kinds(rows), rows.target.map(metrics.normalize).to_numpy(object)
+    dealt = np.stack([true[_shuffled(kinds, rng)] for _ in range(n)])
+    n_right = Counter(zip(kinds, true, strict=True))
+    for k, listed in enumerate(rows.choices if "choices" in rows else ()):
+        options = [metrics.normalize(c) for c in json.loads(listed)]
+        weights = np.array([n_right[kinds[k], option] for option in options], dtype=float)
+        if weights.any():
+            dealt[:, k] = rng.choice(options, n, p=weights / weights.sum())
+    return dealt
+
+
+def _kinds(rows: pd.DataFrame) -> np.ndarray:
+    return rows.groupby(["prompt_id", "language"]).ngroup().to_numpy()
 
 
 def _shuffled(kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -161,14 +175,17 @@ def _places(rows: pd.DataFrame, column: str) -> pd.Series:
 def planted(scores: pd.DataFrame, trained: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     """What the checks say of a perfect model and of it once cheating in each way of `PLANTS`: cheat, check, reading.
 
-    `scores` are rows of one task and of closed questions; a leak puts half of their images among the trained.
+    `scores` are rows of one task and of closed questions; a leak puts half of their images among the trained. Without
+    any row nothing is planted.
     """
+    if scores.empty:
+        return pd.DataFrame(columns=["cheat", "check", "reading"])
     rows = scores.drop_duplicates("annotation_id").assign(model="tuned", task="planted")
     rng = np.random.default_rng(seed)
     first = rows.choices.map(lambda text: json.loads(text)[0])
     common = rows.groupby(["prompt_id", "language"]).target.transform(lambda t: t.value_counts().idxmax())
-    dealt = rows.target.to_numpy()[_shuffled(rows.groupby(["prompt_id", "language"]).ngroup().to_numpy(), rng)]
-    said = dict(zip(PLANTS, (rows.target, pd.Series(dealt, rows.index), common, first, "None"), strict=True))
+    dealt = pd.Series(_dealt(rows, rng, 1)[0], rows.index)
+    said = dict(zip(PLANTS, (rows.target, dealt, common, first, "None"), strict=True))
     half = pd.concat([trained, rows[["image_id", "group_id"]].iloc[::2]])
     found = []
     for cheat, check in PLANTS.items():

@@ -93,6 +93,8 @@ class Trial:
 def plan(items: pd.DataFrame, judges: Sequence[str], *, repeats: int = 2, n_controls: int = 20) -> list[Trial]:
     """Every trial: marks for base and tuned, base against tuned in both orders, and controls whose result is known.
 
+    Two equal texts are no duel: either order is the same request, and an answer "A" to both would look like a flip.
+
     `items` has item_id, group_id, task, language, question, target, facts (text), base, tuned. Controls, on the first
     `n_controls` items: the reference itself (`reference`) against another item's reference (`other`) and against that
     one said three times (`padded`). Whoever cannot tell these cannot judge; an item without another one has none.
@@ -106,6 +108,7 @@ def plan(items: pd.DataFrame, judges: Sequence[str], *, repeats: int = 2, n_cont
         if place < n_controls and other is not None:
             texts |= {"reference": row["target"], "other": other, "padded": " ".join([other] * 3)}
             duels += [("reference", "other"), ("reference", "padded")]
+        duels = [(a, b) for a, b in duels if texts[a] != texts[b]]
         for judge in judges:
             for repeat in range(repeats):
                 trials += [_trial(row, judge, "mark", name, "", True, repeat, texts) for name in texts]

@@ -62,13 +62,14 @@ def names(judge_model: str) -> list[str]:
 
 
 def quality(judged: pd.DataFrame) -> pd.DataFrame:
-    """A row a judge: `LIMITS`' measures, `first_rate`, `n_pairs` (base against tuned, both orders), `exposed` (text).
+    """A row a judge: `LIMITS`' measures and `first_rate`, the `n_` of each, `n_equal`, `exposed` (text).
 
-    flip_rate: duels whose winner changes with the order; first_rate: share of decided verdicts for the answer shown
-    first (0.5 without bias); repeat_change: duels whose winner changes on repetition; malformed_rate: trials never
-    answered as asked; control_*: controls won by the reference in both orders; control_mark_gap: its mark less the
-    other's, 0..100. `exposed` names the measures beyond their limit, empty where none is; NaN (nothing to measure) is
-    beyond it too.
+    flip_rate: duels of base and tuned whose winner changes with the order; first_rate: share of decided verdicts for
+    the answer shown first (0.5 without bias); repeat_change: duels whose winner changes on repetition; malformed_rate:
+    trials never answered as asked; control_*: controls won by the reference in both orders; control_mark_gap: its mark
+    less the other's, 0..100. `n_` counts items; verdicts of first_rate, duels of repeat_change, trials of
+    malformed_rate. `n_equal` items have two equal answers: no duel. `exposed` names the measures beyond their limit,
+    empty where none is; NaN (nothing to measure) is beyond it too.
     """
     rows = [{"judge": judge} | _measures(part) for judge, part in judged.groupby("judge")]
     for row in rows:
@@ -91,24 +92,28 @@ def _measures(part: pd.DataFrame) -> dict:
     shown_first = np.where(told["first"], told.candidate, told.rival)
     again = pairs[pairs.better.notna()].groupby(["item_id", "candidate", "rival", "first"]).better
     repeated = again.nunique()[again.size() > 1]
-    mean = marks.groupby("candidate").score.mean()
+    mean = marks.astype({"score": float}).pivot_table(index="item_id", columns="candidate", values="score")
+    mean = mean.reindex(columns=["reference", "other"])
     own = both[both.candidate == "base"]
-    return {
-        "n_pairs": len(own),
-        "flip_rate": float((own[True] != own[False]).mean()) if len(own) else math.nan,
-        "first_rate": float((told.better == shown_first).mean()) if len(told) else math.nan,
-        "repeat_change": float((repeated > 1).mean()) if len(repeated) else 0.0,
-        "malformed_rate": float((part.score.isna() & part.better.isna()).mean()),
+    each = {
+        "flip_rate": (own[True] != own[False]).groupby(own.item_id).mean(),
+        "first_rate": told.better == shown_first,
+        "repeat_change": repeated > 1,
+        "malformed_rate": part.score.isna() & part.better.isna(),
         "control_other": _won(both, "other"),
         "control_padded": _won(both, "padded"),
-        "control_mark_gap": float(mean.get("reference", math.nan) - mean.get("other", math.nan)),
+        "control_mark_gap": (mean.reference - mean.other).dropna(),
     }
+    n_equal = marks.item_id[marks.candidate == "base"].nunique() - pairs.item_id[pairs.candidate == "base"].nunique()
+    found = {name: float(values.mean()) if len(values) else math.nan for name, values in each.items()}
+    return found | {f"n_{name}": len(values) for name, values in each.items()} | {"n_equal": n_equal}
 
 
-def _won(both: pd.DataFrame, rival: str) -> float:
+def _won(both: pd.DataFrame, rival: str) -> pd.Series:
+    """Share of its repeats in which the reference won against the rival in both orders, a row a control item."""
     controls = both[(both.candidate == "reference") & (both.rival == rival)]
     won = (controls[True] == "reference") & (controls[False] == "reference")
-    return float(won.mean()) if len(won) else math.nan
+    return won.groupby(controls.item_id).mean()
 
 
 def item_marks(judged: pd.DataFrame) -> pd.DataFrame:
@@ -161,7 +166,8 @@ def _paired(marks: pd.DataFrame, options: dict) -> dict:
     wide = wide.reindex(columns=list(MODELS)).reset_index()
     values = metrics.paired_difference(wide.base, wide.tuned, wide.group_id, **options)
     names = ("difference", "difference_low", "difference_high")
-    return {k: round(v, 6) if math.isfinite(v) else None for k, v in zip(names, values, strict=True)}
+    found = {k: round(v, 6) if math.isfinite(v) else None for k, v in zip(names, values, strict=True)}
+    return found | {"difference_n": len(wide.dropna())}
 
 
 def _quality_records(found: pd.DataFrame, judged: pd.DataFrame, head: dict, human: pd.DataFrame | None) -> list[dict]:
@@ -169,10 +175,8 @@ def _quality_records(found: pd.DataFrame, judged: pd.DataFrame, head: dict, huma
     rows = []
     for judge in found.to_dict("records"):
         for name in (*LIMITS, "first_rate"):
-            n = judge["n_pairs"] if name == "flip_rate" else int((judged.judge == judge["judge"]).sum())
-            row = base | {"metric": name, "profile": judge["judge"]} | _record(judge[name], n)
-            beyond = name in LIMITS and not _within(name, judge[name])
-            rows.append(row | {"reading": "exposed" if beyond else "within its limit" if name in LIMITS else ""})
+            row = base | {"metric": name, "profile": judge["judge"]} | _record(judge[name], judge[f"n_{name}"])
+            rows.append(row | {"reading": _reading(name, judge)})
     marks = judged[(judged.kind == "mark") & judged.candidate.isin(MODELS)].astype({"score": float})
     wide = marks.pivot_table(index=["item_id", "candidate"], columns="judge", values="score")
     for a, b in itertools.combinations(wide.columns, 2):
@@ -190,6 +194,13 @@ def _quality_records(found: pd.DataFrame, judged: pd.DataFrame, head: dict, huma
         if row["value"] is None:
             row.setdefault("reason", "nothing to measure")
     return rows
+
+
+def _reading(name: str, judge: Mapping) -> str:
+    """What is said of one measure of a judge: within its limit or not, and how many items are no part of it."""
+    said = ("within its limit" if _within(name, judge[name]) else "exposed") if name in LIMITS else ""
+    left_out = name == "flip_rate" and judge["n_equal"]
+    return said + (f"; {judge['n_equal']} items left out: both answers are the same" if left_out else "")
 
 
 def _rank_agreement(ours: pd.Series, theirs: pd.Series) -> dict:

@@ -77,12 +77,6 @@ def _f1(hit: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 # means and their intervals
 
 
-def overall(values: ArrayLike, n: ArrayLike) -> float:
-    """Mean weighted by n, as in the paper's Overall row (52.8 and 53 at about 1000 and 200 give 52.83)."""
-    values, n = np.asarray(values, dtype=float), np.asarray(n, dtype=float)
-    return float((values * n).sum() / n.sum()) if n.sum() else math.nan
-
-
 @functools.lru_cache(maxsize=32)
 def resample_counts(n_groups: int, n_resamples: int, seed: int) -> np.ndarray:
     """(n_resamples, n_groups): how often a resample drew each group."""

@@ -15,7 +15,6 @@ import pandas as pd
 from jwvl_lib import metrics, solar_tasks
 
 MEASURES = ("macro_f1", "accuracy", "balanced_accuracy", "parse_coverage")
-REFERENCES = ("majority", "chance")
 N_GUESSES = 200  # guesses a question, of which `chance` is the mean
 KEY = ["solar_task", "image_id", "language", "shuffle"]
 Counts = np.ndarray  # (..., 4, n_classes): hits, answers, truths; last row, in its first column: readable answers

@@ -5,10 +5,11 @@ writes nothing. S1 instrument and measurement, S2 layer, S3 presence and count c
 class, S5 McIntosh class, S6 activity or artefact (frames of `jwvl_lib.activity_frames`), S7 leading polarity.
 
 Truth comes from facts, answers are read as exactly one of the options offered or count as wrong, and the same options
-in another order are asked `n_shuffles` times. An item is one such question; all scores are over items.
+are asked in `n_shuffles` orders. An item is one such question; all scores are over items.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -64,7 +65,8 @@ def items(
     """The questions of the tasks about the images of a split, `COLUMNS` and `path`: a row an image, language, shuffle.
 
     `prompts` are those of `task_prompts`, `tasks` some of them (empty: all). Options are drawn once an image and
-    language and put in `n_shuffles` orders. At most `max_images` images a task (0: all whose facts decide the answer).
+    language and put in `n_shuffles` orders, no two alike, or in all there are (two of two options). At most
+    `max_images` images a task (0: all whose facts decide the answer).
     """
     rows = []
     part = corpus[corpus.split == split]
@@ -91,8 +93,8 @@ def _questions(
         wordings = prompt.text["questions"][language]
         wording = wordings[rng.integers(len(wordings))]
         names = grounded.choices(prompt, value, language, rng)
-        for shuffle in range(n_shuffles):
-            listed = [names[k] for k in rng.permutation(len(names))] if shuffle else names
+        for shuffle, order in enumerate(_orders(len(names), n_shuffles, rng)):
+            listed = [names[k] for k in order]
             rows.append(
                 {
                     **{"annotation_id": f"{task}|{image_id}|{language}|{shuffle}", "image_id": image_id, "task": "qa"},
@@ -106,6 +108,16 @@ def _questions(
                 }
             )
     return rows
+
+
+def _orders(n_options: int, n_shuffles: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """Distinct orders of the options, the given one first; fewer than `n_shuffles` where there are no more."""
+    orders = [tuple(range(n_options))]
+    while len(orders) < min(n_shuffles, math.factorial(n_options)):
+        drawn = tuple(rng.permutation(n_options).tolist())
+        if drawn not in orders:  # an order asked twice would pass for an answer that no order changes
+            orders.append(drawn)
+    return orders
 
 
 def _called(prompt: Prompt, code: str, language: str) -> str:
@@ -144,14 +156,17 @@ def of_benchmark(predictions: pd.DataFrame, prompts: Mapping[str, Prompt], corpu
 def answers(predictions: pd.DataFrame) -> pd.DataFrame:
     """What was answered, as classes: `ANSWER_COLUMNS`, two models a prediction, `<model> greedy` and `<model> choice`.
 
+    A model that never chose, as at an endpoint, has no `choice`: it was not asked, which is not the same as wrong.
+
     `predictions` are items as `asking.ask` returns them, with an item's own columns. An answer that is none of the
     options offered, after NFKC and stripping, is "": no substring counts, and nothing is left out.
     """
     parts = []
-    for how, column in (("greedy", "prediction"), ("choice", "choice")):
-        texts = zip(predictions[column], predictions.choices, predictions.codes, strict=True)
+    chose = predictions.model.isin(predictions.model[predictions.choice != ""])
+    for how, column, rows in (("greedy", "prediction", predictions), ("choice", "choice", predictions[chose])):
+        texts = zip(rows[column], rows.choices, rows.codes, strict=True)
         read = [_read(text, json.loads(choices), json.loads(codes)) for text, choices, codes in texts]
-        parts.append(predictions.assign(answer=read, model=predictions.model + f" {how}"))
+        parts.append(rows.assign(answer=read, model=rows.model + f" {how}"))
     return pd.concat(parts, ignore_index=True)[ANSWER_COLUMNS]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from jwvl_lib import artifacts, asking, bench, bench_table, facts, metrics
+from jwvl_lib import artifacts, asking, bench, bench_table, facts
 from jwvl_lib.general_task import GeneralItem
 
 VIEWS = ("SDO/AIA 171", "SDO/HMI magnetogram", "GONG H-alpha")
@@ -246,7 +246,9 @@ def test_overall_is_the_mean_weighted_by_n(records):
     qa = bench.find(records, **wanted, task="qa", metric="accuracy")
     ocr = bench.find(records, **{**wanted, "profile": "nfkc"}, task="ocr", metric="exact_match")
     both = bench.find(records, **wanted, task="overall", metric="accuracy")
-    assert both["value"] == pytest.approx(metrics.overall([qa["value"], ocr["value"]], [qa["n"], ocr["n"]]), abs=1e-6)
+    assert both["value"] == pytest.approx(
+        np.average([qa["value"], ocr["value"]], weights=[qa["n"], ocr["n"]]), abs=1e-6
+    )
     assert both["chance"] is None
 
 
@@ -318,6 +320,34 @@ def test_bars_hold_for_what_deserves_them_only(records, world, items, general):
     assert not held["general_tuned_minus_base >= -0.05"]
     assert not held["qa_tuned_minus_base_greedy >= 0.30"]
     assert held["ocr_exact_zh >= 0.90"]
+
+
+def test_what_an_endpoint_and_a_task_without_rows_leave_in_a_column_is_scored(world, items):
+    """Text only, so every choice is NA; columns are `object` after a concat with a frame that has no rows."""
+    answer, _ = oracle(items)
+    said = asking.ask(items, asking.image_opener(world[0], items), answer, None, "tuned")
+    loose = said.assign(**{name: said[name].astype(object) for name in ("correct", "choice_correct", "simulated")})
+    assert loose.choice_correct.isna().all()
+    scores = bench.score(loose, {})
+    assert scores.choice_correct.isna().all()
+    assert scores.correct.dropna().eq(1).all()
+    assert (~scores.simulated).sum() == (scores["where"] == "real").sum() > 0
+    records = bench.metrics_records(scores, run_profile="tiny", n_bootstrap=20)
+    assert bench.find(records, task="qa", metric="accuracy", profile="choice")["reason"] == "nothing to score"
+
+
+def test_a_difference_stands_with_the_n_of_its_pairs(world, items, general):
+    """swift_nlg leaves out what says nothing: there the base has fewer items than the tuned model."""
+    scores = _scores(world, items, general, lambda r: hash_of(r.image_id) % 2, lambda r: False)
+    records = [r | {"run_profile": "tiny"} for r in bench.metrics_records(scores, run_profile="tiny", n_bootstrap=20)]
+    wanted = {"task": "description", "metric": "bleu_4", "profile": "swift_nlg", "language": "all"}
+    base, tuned = (bench.find(records, **wanted, group="simulated", model=m) for m in ("base", "tuned"))
+    assert 0 < base["n"] < tuned["n"]
+    assert tuned["difference_n"] == base["n"]
+    line = next(x for x in bench_table.table_md(records).splitlines() if x.startswith("| description | bleu_4 @ swift"))
+    assert line.endswith(f"(n={base['n']}) |")
+    assert f"(n={tuned['n']})" in line
+    assert all(r["difference_n"] <= r["n"] for r in records if r.get("difference") is not None)
 
 
 def test_one_model_alone_and_one_task_alone_are_reported(world, items, general):

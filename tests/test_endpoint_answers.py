@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from conftest import run_chain
 from jwvl_lib import asking, endpoint_answers
 
 COLOURS = [(10, 20, 30), (200, 100, 7)]
@@ -77,3 +78,23 @@ def test_predictions_of_an_endpoint_have_no_choice_by_likelihood():
     assert (done.correct, done.choice) == (True, "")
     assert pd.isna(done.choice_correct)
     assert pd.isna(done.choice_probability)
+
+
+@pytest.mark.chain
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["at an endpoint", "in this process"])
+def test_the_notebook_runs_at_an_endpoint_and_on_some_of_the_tasks(served, smoke_outputs, tmp_path, where):
+    for stage in ("01_corpus_curation", "03_review", "04_training"):
+        (tmp_path / "smoke").mkdir(exist_ok=True)
+        (tmp_path / "smoke" / stage).symlink_to(smoke_outputs / "smoke" / stage)
+    asked = ["-p", "max_images", "4", "-p", "solar_images", "4"]
+    if where == "at an endpoint":
+        asked += ["-p", "endpoint", served[0], "-p", "endpoint_model", "base,tuned"]
+    else:
+        asked += ["-p", "tasks", "ocr,description"]
+    done = run_chain(tmp_path, "--from", "05", "--to", "05", *asked, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    solar = json.loads((tmp_path / "smoke" / "05_benchmark" / "solar_tasks.json").read_text(encoding="utf-8"))
+    models = {row["model"] for row in solar["scores"]}
+    assert "tuned greedy" in models
+    assert ("tuned choice" in models) == (where == "in this process"), "what was not asked is no wrong answer"

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pandas as pd
 import pytest
 
-from jwvl_lib import bench, judge, judge_report
+from jwvl_lib import bench, bench_table, judge, judge_report
 from jwvl_lib.facts import Fact
 from jwvl_lib.teacher_client import TeacherError
 
@@ -164,6 +164,44 @@ def test_a_biased_judge_is_exposed(server, items, tmp_path, script, measure):
     assert any(r["reading"] == "exposed" and r["metric"] == measure for r in records if r.get("section") == "judge")
 
 
+def of_judge(records):
+    """The records of the judges themselves by (judge, measure)."""
+    return {(r["profile"], r["metric"]): r for r in records if r.get("section") == "judge"}
+
+
+def test_a_measure_of_a_judge_stands_with_its_own_n(server, items, tmp_path):
+    """Eight items, four of them with controls, everything asked twice: 56 marks and 64 comparisons."""
+    judged = ask(server, items, tmp_path, "fair")
+    found = of_judge(judge_report.records(judged, group="simulated", n_resamples=50))
+    n = {name: found["fair", name]["n"] for name in (*judge_report.LIMITS, "first_rate")}
+    assert n == {
+        "flip_rate": 8, "repeat_change": 8 * 2 + 4 * 2 * 2, "malformed_rate": 56 + 64,
+        "control_other": 4, "control_padded": 4, "control_mark_gap": 4, "first_rate": (8 + 4 * 2) * 2 * 2,
+    }  # fmt: skip
+
+
+def test_equal_answers_are_no_pair_and_are_counted(server, items, tmp_path):
+    """Both orders of two equal texts are one request: the answer "A" to it would look like a flip."""
+    alike = items.assign(base=[t if k < 6 else b for k, (t, b) in enumerate(zip(items.tuned, items.base, strict=True))])
+    judged = ask(server, alike, tmp_path, "longer_wins")
+    own = judged[(judged.kind == "pair") & (judged.candidate == "base")]
+    assert set(own.item_id) == {"item-6", "item-7"}
+    found = of_judge(judge_report.records(judged, group="simulated", n_resamples=50))["longer_wins", "flip_rate"]
+    assert (found["value"], found["n"]) == (0, 2)
+    assert found["reading"] == "within its limit; 6 items left out: both answers are the same"
+
+
+def test_where_nothing_was_put_twice_or_against_another_nothing_is_measured(server, items, tmp_path):
+    once = ask(server, items, tmp_path, "fair", repeats=1)
+    repeated = of_judge(judge_report.records(once, group="simulated", n_resamples=50))["fair", "repeat_change"]
+    assert (repeated["value"], repeated["n"], repeated["reason"]) == (None, 0, "nothing to measure")
+    assert judge_report.quality(once).exposed[0] == "repeat_change"
+    same = ask(server, items.head(1).assign(base=items.tuned), tmp_path, "fair")
+    assert set(same.kind) == {"mark"}
+    found = of_judge(judge_report.records(same, group="simulated", n_resamples=50))
+    assert {name for (_, name), r in found.items() if r["value"] is not None} == {"malformed_rate"}
+
+
 def test_malformed_replies_are_retried_then_counted_and_never_averaged(server, items, tmp_path):
     server[1].n = 0
     judged = ask(server, items.head(2), tmp_path, "out_of_scale", repeats=1)
@@ -199,8 +237,15 @@ def test_the_benchmarks_answers_go_to_the_judges_and_fill_its_empty_rows(server,
     rows = []
     for k in range(24):
         truth = f"A {COLOURS[k % 8]} filament lies at {k} degrees."
-        row = {"annotation_id": f"a{k:02d}", "image_id": f"image-{k}", "task": ("qa", "ocr")[k % 2], "prompt_id": "p"}
-        row |= {"language": "en", "split": "test", "simulated": k < 16, "group_id": f"day-{k}", "question": "What?"}
+        row = {"annotation_id": f"a{k:02d}", "image_id": f"image-{k}", "task": ("qa", "ocr")[k % 2]}
+        row |= {
+            "prompt_id": "qa.p",
+            "language": "en",
+            "split": "test",
+            "simulated": k < 16,
+            "group_id": f"day-{k}",
+            "question": "What?",
+        }
         row |= {"target": truth, "choices": "[]", "choice": "", "correct": None, "choice_correct": None}
         rows += [row | {"model": m, "prediction": p} for m, p in (("base", "None."), ("tuned", truth))]
     facts = {f"image-{k}": [Fact("observatory", "SDO")] for k in range(24)}
@@ -216,6 +261,11 @@ def test_the_benchmarks_answers_go_to_the_judges_and_fill_its_empty_rows(server,
     won = bench.find(after, metric="judge_score", task="overall", group="simulated", model="tuned")
     assert (won["value"], won["n"], won["difference"] > 50) == (100, 6, True)
     assert "first_wins: flip_rate" in won["reading"]
+    assert won["difference_n"] == 6
+    lines = bench_table.table_md([r | {"run_profile": "tiny"} for r in after]).splitlines()
+    marked = [line for line in lines if "judge_score @ judge" in line]
+    assert len(marked) == 6
+    assert all("not to be believed:" in line and "first_wins: flip_rate" in line for line in marked)
     assert len([r for r in before if r["metric"] == "judge_score"]) == 12
     assert all(r["value"] is not None for r in after if r["metric"] == "judge_score" and r["task"] == "overall")
     with pytest.raises(ValueError, match="judge_model is empty: name a model"):

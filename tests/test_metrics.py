@@ -44,11 +44,6 @@ def test_macro_f1_equals_scikit_learn(pairs):
     assert metrics.macro_f1(predictions, targets) == pytest.approx(expected)
 
 
-def test_overall_is_the_papers_weighting():
-    assert metrics.overall([52.8, 53.0], [1000, 200]) == pytest.approx(52.83, abs=0.005)
-    assert math.isnan(metrics.overall([], []))
-
-
 def test_interval_is_seeded_and_wider_when_days_agree_within_themselves():
     rng = np.random.default_rng(1)
     groups = np.repeat(np.arange(40), 50)

@@ -95,6 +95,15 @@ def test_an_order_is_one_of_the_same_options_and_the_same_on_every_call(world):
     assert again.equals(asked)
 
 
+@pytest.mark.parametrize("n_shuffles", [2, 3, 30])
+def test_no_order_comes_twice_and_two_options_have_two(world, n_shuffles):
+    corpus, prompts, _ = world
+    asked = solar_tasks.items(corpus, prompts, n_shuffles=n_shuffles, max_images=4, tasks=("S4", "S7"))
+    for (task, *_), rows in asked.groupby(["solar_task", "image_id", "language"]):
+        assert rows.choices.nunique() == len(rows) == min(n_shuffles, {"S4": 24, "S7": 2}[task])
+        assert list(rows["shuffle"]) == list(range(len(rows)))
+
+
 def test_a_perfect_predictor_scores_exactly_one(world):
     _, _, asked = world
     found = scored(asked, perfect)
@@ -108,10 +117,10 @@ def test_unreadable_answers_are_wrong_and_never_left_out(world):
     _, _, asked = world
     found = scored(asked, lambda row: row.target if row.shuffle else f"I think it is {row.target}")
     for task in solar_tasks.scored_tasks():
-        n = value(found, task)["n"]
-        assert value(found, task)["n_failed"] == n / 3
-        assert value(found, task, "accuracy")["value"] == pytest.approx(2 / 3, abs=1e-5)
-        assert value(found, task, "parse_coverage")["value"] == pytest.approx(2 / 3, abs=1e-5)
+        n, n_orders = value(found, task)["n"], 2 if task == "S7" else 3  # two options have no third order
+        assert value(found, task)["n_failed"] == n / n_orders
+        assert value(found, task, "accuracy")["value"] == pytest.approx(1 - 1 / n_orders, abs=1e-5)
+        assert value(found, task, "parse_coverage")["value"] == pytest.approx(1 - 1 / n_orders, abs=1e-5)
 
 
 def test_measures_are_those_of_their_definitions(world):
@@ -160,10 +169,23 @@ def test_the_order_of_the_options_is_reported(world):
     first = solar_tasks.answers(predicted(asked, lambda row: json.loads(row.choices)[0]))
     flips = {r["task"]: r["flip_rate"] for r in solar_scores.spread_over_shuffles(first)}
     assert min(flips.values()) > 0.5
+    assert flips["S7"] == 1, "the first of two options is another one in the other order"
     steady = solar_scores.spread_over_shuffles(solar_tasks.answers(predicted(asked, perfect)))
     assert {(r["flip_rate"], r["std"]) for r in steady} == {(0.0, 0.0)}
     once = solar_scores.spread_over_shuffles(solar_tasks.answers(predicted(asked[asked.shuffle == 0], perfect)))
     assert {(r["flip_rate"], r["reason"]) for r in once} == {(None, "asked in one order")}
+
+
+def test_where_nothing_was_chosen_no_choice_is_wrong(world):
+    """As at an endpoint, which gives text only: no likelihood, no choice."""
+    _, _, asked = world
+    chosen = predicted(asked, perfect)
+    said = predicted(asked, perfect, model="base").assign(choice="", choice_correct=pd.NA)
+    both = solar_tasks.answers(pd.concat([chosen, said]))
+    assert list(both.model.unique()) == ["tuned greedy", "base greedy", "tuned choice"]
+    assert set(solar_tasks.answers(said).model) == {"base greedy"}
+    assert solar_scores.gaps(solar_tasks.answers(said), "base choice", ["majority"]) == []
+    assert solar_tasks.answers(chosen.head(0)).empty
 
 
 def test_the_gap_is_paired_and_counts_every_task(world):
@@ -234,6 +256,28 @@ def test_permuted_labels_are_named(world):
     assert "NOT EARNED" in found["S1", "accuracy_permuted"]
 
 
+def p_values(asked, guess, n_seeds=20):
+    """p of `accuracy_permuted` by seed; `guess` takes an item and a random generator."""
+    found = []
+    for seed in range(n_seeds):
+        rng = np.random.default_rng(seed)
+        rows = judged(predicted(asked, lambda row, rng=rng: guess(row, rng)))
+        shown = cheats.records(rows, rows.head(0), seed=seed, tasks=solar_tasks.scored_tasks())
+        found.append(next(r["p_value"] for r in shown if r["metric"] == "accuracy_permuted"))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("task", ["S1", "S2", "S5", "S7"])
+def test_a_guesser_that_sees_no_picture_does_not_pass_and_a_right_one_does(world, task):
+    """S1 and S5 draw their options for each image: only there is the answer to another image often none of them."""
+    asked = world[2][world[2].solar_task == task]
+    blind = p_values(asked, lambda row, rng: str(rng.choice(json.loads(row.choices))))
+    assert (blind <= cheats.ALPHA).sum() <= 1, "by chance one seed in a hundred"
+    assert (p_values(asked, lambda row, rng: row.target, 3) <= cheats.ALPHA).all()
+    often = p_values(asked, lambda row, rng: row.target if rng.random() < 0.7 else json.loads(row.choices)[0], 5)
+    assert (often <= cheats.ALPHA).all(), "mostly right is earned"
+
+
 def test_leaked_images_and_answers_in_the_question_are_named(world):
     corpus, _, asked = world
     trained = corpus[corpus.image_id == "day07-magnetogram"]
@@ -252,6 +296,12 @@ def test_planted_cheats_stand_beside_the_honest_and_are_named(world):
         named = [word for word in words.values() if word in row.reading]
         assert named == ([] if row.cheat == "none" else [words[row.cheat]]), row
     assert sorted(shown.cheat[shown.cheat != "none"]) == sorted(cheats.PLANTS)
+
+
+def test_no_cheat_is_planted_where_nothing_was_asked(world):
+    rows = judged(predicted(world[2][world[2].solar_task == "S1"], perfect)).head(0)
+    assert list(cheats.planted(rows, rows)) == ["cheat", "check", "reading"]
+    assert cheats.planted(rows, rows).empty
 
 
 def test_the_table_prints_every_task_with_its_references(world):
