@@ -31,7 +31,7 @@ def plot_boxes(
 ) -> Axes:
     """The right boxes (white, dashed) and those of an answer: green those in `hits` (their places in `said`), else red.
 
-    `said` None: the answer could not be read.
+    `said` None: the answer could not be read; an answer that names none says so on the picture.
     """
     ax.imshow(np.asarray(image), interpolation="nearest")
     ax.set_axis_off()
@@ -39,17 +39,11 @@ def plot_boxes(
         ax.add_patch(_rectangle(box, edgecolor=TRUE_COLOUR, linestyle=(0, (3, 2)), linewidth=1.3))
     for k, box in enumerate(said or ()):
         ax.add_patch(_rectangle(box, edgecolor=HIT_COLOUR if k in hits else MISS_COLOUR, linewidth=1.5))
-    if said is None:
-        ax.text(
-            0.5,
-            0.98,
-            "no boxes in the answer",
-            transform=ax.transAxes,
-            ha="center",
-            va="top",
-            color=MISS_COLOUR,
-            fontsize=8,
-        )
+    if not said:
+        note = "no boxes in the answer" if said is None else "says: no regions"
+        colour = HIT_COLOUR if said is not None and not true else MISS_COLOUR
+        told = ax.text(0.5, 0.98, note, transform=ax.transAxes, ha="center", va="top", color=colour, fontsize=8)
+        told.set_bbox({"facecolor": "black", "edgecolor": "none", "alpha": 0.7, "pad": 1.5})  # read on any picture
     return ax
 
 

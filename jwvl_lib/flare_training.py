@@ -9,6 +9,7 @@ import argparse
 import itertools
 import json
 import logging
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -106,20 +107,23 @@ def whole_model(s: Sample, held_out: np.ndarray, n_members: int = N_MEMBERS) -> 
 
 
 def train(archive: str | Path, unseen_archive: str | Path | None = None) -> dict:
-    """The content of `data/flare_model.json` from the folder of an archive, verified also on that of later years."""
-    texts = rates.read_archive(archive)
+    """`from_texts` of the folder of an archive and that of later years; errors are those of `rates.read_archive`."""
+    return from_texts(rates.read_archive(archive), rates.read_archive(unseen_archive) if unseen_archive else None)
+
+
+def from_texts(texts: rates.Archive, unseen_texts: rates.Archive | None = None) -> dict:
+    """The content of `data/flare_model.json` from an archive, verified also on one of later years."""
     s = sample(texts)
     regions, disk, held_out = leave_one_year_out(s)
     first, last = s.days["fold"].min(), s.days["fold"].max()
     records = [verify(s, regions, disk, f"leave one year out, {first}-{last}")]
     model = whole_model(s, held_out)
     provenance = {"training": texts.provenance}
-    if unseen_archive:
-        more = rates.read_archive(unseen_archive)
-        later = sample(more)
+    if unseen_texts:
+        later = sample(unseen_texts)
         years = f"{later.days['fold'].min()}-{later.days['fold'].max()}"
         records.append(verify(later, *unseen(s, model, later), f"years never seen, {years}"))
-        provenance["unseen"] = more.provenance
+        provenance["unseen"] = unseen_texts.provenance
     name = f"flare model: ridge logistic regressions, trained on {len(s.cases)} region-days of {first}-{last}"
     head = {"name": name, "recipe": RECIPE, "years": [int(first), int(last)]}
     head |= {"n_region_days": len(s.cases), "n_days": len(s.days)}
@@ -141,7 +145,7 @@ def _rounded(value: object) -> object:
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> int:
     """Derive `data/flare_model.json` from the archive of SWPC texts in a folder; verify on later years if given."""
     parser = argparse.ArgumentParser(prog="python -m jwvl_lib.flare_training", description=main.__doc__)
     parser.add_argument("archive")
@@ -149,10 +153,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", default=str(flare_model.MODEL_FILE))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     given = parser.parse_args(arguments)
-    model = train(given.archive, given.unseen)
+    try:
+        texts, later = rates.read_archive(given.archive), rates.read_archive(given.unseen) if given.unseen else None
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    model = from_texts(texts, later)
     artifacts.write_text(Path(given.out), to_text(model))
     log.info("%s: %d region-days", given.out, model["n_region_days"])
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

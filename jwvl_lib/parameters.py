@@ -7,6 +7,7 @@ annotated literals with a trailing comment, which papermill can list and overrid
 import ast
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,19 @@ Scalar = str | int | float | bool
 
 class ParameterError(ValueError):
     """A parameter with an unknown name or a value of the wrong type."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without dates, which a parameter takes as text, and with 1e-4 for a number, which YAML 1.1 takes as text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in known if not tag.endswith(":timestamp")]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
 
 
 @dataclass(frozen=True)
@@ -68,12 +82,21 @@ def _parse_cell(source: str, stage: str) -> Iterable[Parameter]:
         yield Parameter(node.target.id, ast.unparse(node.annotation), ast.literal_eval(node.value), comment)
 
 
-def read_parameter_file(path: str | Path) -> dict[str, Scalar]:
-    """A flat YAML mapping of name to scalar; ParameterError where it is anything else."""
+def _loaded(text: str) -> object:
+    """What a YAML text holds; ValueError, in one line, where it is no YAML."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:  # the last: nested too deeply
-        raise ParameterError(f"{path}: not a readable YAML file ({' '.join(str(error).split())})") from error
+        return yaml.load(text, Loader=_Loader)
+    except Exception as error:
+        # YAMLError, but PyYAML also lets out what its constructors raise (KeyError and others), and RecursionError
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def read_parameter_file(path: str | Path) -> dict[str, Scalar]:
+    """A flat YAML mapping of name to scalar, dates as text; ParameterError where it is anything else."""
+    try:
+        values = _loaded(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError) as error:  # the second also of bytes that are no UTF-8
+        raise ParameterError(f"{path}: not a readable YAML file ({error})") from error
     if not isinstance(values, dict):
         raise ParameterError(
             f"{path}: {type(values).__name__} at the top, a parameter file is flat `name: value` lines"
@@ -84,17 +107,35 @@ def read_parameter_file(path: str | Path) -> dict[str, Scalar]:
     return values
 
 
-def given(pairs: Iterable[tuple[str, str]]) -> dict[str, Scalar]:
-    """The values of `-p name value` pairs, each read as YAML; ParameterError where one is no plain value."""
-    values = {}
-    for name, text in pairs:
-        try:
-            values[name] = yaml.safe_load(text)
-        except (yaml.YAMLError, RecursionError):
-            raise ParameterError(f"-p {name} {text[:60]!r}: not YAML; quote it, or give a plain value") from None
-        if isinstance(values[name], dict | list):
-            raise ParameterError(f"-p {name} {text[:60]!r}: nested; give a plain value")
-    return values
+def given(pairs: Iterable[tuple[str, str]], stages: Iterable[str] = ()) -> dict[str, Scalar]:
+    """The values of `-p name value` pairs; ParameterError where one is no plain value.
+
+    What is a text in one of the `stages` stays as it was written, but for quotes around it (12192, 2014-10-25, no);
+    every other value is read as YAML.
+    """
+    types = {name: p.type for stage in stages for name, p in notebook_parameters(stage).items()}
+    return {name: (_text if types.get(name) == "str" else _value)(name, text) for name, text in pairs}
+
+
+def _text(name: str, text: str) -> str:
+    try:
+        unquoted = _loaded(text) if text[:1] in ("'", '"') else text
+    except ValueError:  # quotes that do not go round the whole of it belong to the text
+        unquoted = text
+    value = unquoted if isinstance(unquoted, str) else text
+    if any("\ud800" <= c <= "\udfff" for c in value):  # bytes of the command line that are no text
+        raise ParameterError(f"-p {name} {text[:60]!r}: not UTF-8; write it so that it can stand in a file")
+    return value
+
+
+def _value(name: str, text: str) -> Scalar:
+    try:
+        value = _loaded(text)
+    except ValueError:
+        raise ParameterError(f"-p {name} {text[:60]!r}: not YAML; quote it, or give a plain value") from None
+    if isinstance(value, dict | list):
+        raise ParameterError(f"-p {name} {text[:60]!r}: nested; give a plain value")
+    return value
 
 
 def check_names(values: Mapping[str, Scalar], stages: Iterable[str]) -> None:
@@ -122,7 +163,17 @@ def _checked(stage: str, parameter: Parameter, value: Scalar) -> Scalar:
             f"{stage}: {parameter.name} = {value!r} is {type(value).__name__}, it must be {parameter.type}"
             f" ({parameter.help}); write for example {parameter.name}: {parameter.default!r}"
         )
+    if parameter.name == "run_id" and not _is_folder_name(value):
+        raise ParameterError(
+            f"{stage}: run_id = {value!r} must be one folder's name, without / \\ {{ }} or line breaks and not ..;"
+            f" write for example run_id: {parameter.default!r}"
+        )
     return value
+
+
+def _is_folder_name(name: str) -> bool:
+    # papermill takes braces in the path of a notebook for fields to fill in
+    return bool(name.strip()) and name not in (".", "..") and not re.search(r"[/\\{}\x00-\x1f\x7f]", name)
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:

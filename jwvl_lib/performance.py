@@ -104,6 +104,17 @@ def write_record(
     return artifacts.write_json(Path(folder) / f"{row}.json", made)
 
 
+def _read_record(path: Path) -> dict:
+    """A record or `faults.json` as its writer left it; ValueError with the file's name for anything else."""
+    try:
+        made = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no record ({error}); remove it or measure again") from None
+    if not isinstance(made, dict) or (path.stem != "faults" and not {"row", "value", "machine"} <= made.keys()):
+        raise ValueError(f"{path} is no record (row, value and machine are missing); remove it or measure again")
+    return made
+
+
 def gather(records_dir: str | Path, run_dir: str | Path = "") -> dict:
     """A folder of records and a finished run as one document: machines, records, chain, faults.
 
@@ -112,10 +123,7 @@ def gather(records_dir: str | Path, run_dir: str | Path = "") -> dict:
     """
     machines, records, faults = [], [], {}
     for path in sorted(Path(records_dir).glob("*.json")):
-        try:
-            made = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is no record ({error}); remove it or measure again") from None
+        made = _read_record(path)
         if path.stem == "faults":
             faults = made
             continue
@@ -276,6 +284,17 @@ def gpu_table(path: str | Path) -> pd.DataFrame:
     return pd.DataFrame([{"model": m, "precision": p} | dict.fromkeys(columns, NOT_MEASURED) for m, p in pairs])
 
 
+def _gathered(records_dir: str, run_dir: str) -> dict:
+    """`gather`, but ValueError where a folder is missing or empty: nothing would be written over a measured run."""
+    if not Path(records_dir).is_dir():
+        raise ValueError(f"{records_dir} is no folder of records; measure first (make performance), or give another")
+    if run_dir and not Path(run_dir).is_dir():
+        raise ValueError(f"--run {run_dir} is no folder of a run; give outputs/<run_id>, or leave it out")
+    if not gather(records_dir)["records"]:
+        raise ValueError(f"{records_dir} holds no record (*.json); measure first (make performance), or give another")
+    return gather(records_dir, run_dir)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m jwvl_lib.performance", description=__doc__.splitlines()[0])
@@ -283,8 +302,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", default="", help="folder of a finished run, outputs/<run_id>")
     parser.add_argument("--out", default=str(COMMITTED), help="the JSON written")
     chosen = parser.parse_args(arguments)
-    doc = gather(chosen.records, chosen.run)
-    artifacts.write_json(chosen.out, doc)
+    try:
+        doc = _gathered(chosen.records, chosen.run)
+        artifacts.write_json(chosen.out, doc)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     measured = rows().keys() & {record["row"] for record in doc["records"]}  # limits are no rows of the table
     print(f"{len(measured)} of {len(rows())} rows measured, in {chosen.out}")
     return 0

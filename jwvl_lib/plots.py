@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+from astropy.stats import binom_conf_interval
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
@@ -26,6 +27,9 @@ def save_figure(fig: Figure, path: Path | str) -> Path:
     """PNG or SVG at a fixed resolution without date and software, so that the same figure has the same bytes."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(2 if fig.get_layout_engine() else 0):
+        # titles and texts around a picture of fixed aspect are measured where the round before left it
+        fig.get_layout_engine().execute(fig)
     metadata = {"Software": None} if path.suffix == ".png" else {"Date": None, "Creator": None}
     with matplotlib.rc_context({"svg.hashsalt": "jwvl", "savefig.bbox": None}):
         fig.savefig(path, dpi=DPI, metadata=metadata)
@@ -90,27 +94,36 @@ def plot_model_bars(ax: Axes, rows: Mapping[str, Mapping[str, Mapping]], stamp: 
     without a value has no bar. `stamp` says what the numbers are worth, and stands in the title.
     """
     for offset, (model, colour) in enumerate((("base", "#9ecae1"), ("tuned", "#08519c"))):
-        for y, pair in enumerate(rows.values()):
-            record = pair.get(model) or {}
-            if record.get("value") is None:
-                continue
-            value, place = record["value"], y + 0.38 * offset - 0.19
-            ax.barh(place, value, height=0.36, color=colour, label=model if y == 0 else None)
+        shown = {
+            y + 0.38 * offset - 0.19: r for y, pair in enumerate(rows.values()) if _has_value(r := pair.get(model))
+        }
+        ax.barh(list(shown), [r["value"] for r in shown.values()], height=0.36, color=colour, label=model)
+        for place, record in shown.items():
+            if record["value"] == 0:  # a bar of no height is no bar
+                ax.text(0.02, place, "0", va="center", fontsize=7, color="0.35")
             if record["ci_low"] is not None:
                 ax.plot([record["ci_low"], record["ci_high"]], [place, place], color="black", linewidth=1)
             if record["floor"] is not None:
                 ax.plot([record["floor"]] * 2, [place - 0.18, place + 0.18], color="black", linewidth=2.5)
-    ax.set_yticks(range(len(rows)), [f"{label}  n={_n(pair)}" for label, pair in rows.items()])
+    ax.set_yticks(range(len(rows)), [f"{label}{_n_of(pair)}" for label, pair in rows.items()])
     ax.invert_yaxis()
     ax.set_xlim(0, 1.02)
-    ax.set_xlabel("score (thick tick: sees nothing; thin line: 95 % interval over days)")
+    ax.set_xlabel("score\n(thick tick: sees nothing; thin line: 95 % interval over days)")
     ax.set_title(stamp, fontsize=9)
     ax.legend(loc="lower right", framealpha=1)
     return ax
 
 
-def _n(pair: Mapping[str, Mapping]) -> int:
-    return max((r["n"] for r in pair.values() if r), default=0)
+def _has_value(record: Mapping | None) -> bool:
+    return bool(record) and record.get("value") is not None
+
+
+def _n_of(pair: Mapping[str, Mapping]) -> str:
+    """The n of the bars drawn, each with its model where they differ; that of the records where none is drawn."""
+    shown = {model: r["n"] for model, r in pair.items() if _has_value(r)}
+    if len(set(shown.values())) > 1:
+        return "\nn=" + ", ".join(f"{n} {model}" for model, n in shown.items())  # in one line it would narrow the axes
+    return f"  n={max(shown.values() or [r['n'] for r in pair.values() if r], default=0)}"
 
 
 LINE_POINTS = 9.2  # height of a line of 7 points
@@ -213,14 +226,18 @@ def plot_pretraining(ax: Axes, history: pd.DataFrame, stage: str, columns: Seque
 
 
 def plot_general_task(ax: Axes, scores: pd.DataFrame, profile: str) -> Axes:
-    """Accuracy of the base by task and language, with 95 % intervals of the binomial; n in the label."""
+    """Accuracy of the base by task and language, with Wilson's 95 % intervals; the n of each bar in the label."""
+    tasks, asked = sorted(scores["task"].unique()), {}
     for offset, (language, colour) in enumerate((("en", "#9ecae1"), ("zh", "#08519c"))):
-        part = scores[scores["language"] == language].sort_values("task").reset_index(drop=True)
-        places = part.index + 0.38 * offset - 0.19
-        error = 1.96 * np.sqrt(part["accuracy"] * (1 - part["accuracy"]) / part["n"])
-        ax.barh(places, part["accuracy"], height=0.36, color=colour, label=language, xerr=error, error_kw={"lw": 1})
-    n = scores[scores["language"] == "all"].sort_values("task")
-    ax.set_yticks(range(len(n)), [f"{task}  n={count}" for task, count in zip(n["task"], n["n"], strict=True)])
+        part = scores[scores["language"] == language]
+        places = np.array([tasks.index(task) for task in part["task"]]) + 0.38 * offset - 0.19
+        ax.barh(places, part["accuracy"], height=0.36, color=colour, label=language)
+        right = (part["accuracy"] * part["n"]).round().to_numpy()
+        low, high = binom_conf_interval(right, part["n"].to_numpy(), 0.95, interval="wilson")
+        ax.hlines(places, low, high, color="black", lw=1)
+        for task, n in zip(part["task"], part["n"], strict=True):
+            asked.setdefault(task, []).append(f"{n} {language}")
+    ax.set_yticks(range(len(tasks)), [f"{task}  n={', '.join(asked.get(task, []))}" for task in tasks])
     ax.invert_yaxis()
     ax.set_xlim(0, 1.02)
     ax.set_xlabel("exact answers")

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -99,7 +100,8 @@ def read_archive(folder: str | Path) -> Archive:
     """Every text of a folder of `srs_*.tar.gz` and `events_*.tar.gz` that cover the same years.
 
     Files that cannot be read are left out and counted under `n_unreadable`; the provenance names the tar files with
-    their sha256. Raises FileNotFoundError where the folder holds no pair of tar files.
+    their sha256. Raises FileNotFoundError where the folder holds no pair of tar files, ValueError where one is torn or
+    where no day has both texts.
     """
     folder = Path(folder)
     tars = [p for e in sorted(folder.glob("events_*.tar.gz")) for p in (e, folder / e.name.replace("events", "srs"))]
@@ -117,6 +119,8 @@ def read_archive(folder: str | Path) -> Archive:
             unreadable += 1
             continue
         days[kind].add(day)
+    if not days["SRS"] & days["events"]:
+        raise ValueError(f"{folder}: no day with a summary and an events list in its tar files; give the whole archive")
     provenance = {
         "texts": "NOAA SWPC Solar Region Summary and Edited Events, works of the US Government in the public domain",
         "files": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(tars)},
@@ -138,8 +142,11 @@ _PARSERS = {"SRS": swpc.parse_srs, "events": swpc.parse_events}
 
 
 def _members(tar: Path) -> Iterator[tuple[str, datetime, bytes]]:
-    with tarfile.open(tar) as archive:
-        for member in archive:
-            found = _FILE.search(member.name)
-            if member.isfile() and found:
-                yield found[2], datetime.strptime(found[1], "%Y%m%d"), archive.extractfile(member).read()
+    try:
+        with tarfile.open(tar) as archive:
+            for member in archive:
+                found = _FILE.search(member.name)
+                if member.isfile() and found:
+                    yield found[2], datetime.strptime(found[1], "%Y%m%d"), archive.extractfile(member).read()
+    except (tarfile.TarError, zlib.error, EOFError):
+        raise ValueError(f"{tar} is torn or no tar file; bring it again") from None

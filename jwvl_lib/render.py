@@ -7,6 +7,7 @@ units wherever the instrument allows it, so that colours mean the same on every 
 
 import functools
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ ASINH = 10.0  # slope of the asinh stretch at its lower end, relative to the ran
 LIMB_RSUN = 1.0  # the photosphere ends here; what lies beyond is drawn black
 UNKNOWN_STRETCH = Stretch("asinh", 1.0, 99.7, "percentile")
 BOX_COLOUR = (0, 255, 0)
+LABEL_PX = 10  # height of the number at a box
 _STRIP_ROWS = 64
 LIMB_COLOUR, GRID_COLOUR = (255, 255, 255), (150, 150, 150)
 
@@ -98,15 +100,36 @@ def draw_banner(image: Image.Image, lines: Sequence[str], x_offset: int = 4) -> 
 
 def draw_boxes(image: Image.Image, boxes: Sequence[dict], labels: bool = True) -> Image.Image:
     """A copy with the boxes [{"noaa_ar", "box": [x0, y0, x1, y1]}] outlined, each with its number: to look at, not to
-    train on."""
-    image = image.copy()
-    draw = ImageDraw.Draw(image)
+    train on. A number stands where it runs into the least of the boxes and of the numbers before it."""
+    image, font = image.copy(), _font(9)
+    draw, taken = ImageDraw.Draw(image), [tuple(box["box"]) for box in boxes]
     for box in boxes:
         draw.rectangle(box["box"], outline=BOX_COLOUR)
         if labels:
-            place = (box["box"][0], max(0, box["box"][1] - 10))
-            draw.text(place, str(box["noaa_ar"]), fill=BOX_COLOUR, font=_font(9))
+            text = str(box["noaa_ar"])
+            places = _label_places(box["box"], (math.ceil(font.getlength(text)), LABEL_PX), image.size)
+            place = min(places, key=lambda p: sum(_shared_area(p, other) for other in taken))
+            draw.text(place[:2], text, fill=BOX_COLOUR, font=font)
+            taken.append(place)
     return image
+
+
+def _label_places(box: Sequence[float], size: tuple[int, int], within: tuple[int, int]) -> list[tuple]:
+    """Where a label may stand by its box, the best first: above, below, beside; boxes (x0, y0, x1, y1) inside `within`.
+
+    All in pixels, as `size` and `within` (width, height).
+    """
+    (x0, y0, x1, y1), (width, height) = box, size
+    corners = [(x0, y0 - height), (x1 - width, y0 - height), (x0, y1 + 1), (x1 - width, y1 + 1)]
+    corners += [(x1 + 2, y0), (x0 - width - 1, y0)]
+    kept = [(max(0, min(x, within[0] - width)), max(0, min(y, within[1] - height))) for x, y in corners]
+    return [(x, y, x + width, y + height) for x, y in kept]
+
+
+def _shared_area(one: Sequence[float], other: Sequence[float]) -> float:
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(0, width) * max(0, height)
 
 
 def draw_grid(image: Image.Image, picture: Rendered, geometry: DiskGeometry, step_deg: int = 15) -> Image.Image:

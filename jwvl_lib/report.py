@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import logging
+import sys
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -214,15 +215,21 @@ def _differences(given: object, made: object, where: str) -> Iterable[str]:
         yield f"{where} is {given!r}, its sources give {made!r}"
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> int:
     """`--flare-rates FOLDER` derives `data/flare_rates.json` from the archive of SWPC texts in that folder."""
     parser = argparse.ArgumentParser(prog="python -m jwvl_lib.report", description=main.__doc__)
     parser.add_argument("--flare-rates", metavar="FOLDER", required=True)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    table = rates.from_archive(parser.parse_args(arguments).flare_rates)
+    folder = parser.parse_args(arguments).flare_rates
+    try:
+        table = rates.from_archive(folder)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     artifacts.write_text(rates.TABLE_FILE, rates.to_text(table))
     log.info("%s: %d region-days", rates.TABLE_FILE.name, table["n_region_days"])
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

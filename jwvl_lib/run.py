@@ -55,9 +55,13 @@ def all_stages() -> list[str]:
 
 def select_stages(first: str, last: str) -> list[str]:
     """Stages from `first` to `last`, each given by its number or full name, both included."""
-    chosen = [s for s in all_stages() if first[:2] <= s[:2] <= last[:2]]
+    known = all_stages()
+    for option, name in (("--from", first), ("--to", last)):
+        if name not in known and name not in [s[:2] for s in known]:
+            raise ParameterError(f"unknown stage {option} {name!r}; stages: {', '.join(known)}")
+    chosen = [s for s in known if first[:2] <= s[:2] <= last[:2]]
     if not chosen:
-        raise ParameterError(f"no stage between --from {first} and --to {last}; stages: {', '.join(all_stages())}")
+        raise ParameterError(f"no stage between --from {first} and --to {last}; stages: {', '.join(known)}")
     return chosen
 
 
@@ -181,7 +185,7 @@ def tell_progress() -> None:
 
 def read_values(file: str, pairs: Iterable[tuple[str, str]]) -> dict[str, Scalar]:
     """The parameters of a run: its file, then its `-p name value` pairs. ParameterError for a name no stage has."""
-    values = read_parameter_file(resolve(file)) | given(pairs)
+    values = read_parameter_file(resolve(file) or file) | given(pairs, all_stages())
     check_names(values, all_stages())
     return values
 

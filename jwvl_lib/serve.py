@@ -5,6 +5,7 @@ works without torchvision and takes an adapter. Reads the model and adapter fold
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from transformers import PreTrainedModel, ProcessorMixin
@@ -37,19 +38,24 @@ class WorkshopModels(model_manager.ModelManager):
         return [{"id": self.force_model, "object": "model", "created": 0, "owned_by": "jwvl"}]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until interrupted."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until interrupted. Exit status 2, with one line, for a model that cannot be loaded."""
     parser = argparse.ArgumentParser(prog="python -m jwvl_lib.serve", description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="models/tiny_base", help="model folder or hub id; also its name in the API")
     parser.add_argument("--adapter", default="", help="adapter/ folder of a training run")
     parser.add_argument("--dtype", default="auto", help="float32, bfloat16 or float16")
     parser.add_argument("--port", type=int, default=8001)
     chosen = parser.parse_args(arguments)
-    vlm.located(chosen.model)
     WorkshopModels.adapter_dir = chosen.adapter
     model_manager.ModelManager = WorkshopModels  # `Serve` looks the class up there when it starts
-    transformers_serve.Serve(force_model=chosen.model, host="127.0.0.1", port=chosen.port, dtype=chosen.dtype)
+    try:
+        vlm.located(chosen.model)
+        transformers_serve.Serve(force_model=chosen.model, host="127.0.0.1", port=chosen.port, dtype=chosen.dtype)
+    except (OSError, ValueError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

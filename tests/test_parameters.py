@@ -69,6 +69,55 @@ def test_a_value_of_the_command_line_is_plain(text):
     assert parameters.given([("rate", "1e-3"), ("max_steps", "12")])["max_steps"] == 12
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2014-10-25", "2014-10-25"), ("2000-13-45", "2000-13-45"), ("12192", "12192"), ("no", "no"), ("1e3", "1e3"),
+        ("", ""), ("~", "~"), ("'2014-10-25'", "2014-10-25"), ('""', ""), ("a: b", "a: b"), ("a #b", "a #b"),
+        ("'a", "'a"), ("full\u3000width", "full\u3000width"), ("1:30", "1:30"),
+    ],
+)  # fmt: skip
+def test_a_text_parameter_keeps_what_was_written(stage, text, value):
+    assert parameters.given([("run_id", text)], [stage]) == {"run_id": value}
+
+
+@pytest.mark.parametrize("text", ["1e-4", "1E-4", "+1.e-4", "0.0001", "1.0e-4"])
+def test_a_number_of_the_command_line_may_be_written_as_python_writes_it(stage, text):
+    values = parameters.given([("rate", text)], [stage])
+    assert stage_parameters(stage, values)["rate"] == 1e-4
+
+
+@pytest.mark.parametrize("text", ["0x_", "!!int x", "!!timestamp x", "!!bool x", "1" * 5000, "\udcff", "2000-13-45"])
+def test_what_yaml_stumbles_over_is_one_line(stage, tmp_path, text):
+    with pytest.raises(ParameterError, match="-p rate|rate = ") as caught:
+        stage_parameters(stage, parameters.given([("rate", text)], [stage]))
+    assert "\n" not in str(caught.value)
+    (tmp_path / "p.yaml").write_bytes(f"rate: {text}".encode(errors="surrogateescape"))
+    with pytest.raises(ParameterError, match="p.yaml|rate = "):
+        stage_parameters(stage, read_parameter_file(tmp_path / "p.yaml"))
+
+
+@pytest.mark.parametrize("text", ["a\udcff", "'a\udcff'", '"\\ud800"'])
+def test_a_text_that_no_file_can_hold_is_refused(stage, text):
+    with pytest.raises(ParameterError, match="-p run_id"):
+        parameters.given([("run_id", text)], [stage])
+
+
+def test_dates_and_small_numbers_of_a_file_need_no_quotes_and_no_point(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("report_date: 2014-10-25\ntend: 2014-10-25T00:00\nlearning_rate: 1e-4\nday: 2000-13-45\nn: 12")
+    read = {"report_date": "2014-10-25", "tend": "2014-10-25T00:00", "learning_rate": 1e-4}
+    assert read_parameter_file(path) == read | {"day": "2000-13-45", "n": 12}
+
+
+@pytest.mark.parametrize("name", ["", " ", ".", "..", "../evil", "a/b", "/evil", "a/", "a\\b", "a\nb", "{profile}"])
+def test_a_run_is_one_folder_under_the_outputs(stage, name):
+    with pytest.raises(ParameterError, match="run_id = .* must be one folder's name, .*; write for example"):
+        stage_parameters(stage, {"run_id": name})
+    for fine in ("tiny", "2014-10-25", "run.2", "日报"):
+        assert stage_parameters(stage, {"run_id": fine})["run_id"] == fine
+
+
 # recipes.yaml holds several sets of parameters: tests/test_recipes.py checks each
 PROFILES = [p for p in sorted((parameters.NOTEBOOKS.parent / "params").glob("*.yaml")) if p.stem != "recipes"]
 

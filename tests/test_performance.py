@@ -126,6 +126,40 @@ def test_a_torn_record_is_named(tmp_path):
         performance.gather(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (None, "no folder of records"),
+        ({}, "holds no record"),
+        ({"faults.json": "{}"}, "holds no record"),
+        ({"day.json": '{"row": "da'}, "day.json is no record"),
+        ({"day.json": "[]"}, "day.json is no record"),
+        ({"day.json": '{"machines": []}'}, "day.json is no record"),
+    ],
+)
+def test_a_folder_without_records_overwrites_nothing(tmp_path, capsys, made, says):
+    out, folder = tmp_path / "performance.json", tmp_path / "records"
+    out.write_text("kept")
+    for name, text in (made or {}).items():
+        artifacts.write_text(folder / name, text)
+    if made is not None:
+        folder.mkdir(exist_ok=True)
+    assert performance.main([str(folder), "--out", str(out)]) == 2
+    told = capsys.readouterr()
+    assert says in told.err
+    assert (told.err.count("\n"), told.out, out.read_text()) == (1, "", "kept")
+
+
+def test_a_run_that_is_not_there_overwrites_nothing(doc, tmp_path, capsys):
+    arguments = [str(tmp_path / "records"), "--out", str(tmp_path / "o.json")]
+    assert performance.main([*arguments, "--run", str(tmp_path / "none")]) == 2
+    assert "none is no folder of a run" in capsys.readouterr().err
+    assert not (tmp_path / "o.json").exists()
+    assert performance.main(arguments) == 0
+    assert "5 of" in capsys.readouterr().out
+    assert performance.load(tmp_path / "o.json")["records"] == doc["records"]
+
+
 def test_the_committed_figures_are_of_known_rows_and_bars():
     doc = performance.load()
     assert doc["records"], "docs/performance.json holds the figures of a run"

@@ -1,7 +1,10 @@
 """The runner: what it refuses before anything runs, what it skips, and what it says when a stage fails."""
 
 import fcntl
+from pathlib import Path
+from types import SimpleNamespace
 
+import papermill
 import pytest
 
 from jwvl_lib import run
@@ -43,7 +46,12 @@ def test_force_runs_them(house, monkeypatch):
         (["-p", "lora_r", "four"], "lora_r = 'four' is str, it must be int"),
         (["-p", "progress", "3"], "progress = 3 is int, it must be bool"),
         (["-f", "params/absent.yaml"], "absent.yaml"),
-        (["--from", "05", "--to", "02"], "no stage between"),
+        (["-f", ""], "not a readable YAML file"),
+        (["-p", "learning_rate", "small"], "learning_rate = 'small' is str, it must be float"),
+        (["-p", "run_id", "../evil"], "run_id = '../evil' must be one folder's name"),
+        (["--from", "05", "--to", "02"], "no stage between --from 05 and --to 02"),
+        (["--from", "nonsense"], "unknown stage --from 'nonsense'; stages: 00_tiny_base, 01_corpus_curation"),
+        (["--to", "99"], "unknown stage --to '99'; stages: 00_tiny_base"),
     ],
 )
 def test_bad_arguments_are_one_line_before_anything_runs(house, capsys, arguments, message):
@@ -52,6 +60,32 @@ def test_bad_arguments_are_one_line_before_anything_runs(house, capsys, argument
     assert message in error
     assert error.count("\n") == 1
     assert house == []
+
+
+def test_stages_go_by_number_or_name():
+    assert run.select_stages("01_corpus_curation", "02") == ["01_corpus_curation", "02_distillation"]
+
+
+def test_the_notebook_gets_what_the_command_line_says(tmp_path, monkeypatch):
+    """What papermill writes into the notebook, run as Python: a date is text there and 1e-4 a number."""
+    cells = {}
+
+    def prepared(source, target, **options):
+        own = {k: options[k] for k in ("parameters", "kernel_name")}
+        notebook = papermill.execute_notebook(source, target, prepare_only=True, progress_bar=False, **own)
+        cell = next(c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", []))
+        exec(cell.source, cells.setdefault(Path(source).stem, {}))
+
+    monkeypatch.setenv("JWVL_OUTPUTS", str(tmp_path))
+    monkeypatch.setattr(run, "papermill", SimpleNamespace(execute_notebook=prepared))
+    pairs = {"learning_rate": "1e-4", "report_date": "2014-10-25", "tend": "2014-10-26", "run_id": "12192"}
+    values = run.read_values("params/tiny.yaml", pairs.items())
+    for stage in ("01_corpus_curation", "04_training", "06_daily_report"):
+        with pytest.raises(run.StageFailed, match="without writing"):
+            run.run_stage(stage, run.stage_parameters(stage, values))
+    assert cells["04_training"]["learning_rate"] == 1e-4
+    assert cells["06_daily_report"]["report_date"] == "2014-10-25"
+    assert (cells["01_corpus_curation"]["tend"], cells["01_corpus_curation"]["run_id"]) == ("2014-10-26", "12192")
 
 
 def test_failure_stops_the_chain_with_one_line(house, monkeypatch, capsys):

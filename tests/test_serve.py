@@ -19,6 +19,7 @@ from jwvl_lib import (
     endpoint_answers,
     general_task,
     merge,
+    serve,
     teacher,
     teacher_ledger,
     tuning,
@@ -28,6 +29,21 @@ from jwvl_lib.teacher_client import Limits, ask_all
 from jwvl_lib.teacher_ledger import Request
 
 MODEL = "models/tiny_base"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--model", "models/nope"], "no model in 'models/nope'"),
+        (["--adapter", "models"], "no adapter_config.json"),
+        (["--dtype", "float31"], "Unsupported dtype: 'float31'"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(capfd, arguments, says):
+    assert serve.main([*arguments, "--port", str(free_port())]) == 2
+    told = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(told) == 1
+    assert says in told[0]
 
 
 @pytest.fixture(scope="module")
