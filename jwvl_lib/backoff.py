@@ -102,8 +102,6 @@ def calibrate(said: pd.DataFrame, alpha: float = ALPHA, sure: str = SURE) -> Thr
     if not 0 < alpha < 1:
         raise ValueError(f"the allowed risk is {alpha}: give a number between 0 and 1, as 0.02")
     size = {"n_answers": said.annotation_id.nunique(), "n_days": said.group_id.nunique()}
-    if said.empty:
-        return Threshold(math.inf, alpha, 0, 0, **size)
     curve = risk_coverage(said, sure)
     if curve.empty:
         return Threshold(math.inf, alpha, 0, 0, **size)

@@ -12,7 +12,7 @@ from jwvl_lib.chat_words import Asked
 from jwvl_lib.report_flares import goes_flux
 
 INDEX_NAMES = knowledge.names("index")
-OF_A_REGION = (*chat_regions.FIELDS, "change", "chance", "flares", "watch")
+OF_A_REGION = (*chat_regions.FIELDS, *chat_regions.MORE)
 MOST_FLARES = 12
 UNIT_ASIDE = re.compile(r"面积(\d+)（太阳半球的百万分之一）")
 

@@ -3,7 +3,7 @@
 Reads the dict of `report.json`; writes nothing. Each maker takes a region, the report and the question as understood.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from jwvl_lib import narrative
 from jwvl_lib.chat_sentences import Sentence, told, unknown
@@ -17,6 +17,7 @@ FIELDS = {
     "hale_class": ("is of magnetic class {v}", "磁分类为{v}"),
     "n_spots": ("has {v} spots", "有{v}个黑子"),
 }
+MORE = ("change", "chance", "flares", "watch")  # what a question may ask of a region beside its fields
 TO_ZH = str.maketrans("()", "（）")
 CLASS_NAMES = {"mcintosh_class": ("McIntosh class", "McIntosh分类"), "hale_class": ("magnetic class", "磁分类")}
 
@@ -50,27 +51,27 @@ def _field(kind: str) -> Callable[[dict, dict, Asked], Iterable[Sentence]]:
 
 def whole(region: dict, report: dict, asked: Asked) -> Iterable[Sentence]:
     """All of a region: its row, change, chances, and why it is watched."""
-    en, zh = _names(region)
-    kinds = [k for k in FIELDS if region[k] is not None]
-    said_en = ", ".join(_phrase(k, region[k], "en") for k in kinds)
-    said_zh = "，".join(_phrase(k, region[k], "zh") for k in kinds)
-    yield told(asked.language, f"{en} {said_en}.", f"{zh}{said_zh}。", region["evidence"][:1])
+    en, zh = _row_said(_names(region), region, [k for k in FIELDS if region[k] is not None])
+    yield told(asked.language, en, zh, region["evidence"][:1])
     for maker in (change, chance, watch):
         yield from (s for s in maker(region, report, asked) if s.origin == "facts")
+
+
+def _row_said(names: tuple[str, str], row: dict, kinds: Sequence[str]) -> tuple[str, str]:
+    """What a summary's row gives of these fields, a sentence in each language."""
+    said = {language: [_phrase(k, row[k], language) for k in kinds] for language in ("en", "zh")}
+    return f"{names[0]} {', '.join(said['en'])}.", f"{names[1]}{'，'.join(said['zh'])}。"
 
 
 def on_day(region: dict, day: str, asked: Asked) -> Iterable[Sentence]:
     """What an earlier summary, issued on that day, gives of the fields asked for, or of all where none is."""
     then = next((h for h in region["history"] if is_day(day, h["issued"])), None)
-    asks_more = set(asked.topics) & {"change", "chance", "flares", "watch"}
-    kinds = [k for k in FIELDS if k in asked.topics] or ([] if asks_more else list(FIELDS))
+    kinds = [k for k in FIELDS if k in asked.topics] or ([] if set(asked.topics) & set(MORE) else list(FIELDS))
     kinds = [k for k in kinds if then and then[k] is not None]
     if kinds:
-        (en, zh), on, on_zh = _names(region), narrative.date_en(then["issued"]), narrative.date_zh(then["issued"])
-        said_en = ", ".join(_phrase(k, then[k], "en") for k in kinds)
-        said_zh = "，".join(_phrase(k, then[k], "zh") for k in kinds)
-        text = f"In the summary of {on} {en} {said_en}.", f"{on_zh}的摘要中，{zh}{said_zh}。"
-        yield told(asked.language, *text, then["evidence"])
+        on, on_zh = narrative.date_en(then["issued"]), narrative.date_zh(then["issued"])
+        en, zh = _row_said(_names(region), then, kinds)
+        yield told(asked.language, f"In the summary of {on} {en}", f"{on_zh}的摘要中，{zh}", then["evidence"])
 
 
 def is_day(day: str, at: str) -> bool:

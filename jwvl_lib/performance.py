@@ -290,7 +290,7 @@ def _gathered(records_dir: str, run_dir: str) -> dict:
         raise ValueError(f"{records_dir} is no folder of records; measure first (make performance), or give another")
     if run_dir and not Path(run_dir).is_dir():
         raise ValueError(f"--run {run_dir} is no folder of a run; give outputs/<run_id>, or leave it out")
-    if not gather(records_dir)["records"]:
+    if all(path.stem == "faults" for path in Path(records_dir).glob("*.json")):
         raise ValueError(f"{records_dir} holds no record (*.json); measure first (make performance), or give another")
     return gather(records_dir, run_dir)
 

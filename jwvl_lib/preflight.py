@@ -31,7 +31,7 @@ _MODULES = (
     "decoder",
     "output head",
 )
-_N_PROBED = 5  # batches timed: one alone is up to a third off, as rows differ in length
+_N_PROBED = 5  # batches timed: rows differ in length, one alone stands for none
 _PROBE_SECONDS = 4.0  # after which no further batch is timed
 
 

@@ -110,10 +110,14 @@ def _date_in(source: Source) -> date:
         raise SwpcFormatError(f"{source.name}: no date in the name; name it as SWPC does, YYYYMMDDSRS.txt") from None
 
 
+def _require_its_day(source: Source, of: date, what: str) -> None:
+    if of != _date_in(source):
+        raise SwpcFormatError(f"{source.name}: {what} {of}, its name says otherwise; fetch it again")
+
+
 def _read_srs(found: Products, source: Source, day: date, sources: list[Source]) -> None:
     issued, valid = swpc.srs_times(source.raw, source.name)
-    if issued.date() != _date_in(source):
-        raise SwpcFormatError(f"{source.name}: issued on {issued:%Y-%m-%d}, its name says otherwise; fetch it again")
+    _require_its_day(source, issued.date(), "issued on")
     regions = [{**r, "source": source.id} for r in swpc.parse_srs(source.raw, source.name)]
     heads = [_line_with(source, (":Issued:",)), _line_with(source, ("I.", "1.", "I .", "i."))]
     found.summaries[issued.date()] = Summary(issued, valid, regions, heads)
@@ -121,8 +125,7 @@ def _read_srs(found: Products, source: Source, day: date, sources: list[Source])
 
 def _read_events(found: Products, source: Source, day: date, sources: list[Source]) -> None:
     of = swpc.events_date(source.raw, source.name).date()
-    if of != _date_in(source):
-        raise SwpcFormatError(f"{source.name}: it lists the events of {of}, its name says otherwise; fetch it again")
+    _require_its_day(source, of, "it lists the events of")
     rows = [{**row, "source": source.id} for row in swpc.parse_events(source.raw, source.name)]
     found.events[of] = Events(rows, _line_with(source, ("NO EVENT REPORTS", ":Date:")))
 
@@ -132,9 +135,7 @@ def _read_sgas(found: Products, source: Source, day: date, sources: list[Source]
 
 
 def _read_discussion(found: Products, source: Source, day: date, sources: list[Source]) -> None:
-    issued = swpc_products.issue_time(text_lines(source.raw), source.name)
-    if issued.date() != _date_in(source):
-        raise SwpcFormatError(f"{source.name}: issued on {issued:%Y-%m-%d}, its name says otherwise; fetch it again")
+    _require_its_day(source, swpc_products.issue_time(text_lines(source.raw), source.name).date(), "issued on")
     found.discussion = [
         {
             "title": part["title"],

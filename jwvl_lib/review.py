@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from astropy.stats import binom_conf_interval
 
 from jwvl_lib import review_ledger
 from jwvl_lib.review_ledger import REASONS, Decision, is_person
@@ -312,8 +313,4 @@ def prompt_report(ledger: Path, annotations: pd.DataFrame) -> list[dict]:
 
 
 def _wilson(k: int, n: int) -> tuple[float | None, float | None]:
-    if n == 0:
-        return None, None
-    z, p = 1.959964, k / n
-    centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n))
+    return tuple(map(float, binom_conf_interval(k, n, 0.95, interval="wilson"))) if n else (None, None)
