@@ -58,6 +58,7 @@ def html(report: dict, pictures: Mapping[str, dict] | None = None) -> str:
             reading_text=report_glossary.reading_text,
             date_en=narrative.date_en,
             date_zh=narrative.date_zh,
+            clock=clock,
             sparkline=_sparkline,
             hashes={s["id"]: s["sha256"] for s in report["sources"]},
             curve=curve(report),
@@ -73,7 +74,7 @@ def html(report: dict, pictures: Mapping[str, dict] | None = None) -> str:
 def markdown(report: dict) -> str:
     """The same report as Markdown, for archives and mail; text from files stands in code spans only."""
     template = _environment(autoescape=False).get_template("report.md.j2")
-    return template.render(r=report, percent=percent, term=knowledge.term)
+    return template.render(r=report, percent=percent, clock=clock, term=knowledge.term)
 
 
 def disk_map(report: dict) -> dict:
@@ -101,6 +102,11 @@ def disk_map(report: dict) -> dict:
 def disk_svg(report: dict) -> str:
     """The map of `disk_map` as one SVG document, as it stands on the page."""
     return _environment(autoescape=True).get_template("disk.svg.j2").render(disk=disk_map(report), page=False)
+
+
+def clock(time: str | None, day: str) -> str | None:
+    """`23:48` of an ISO time, `2014-10-25 00:12` where that is another day: a flare may peak or end after midnight."""
+    return time and (time[11:16] if time[:10] == day[:10] else time[:16].replace("T", " "))
 
 
 def interval_text(chance: dict | None) -> str:

@@ -233,6 +233,10 @@ def test_a_flare_that_crosses_midnight_is_told_with_its_date(tmp_path):
     made, folder = _made(_across_midnight(tmp_path / "swpc"), "2014-10-24", tmp_path)
     assert "the largest was X1.5 in region 12192, peaking at 00:12 UT on 24 October 2014." in made["narrative"]["en"]
     assert "最大为X1.5，位于12192，峰值2014年10月24日00:12 UT。" in made["narrative"]["zh"]
+    assert "| X1.5 | 23:48 | 2014-10-24 00:12 | 2014-10-24 00:30 | 12192 |" in (folder / "report.md").read_text()
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert ">2014-10-24 00:12<" in page
+    assert ">23:48<" in page
     assert report.check(folder) == []
     assert [n for n in report_numbers.resolve(folder) if not n.how] == []
     for claim in made["claims"]:
