@@ -29,7 +29,9 @@ _DECISIVE = (
 def run_key(
     model, train_set: RowDataset, trainable: Sequence[dict], arguments: TrainingArguments, **further: float
 ) -> str:
-    """What a continuation must share with the run it continues: plan, data, frozen weights, adapter, settings and code.
+    """What a continuation must share with the run it continues: plan, data, weights, adapter, settings and code.
+
+    Of the weights that training moves as they stand before its first step: those of another alignment are others.
 
     `trainable` is `preflight.trainable_table(model)`, taken before a step moved a weight; `further` are settings of
     `train.fit` that the arguments do not hold.
@@ -39,7 +41,8 @@ def run_key(
     settings |= further
     settings |= {"rows_per_step": preflight.rows_per_step(arguments), "shared": train_set.shared}
     code = artifacts.code_sha256("04_training")
-    parts = [repr(train_set.rows), _content_sha256(train_set), _adaptation(model), trainable, settings]
+    free = preflight.weights_sha256([p for _, p in sorted(model.named_parameters()) if p.requires_grad])
+    parts = [repr(train_set.rows), _content_sha256(train_set), _adaptation(model), trainable, free, settings]
     key = json.dumps([*parts, arguments.world_size, code], sort_keys=True, default=_plain)
     return hashlib.sha256(key.encode()).hexdigest()
 

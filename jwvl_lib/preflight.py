@@ -173,11 +173,11 @@ def _module_record(module: str, parameters: list[Tensor]) -> dict:
         "n_parameters": sum(p.numel() for p in parameters),
         "n_trainable": n_trainable,
         "trainable": n_trainable > 0,
-        "frozen_sha256": _checksum([p for p in parameters if not p.requires_grad]),
+        "frozen_sha256": weights_sha256([p for p in parameters if not p.requires_grad]),
     }
 
 
-def _checksum(parameters: list[Tensor]) -> str | None:
+def weights_sha256(parameters: Sequence[Tensor]) -> str | None:
     """sha256 over the bytes of the weights, None where there are none."""
     digest = hashlib.sha256()
     for parameter in parameters:

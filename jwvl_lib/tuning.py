@@ -35,8 +35,9 @@ def prepare(
     train_tower: bool = False,
     dtype: str = "float32",
     train_tokens: Sequence[int] = (),
+    seed: int = 0,
 ) -> PreTrainedModel | PeftModel:
-    """The model with exactly the asked weights free.
+    """The model with exactly the asked weights free; an adapter starts from weights that `seed` draws.
 
     `lora` (Hu et al. 2021, arXiv:2106.09685) and `dora` (Liu et al. 2024, arXiv:2402.09353) add an adapter to the
     linear layers of the decoder's attention and feed-forward blocks; `qlora` (Dettmers et al. 2023, arXiv:2305.14314)
@@ -54,7 +55,9 @@ def prepare(
         keep_unpacked(model)
     if model.device.type == "cpu":
         branch_attention.use(model)
-    tuned = adapt(model, method, lora_r, lora_alpha, lora_dropout, train_projector, train_tower, train_tokens)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        tuned = adapt(model, method, lora_r, lora_alpha, lora_dropout, train_projector, train_tower, train_tokens)
     if method != "full":  # the base as given, so that the adapter is portable
         name, _, revision = base_model.partition("@")
         tuned.peft_config["default"].base_model_name_or_path = name

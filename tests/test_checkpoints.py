@@ -163,6 +163,11 @@ def test_the_key_knows_plan_base_and_settings(tmp_path):
     assert key != checkpoints.run_key(model, data, table[:-1], settings(tmp_path))
     assert key != checkpoints.run_key(model, data, table, settings(tmp_path, learning_rate=1e-4))
     assert key != checkpoints.run_key(model, data, table, settings(tmp_path), length_exponent=0.5)
+    with torch.no_grad():  # as another alignment would leave it
+        moved = next(p for p in model.parameters() if p.requires_grad)
+        moved[0, 0] += 1
+        assert key != checkpoints.run_key(model, data, table, settings(tmp_path))
+        moved[0, 0] -= 1
     data.shared = False
     assert key != checkpoints.run_key(model, data, table, settings(tmp_path))
 

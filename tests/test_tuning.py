@@ -67,6 +67,14 @@ def test_a_way_of_tuning_frees_what_it_says_learns_and_loads_again(tmp_path, met
     assert first == pytest.approx(second, abs=1e-4)
 
 
+def test_an_adapter_starts_from_weights_that_the_seed_draws():
+    first, again, other = (
+        preflight.weights_sha256([p for p in tuning.prepare(tiny_base.FOLDER, "lora", 4, seed=s).parameters()])
+        for s in (0, 0, 1)
+    )
+    assert first == again != other
+
+
 def test_what_cannot_be_is_refused_in_one_line():
     with pytest.raises(ValueError, match="method 'adapter': not a way of tuning here; one of lora, dora"):
         tuning.prepare(tiny_base.FOLDER, "adapter")
