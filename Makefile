@@ -81,7 +81,7 @@ nb-clean: $(VENV)/.installed  ## strip outputs but those of contract cells
 nb-contract: $(VENV)/.installed  ## take the contract cells' outputs from the last tiny run (after `make run`)
 	$(BIN)/python tests/nb_clean.py --from outputs/tiny
 
-tiny-base: $(VENV)/.installed  ## pretrain the tiny base again (43 minutes of one core) and replace models/tiny_base
+tiny-base: $(VENV)/.installed  ## pretrain the tiny base again (64 minutes of two cores) and replace models/tiny_base
 	$(BIN)/python -m jwvl_lib.run -f params/tiny.yaml -p rebuild true -p run_id tiny-base --from 00 --to 00 --force
 
 flare-rates: $(VENV)/.installed  ## derive jwvl_lib/data/flare_rates.json from an archive of SRS and event texts (ARCHIVE=folder)

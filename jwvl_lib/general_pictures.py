@@ -5,19 +5,24 @@ matplotlib; writes nothing.
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSansMono.ttf"
+FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+# of varied text; the first is that of all other text
+FONT_NAMES = ("DejaVuSansMono", "DejaVuSans", "DejaVuSerif", "DejaVuSansMono-Bold", "STIXGeneral")
+SMALLEST_PX, LARGEST_PX = 9, 13  # of varied text in a picture of 168 px; smaller where a line does not fit
 KINDS = ("shapes", "bright spots", "dark spots", "pairs")
 SHAPES = ("circle", "square", "triangle", "cross")
 SIDES = ("left", "right")
+MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 # RGB of the shapes; pictures of spots are tinted with it
 COLOURS = {
     "red": (225, 40, 40),
@@ -52,8 +57,17 @@ class Thing:
 
 
 @dataclass(frozen=True)
+class Writing:
+    """The text of a band: its lines, the x in pixels of the middle of every character, and whether it stands on top."""
+
+    lines: tuple[str, ...]
+    middles: tuple[tuple[float, ...], ...]
+    on_top: bool = False
+
+
+@dataclass(frozen=True)
 class Scene:
-    """A picture and everything true of it. The first of `things` is the largest; `text_xy` is where line 1 starts."""
+    """A picture and everything true of it. The first of `things` is the largest."""
 
     image: Image.Image
     kind: str
@@ -61,8 +75,7 @@ class Scene:
     shape: str
     things: tuple[Thing, ...]
     centre: tuple[float, float]
-    lines: tuple[str, str]
-    text_xy: tuple[int, int]
+    text: Writing
 
 
 def pick(rng: np.random.Generator, options: Sequence):
@@ -70,8 +83,11 @@ def pick(rng: np.random.Generator, options: Sequence):
     return options[int(rng.integers(len(options)))]
 
 
-def make_scene(rng: np.random.Generator, image_px: int = 168) -> Scene:
-    """A random picture: coloured shapes, or soft spots or bright-dark pairs on a disk, above two lines of text."""
+def make_scene(rng: np.random.Generator, image_px: int = 168, varied_text: bool = False) -> Scene:
+    """A random picture: coloured shapes, or soft spots or bright-dark pairs on a disk, above two lines of text.
+
+    Of varied text (`_write_varied`) there may be one line, and the band may stand above the things.
+    """
     band = round(image_px / 6)
     unit = image_px / 168
     kind = KINDS[int(np.searchsorted((0.3, 0.5, 0.7), rng.random()))]
@@ -86,8 +102,12 @@ def make_scene(rng: np.random.Generator, image_px: int = 168) -> Scene:
         image = _draw_shapes(rng, things, shape, COLOURS[colour], image_px)
     else:
         image = _draw_spots(rng, things, kind, COLOURS[colour], centre, disk_radius, image_px)
-    lines, text_xy = _write_band(rng, image)
-    return Scene(image, kind, colour, shape, things, centre, lines, text_xy)
+    text = (_write_varied if varied_text else _write_band)(rng, image)
+    if varied_text and rng.random() < 0.5:
+        image = Image.fromarray(np.roll(np.asarray(image), band, axis=0))
+        things = tuple(replace(t, y=t.y + band) for t in things)
+        text, centre = replace(text, on_top=True), (centre[0], centre[1] + band)
+    return Scene(image, kind, colour, shape, things, centre, text)
 
 
 def _place_things(rng, kind, centre, disk_radius, unit, extent) -> tuple[Thing, ...]:
@@ -173,18 +193,26 @@ def _spot(t: Thing, kind: str, x: np.ndarray, y: np.ndarray, rng: np.random.Gene
 @functools.cache
 def band_font(band: int) -> ImageFont.FreeTypeFont:
     """The font of a text band `band` pixels high: two lines, 13 px at 28."""
-    return ImageFont.truetype(FONT, band // 2 - 1)
+    return ImageFont.truetype(FONTS / f"{FONT_NAMES[0]}.ttf", band // 2 - 1)
 
 
-def make_strip(rng: np.random.Generator, image_px: int = 168) -> tuple[Image.Image, tuple[str, str], int]:
-    """The text band of a picture alone, with its two lines and the x where they start."""
+@functools.cache
+def font(name: str, size: int) -> ImageFont.FreeTypeFont:
+    """One of `FONT_NAMES`, `size` pixels high, every glyph by itself, as varied banners are set (`banner_styles`)."""
+    return ImageFont.truetype(FONTS / f"{name}.ttf", size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def make_strip(
+    rng: np.random.Generator, image_px: int = 168, varied_text: bool = False
+) -> tuple[Image.Image, Writing]:
+    """The text band of a picture alone, and what it says."""
     image = Image.new("RGB", (image_px, round(image_px / 6)))
-    lines, (text_x, _) = _write_band(rng, image)
-    return image, lines, text_x
+    text = (_write_varied if varied_text else _write_band)(rng, image)
+    return image, replace(text, on_top=varied_text and rng.random() < 0.5)
 
 
-def _write_band(rng: np.random.Generator, image: Image.Image) -> tuple[tuple[str, str], tuple[int, int]]:
-    """Draw the black band and two random lines at the foot of an image; the lines and where the first starts."""
+def _write_band(rng: np.random.Generator, image: Image.Image) -> Writing:
+    """Draw the black band and two random lines at the foot of an image."""
     band = round(image.width / 6)
     top = image.height - band
     lines = (random_line(rng), random_line(rng))
@@ -193,13 +221,37 @@ def _write_band(rng: np.random.Generator, image: Image.Image) -> tuple[tuple[str
     draw.rectangle([0, top, image.width, image.height], fill=(0, 0, 0))
     for i, line in enumerate(lines):
         draw.text((x, y + i * (band // 2)), line, font=band_font(band), fill=(255, 255, 255))
-    return lines, (x, y)
+    return Writing(lines, tuple(_middles(line, band_font(band), x) for line in lines))
+
+
+def _write_varied(rng: np.random.Generator, image: Image.Image) -> Writing:
+    """The same with one line or two in any of the fonts, in any size that fits, at either side."""
+    band, unit = round(image.width / 6), image.width / 168
+    top = image.height - band
+    lines = tuple(random_line(rng, 24) for _ in range(1 if rng.random() < 0.3 else 2))
+    name, size = pick(rng, FONT_NAMES), int(rng.integers(SMALLEST_PX, LARGEST_PX + 1))
+    while max(font(name, round(size * unit)).getlength(line) for line in lines) > image.width - 6 * unit:
+        size -= 1
+    drawn, right = font(name, round(size * unit)), rng.random() < 0.5
+    margin = rng.uniform(2, 5) * unit
+    draw = ImageDraw.Draw(image)
+    draw.rectangle([0, top, image.width, image.height], fill=(0, 0, 0))
+    starts = [image.width - margin - drawn.getlength(line) if right else margin for line in lines]
+    for i, (line, x) in enumerate(zip(lines, starts, strict=True)):
+        y = top + (2 * i + 1) * band / (2 * len(lines)) + rng.uniform(-1, 1) * unit
+        draw.text((x, y), line, font=drawn, fill=(255, 255, 255), anchor="lm")
+    return Writing(lines, tuple(_middles(line, drawn, x) for line, x in zip(lines, starts, strict=True)))
+
+
+def _middles(line: str, drawn: ImageFont.FreeTypeFont, x: float) -> tuple[float, ...]:
+    ends = [x + drawn.getlength(line[:k]) for k in range(len(line) + 1)]
+    return tuple((a + b) / 2 for a, b in itertools.pairwise(ends))
 
 
 def random_line(rng: np.random.Generator, n_max: int = 20) -> str:
     """A line of text of at most `n_max` characters: a date and time, or words, numbers and marks."""
     if rng.random() < 0.3:
-        return _random_date(rng)
+        return (_random_date if n_max <= 20 else _other_date)(rng)
     line = _random_word(rng)
     while rng.random() < 0.75 and len(longer := f"{line} {_random_word(rng)}") <= n_max:
         line = longer
@@ -210,6 +262,17 @@ def _random_date(rng: np.random.Generator) -> str:
     zone = "" if rng.random() < 0.4 else " " + _letters(rng, 2)
     year, month, day, hour, minute = (int(rng.integers(*r)) for r in ((1900, 2100), (1, 13), (1, 32), (0, 24), (0, 60)))
     return f"{year}-{month:02d}-{day:02d} {hour:02d}:{minute:02d}{zone}"
+
+
+def _other_date(rng: np.random.Generator) -> str:
+    """A date and time as others write it: other marks between the parts, the month in letters."""
+    written = _random_date(rng)
+    mark = pick(rng, "/.-")
+    if rng.random() < 0.3:
+        year, month, rest = written.split("-", 2)
+        return f"{rest[:2]}{mark}{MONTHS[int(month) - 1]}{mark}{year}{rest[2:]}"
+    date, time = written.split(" ", 1)
+    return f"{date.replace('-', mark)}{pick(rng, ' T')}{time}"
 
 
 def _letters(rng: np.random.Generator, n: int) -> str:

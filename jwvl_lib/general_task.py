@@ -156,7 +156,7 @@ def ask(rng: np.random.Generator, scene: Scene, task: str, language: str) -> tup
     """Question, answer and choices (empty for an open question) of one task about a scene."""
     wording = pick(rng, _WORDINGS[task][language])
     if task == "ocr":
-        return wording, "\n".join(scene.lines), ()
+        return wording, "\n".join(scene.text.lines), ()
     asked = pick(rng, KINDS) if task == "seen" and rng.random() < 0.6 else scene.kind
     question = wording.format(thing=asked if language == "en" else KIND_NAMES[asked])
     true_name = truth(scene, task, asked)

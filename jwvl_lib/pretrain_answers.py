@@ -13,10 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel, ProcessorMixin
 
-from jwvl_lib import branch_attention, general_pictures, general_task, optimise, shared_image
+from jwvl_lib import branch_attention, general_pictures, general_task, optimise, pretrain_words, shared_image
 from jwvl_lib.general_pictures import Scene
-from jwvl_lib.pretrain_vision import IMAGE_PX, MERGE, N_TOKENS_A_SIDE, TOKEN_PX, patches, tower
+from jwvl_lib.pretrain_vision import IMAGE_PX, MERGE, N_TOKENS_A_SIDE, TOKEN_PX, VARIED_SHARE, patches, tower
 from jwvl_lib.shared_image import SharedSequence
+
+WEIGHTS = {"text": 1.0, "other": 1.0, "words": 0.3}  # of the mean loss of a token of each kind of answer
 
 
 def train_answers(
@@ -26,14 +28,16 @@ def train_answers(
     seed: int = 0,
     n_pictures: int = 6,
     n_strips: int = 24,
-    n_questions: int = 4,
+    n_questions: int = 6,
+    n_words: int = 2,
     lr: float = 2e-3,
     muon_lr: float = 4e-3,
 ) -> list[dict]:
     """Stage 2, in place, vision frozen: each picture once with `n_questions` questions, the text one among them, and
-    each strip with the text question.
+    `n_words` turns about words alone (`pretrain_words`); each strip with the text question.
 
-    Returns the log, a row each 50 steps: step, seconds, loss of a token of text read and of another answer.
+    Text read, other answers and words are averaged apart and added with `WEIGHTS`, since a text has thirty tokens and
+    most answers two. Returns the log, a row each 50 steps: step, seconds, the sum and the three losses of a token.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 2])
@@ -41,19 +45,20 @@ def train_answers(
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     optimisers = optimise.make_optimisers(trained, lr, muon_lr)
     history = optimise.History("answers", n_steps)
+    of_picture = ["text"] + ["other"] * (n_questions - 1) + ["words"] * n_words
+    kinds = of_picture * n_pictures + ["text"] * n_strips
     for step in range(n_steps):
-        scenes = [general_pictures.make_scene(rng, IMAGE_PX) for _ in range(n_pictures)]
-        samples = picture_samples(
-            model, processor, scenes, [general_task.ask_several(rng, s, n_questions) for s in scenes]
-        )
-        samples += strip_samples(model, processor, rng, n_strips)
-        losses = answer_losses(model, processor, samples)
-        loss = torch.cat(losses).mean()
+        varied = rng.random(n_pictures) < VARIED_SHARE
+        scenes = [general_pictures.make_scene(rng, IMAGE_PX, v) for v in varied]
+        turns = [(*general_task.ask_several(rng, s, n_questions), *pretrain_words.turns(rng, n_words)) for s in scenes]
+        samples = picture_samples(model, processor, scenes, turns) + strip_samples(model, processor, rng, n_strips)
+        by_kind = {kind: [] for kind in WEIGHTS}
+        for kind, answer in zip(kinds, answer_losses(model, processor, samples), strict=True):
+            by_kind[kind].append(answer)
+        losses = {kind: torch.cat(answers).mean() for kind, answers in by_kind.items() if answers}
+        loss = sum(WEIGHTS[kind] * value for kind, value in losses.items())
         optimise.update(loss, optimisers, optimise.schedule(step, n_steps))
-        n_turns = n_pictures * n_questions
-        is_text = [k >= n_turns or k % n_questions == 0 for k in range(len(losses))]
-        text, other = (torch.cat([x for x, t in zip(losses, is_text, strict=True) if t == w]) for w in (True, False))
-        history.add(step, {"loss": loss.item(), "loss_text": text.mean().item(), "loss_other": other.mean().item()})
+        history.add(step, {"loss": loss.item()} | {f"loss_{kind}": value.item() for kind, value in losses.items()})
     model.model.visual.requires_grad_(True)
     return history.rows
 
@@ -71,17 +76,18 @@ def strip_samples(
     model: PreTrainedModel, processor: ProcessorMixin, rng: np.random.Generator, n: int
 ) -> list[tuple[SharedSequence, Tensor]]:
     """`n` text bands alone with the question to read them, at the positions that a band has in a whole picture."""
-    strips = [general_pictures.make_strip(rng, IMAGE_PX) for _ in range(n)]
+    strips = [general_pictures.make_strip(rng, IMAGE_PX, varied) for varied in rng.random(n) < VARIED_SHARE]
     if not strips:
         return []
-    features = _frozen_features(model, processor, np.stack([np.array(image) for image, _, _ in strips]))
+    features = _frozen_features(model, processor, np.stack([np.array(image) for image, _ in strips]))
     grid = torch.tensor([[1, MERGE, N_TOKENS_A_SIDE * MERGE]])
     samples = []
-    for (_, lines, _), f in zip(strips, features, strict=True):
+    for (_, text), f in zip(strips, features, strict=True):
         question = general_task.reading_question(rng, general_pictures.pick(rng, ("en", "zh")))
-        sequence = shared_image.build_sequence(processor, grid, [(question, "\n".join(lines))])
+        sequence = shared_image.build_sequence(processor, grid, [(question, "\n".join(text.lines))])
         positions = sequence.position_ids.clone()
-        positions[1, 0, sequence.input_ids == processor.image_token_id] += N_TOKENS_A_SIDE - 1  # the lowest row
+        lowest = 0 if text.on_top else N_TOKENS_A_SIDE - 1
+        positions[1, 0, sequence.input_ids == processor.image_token_id] += lowest
         samples.append((dataclasses.replace(sequence, position_ids=positions), f))
     return samples
 

@@ -19,9 +19,8 @@ from transformers import PreTrainedModel, ProcessorMixin, Qwen2_5_VLConfig, Qwen
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX, Qwen2Tokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from jwvl_lib import artifacts, general_pictures, general_task, pretrain_answers, pretrain_vision, vlm
+from jwvl_lib import artifacts, general_pictures, general_task, pretrain_answers, pretrain_vision, pretrain_words, vlm
 
-TERMS = Path(__file__).parent / "data" / "tokenizer_terms.txt"
 FOLDER = "models/tiny_base"
 HELD_OUT_SEED = 20_140_203  # of the items that no training stage draws
 SPECIAL_TOKENS = (
@@ -83,7 +82,7 @@ def build_tokenizer(seed: int = 0, vocab_size: int = 1500) -> Qwen2Tokenizer:
 
 
 def _tokenizer_texts(seed: int) -> list[str]:
-    terms = [t for line in TERMS.read_text(encoding="utf-8").splitlines() for t in (line, f" {line}", f"({line}") if t]
+    terms = [t for line in pretrain_words.terms() for t in (line, f" {line}", f"({line}") if t]
     chat = ["system\nYou are a helpful assistant.", "user\n", "assistant\n"]
     rng = np.random.default_rng(seed)
     texts = (terms + chat) * 50
@@ -175,7 +174,7 @@ def save(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path) 
 
 
 def build(
-    folder: str | Path, seed: int = 0, n_vision_steps: int = 1600, n_answer_steps: int = 1400, n_eval: int = 800
+    folder: str | Path, seed: int = 0, n_vision_steps: int = 4500, n_answer_steps: int = 3000, n_eval: int = 800
 ) -> dict:
     """Train a tiny base from nothing into `folder` and return its recipe, which is written there too.
 
@@ -205,7 +204,8 @@ def finish(
     recipe = {
         "schema_version": 1,
         "profile": "tiny",
-        "task": "general task (jwvl_lib/general_task.py): no solar image, no solar text but in the tokenizer",
+        "task": "general task (jwvl_lib/general_task.py) and the field's words, repeated and translated "
+        "(jwvl_lib/pretrain_words.py): no solar image, no sentence or question about one",
         "seed": seed,
         "n_parameters": sum(p.numel() for p in model.parameters()),
         "history": history,

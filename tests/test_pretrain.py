@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from jwvl_lib import general_pictures, general_task, optimise, pretrain_answers, pretrain_vision, tiny_base, vlm
+from jwvl_lib import general_pictures, general_task, optimise, pretrain_answers, pretrain_vision, pretrain_words, tiny_base, vlm
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_batched_tower_gives_the_numbers_of_the_stock_one(model, processor, scen
 
 
 def test_strips_too(model, processor):
-    strip, _, _ = general_pictures.make_strip(np.random.default_rng(0))
+    strip, _ = general_pictures.make_strip(np.random.default_rng(0))
     images = processor.image_processor
     with torch.inference_mode():
         x = pretrain_vision.patches(np.array(strip)[None], images.image_mean, images.image_std)
@@ -44,16 +44,54 @@ def test_strips_too(model, processor):
     torch.testing.assert_close(features[0], stock, atol=2e-5, rtol=1e-4)
 
 
-def test_characters_stand_in_the_token_they_are_drawn_in():
-    targets = pretrain_vision.character_targets(("AB", "2014-02-03 12:34 UT"), text_x=2)
-    read = [["".join(pretrain_vision.CHARACTERS[k - 1] for k in part if k) for part in (t[:4], t[4:])] for t in targets]
-    assert "".join(first for first, _ in read) == "AB"
-    assert "".join(second for _, second in read) == "2014-02-03 12:34 UT"
-    font = general_pictures.band_font(28)
-    canvas = Image.new("L", (168, 28))
-    general_pictures.ImageDraw.Draw(canvas).text((2 + font.getlength("2014-02-0"), 0), "3", font=font, fill=255)
-    columns = np.nonzero(np.asarray(canvas).sum(0))[0]
-    assert "3" in read[int(columns.mean() // 28)][1]
+def read_back(targets):
+    """The first and the second line that the targets (6, 16) of a band spell."""
+    rows = targets.reshape(6, 2, -1).transpose(1, 0, 2).reshape(2, -1)
+    return ["".join(pretrain_vision.CHARACTERS[k - 1] for k in row if k) for row in rows]
+
+
+@pytest.mark.parametrize("varied", [False, True])
+def test_characters_stand_in_the_token_they_are_drawn_in(varied):
+    rng = np.random.default_rng(3)
+    n_cut = 0
+    for _ in range(60):
+        strip, text = general_pictures.make_strip(rng, varied_text=varied)
+        targets = pretrain_vision.character_targets(text)
+        n_cut += read_back(targets)[: len(text.lines)] != list(text.lines)
+        lit = np.asarray(strip.convert("L")).max(0) > 100
+        for row in targets.reshape(6, -1)[[not lit[28 * k : 28 * k + 28].any() for k in range(6)]]:
+            assert not row.any() or set(row) <= {0, 1 + pretrain_vision.CHARACTERS.index(" ")}
+    assert n_cut <= 3  # more than eight characters of the smallest font on one line of a token
+
+
+def test_varied_text_may_stand_above_and_moves_what_is_below():
+    rng = np.random.default_rng(5)
+    drawn = [general_pictures.make_scene(rng, varied_text=True) for _ in range(40)]
+    assert {s.text.on_top for s in drawn} == {True, False}
+    assert {len(s.text.lines) for s in drawn} == {1, 2}
+    for scene in drawn:
+        picture = np.asarray(scene.image)
+        band = picture[:28] if scene.text.on_top else picture[-28:]
+        assert np.mean(band == 0) > 0.5
+        assert band.max() > 200
+        low, high = (28, 168) if scene.text.on_top else (0, 140)
+        assert all(low < t.y < high for t in scene.things)
+        assert all(0 < x < 168 for line in scene.text.middles for x in line)
+        for t in scene.things[:1]:
+            vertical = "upper" if t.y < (low + high) / 2 else "lower"
+            if abs(t.y - (low + high) / 2) > 5:
+                assert general_task.truth(scene, "place").startswith(vertical)
+
+
+def test_words_are_repeated_and_translated_and_no_question_is_among_them():
+    turns = pretrain_words.turns(np.random.default_rng(1), 400)
+    assert all(answer and answer.strip() for _, answer in turns)
+    repeated = [answer in question for question, answer in turns]
+    assert 0.4 < np.mean(repeated) < 0.6
+    assert not any(answer.endswith(("?", "？", ".", "。")) for (_, answer), same in zip(turns, repeated) if same)
+    names = pretrain_words.pairs()
+    for question, answer in (t for t, same in zip(turns, repeated, strict=True) if not same):
+        assert any(answer in n.values() and any(word in question for word in n.values()) for n in names)
 
 
 def test_the_largest_thing_has_a_class_of_its_own(scenes):
@@ -89,8 +127,8 @@ def test_a_strip_sits_where_the_band_of_a_picture_does(model, processor, scenes)
         *pretrain_answers.picture_samples(model, processor, scenes[:1], [[("Read the text.", "A")]]),
         *pretrain_answers.strip_samples(model, processor, np.random.default_rng(0), 1),
     )
-    of_band = [s.position_ids[:, 0, s.input_ids == processor.image_token_id][:, -6:] for s in (whole, strip)]
-    assert torch.equal(*of_band)
+    of_image = [s.position_ids[:, 0, s.input_ids == processor.image_token_id] for s in (whole, strip)]
+    assert any(torch.equal(part, of_image[1]) for part in (of_image[0][:, :6], of_image[0][:, -6:]))
     of_text = [s.position_ids[:, 0, s.branch == 1][:, 0] for s in (whole, strip)]
     assert torch.equal(*of_text)
     assert features.shape == (6, model.config.text_config.hidden_size)
