@@ -202,9 +202,7 @@ def font(name: str, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(FONTS / f"{name}.ttf", size, layout_engine=ImageFont.Layout.BASIC)
 
 
-def make_strip(
-    rng: np.random.Generator, image_px: int = 168, varied_text: bool = False
-) -> tuple[Image.Image, Writing]:
+def make_strip(rng: np.random.Generator, image_px: int = 168, varied_text: bool = False) -> tuple[Image.Image, Writing]:
     """The text band of a picture alone, and what it says."""
     image = Image.new("RGB", (image_px, round(image_px / 6)))
     text = (_write_varied if varied_text else _write_band)(rng, image)

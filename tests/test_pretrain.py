@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from jwvl_lib import general_pictures, general_task, optimise, pretrain_answers, pretrain_vision, pretrain_words, tiny_base, vlm
+from jwvl_lib import (
+    general_pictures,
+    general_task,
+    optimise,
+    pretrain_answers,
+    pretrain_vision,
+    pretrain_words,
+    tiny_base,
+    vlm,
+)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +96,9 @@ def test_words_are_repeated_and_translated_and_no_question_is_among_them():
     assert all(answer and answer.strip() for _, answer in turns)
     repeated = [answer in question for question, answer in turns]
     assert 0.4 < np.mean(repeated) < 0.6
-    assert not any(answer.endswith(("?", "？", ".", "。")) for (_, answer), same in zip(turns, repeated) if same)
+    assert not any(
+        answer.endswith(("?", "？", ".", "。")) for (_, answer), same in zip(turns, repeated, strict=True) if same
+    )
     names = pretrain_words.pairs()
     for question, answer in (t for t, same in zip(turns, repeated, strict=True) if not same):
         assert any(answer in n.values() and any(word in question for word in n.values()) for n in names)
