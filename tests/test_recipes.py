@@ -61,7 +61,7 @@ def measured_run(folder, right, *, cosine=0.9, code="c", corpus="k"):
     gaps = [gap | {"task": task} for task in recipes_measures.TAUGHT]
     gaps += [gap | {"task": "S5", "gap": 0.9, "gap_high": 1.0}, gap | {"task": "mean"}]
     inputs = [{"stage": s, "sha256": corpus} for s in recipes.UPSTREAM]
-    own = {"parameters": {"run_id": "x", "n_epochs": 2, "max_images": 120}}
+    own = {"parameters": {"run_id": "x", "n_epochs": 4, "max_images": 120}}
     for stage in (recipes.TRAINING, recipes.BENCHMARK):
         (folder / stage).mkdir(parents=True)
         write_json(folder / stage / "manifest.json", {"code_sha256": code, "profile": "tiny", "inputs": inputs} | own)
@@ -141,7 +141,7 @@ def test_a_finding_is_confirmed_refuted_or_cannot_be_told(two):
     assert told["findings"][0]["difference"]["n"] == N
     assert told["findings"][6]["difference"] == {"value": 0.2, "n": 40, "low": 0.1, "high": 0.3}, "taught tasks only"
     assert told["not_run"] == ["absent"]
-    assert told["variants"]["kept"]["parameters"] == {"n_epochs": 2}, "what the notebooks' defaults are not"
+    assert told["variants"]["kept"]["parameters"] == {"n_epochs": 4}, "what the notebooks' defaults are not"
     json.dumps(told, allow_nan=False)
 
 
