@@ -1,7 +1,7 @@
 """Pictures of the general task: shapes, or spots and pairs on a disk, above a black band with two lines of text.
 
-The layout is that of the tiny profile's solar pictures; nothing on them is solar. Reads the DejaVu Sans Mono font of
-matplotlib; writes nothing.
+The layout is that of the tiny profile's solar pictures; nothing on them is solar. Reads fonts that matplotlib installs;
+writes nothing.
 """
 
 import functools
@@ -242,6 +242,7 @@ def _write_varied(rng: np.random.Generator, image: Image.Image) -> Writing:
 
 
 def _middles(line: str, drawn: ImageFont.FreeTypeFont, x: float) -> tuple[float, ...]:
+    """The x of the middle of every character of a line that starts at `x`."""
     ends = [x + drawn.getlength(line[:k]) for k in range(len(line) + 1)]
     return tuple((a + b) / 2 for a, b in itertools.pairwise(ends))
 
