@@ -50,6 +50,7 @@ def run(
     train_set = samples.RowDataset(processor, rows, data)
     val_set = samples.RowDataset(processor, samples.validation_rows(data), data)
     changed = dict(max_steps=n_steps, save_strategy="steps", save_steps=2, eval_strategy="steps")
+    changed["adam_epsilon"] = 1e-6  # else a gradient that is rounding alone moves its weight by the whole rate
     changed |= {"per_device_train_batch_size": n_rows_at_once, **dict(evaluated)}
     arguments = settings(folder / "checkpoints", **changed)
     cut = [Cut(cut_at)] if cut_at else []

@@ -29,7 +29,8 @@ FSDP = (
 def trained(folder):
     """The training of test_checkpoints, its global batch of two rows parted over however many processes there are."""
     rows = train.batch_sizes(2)["per_device_train_batch_size"]
-    test_checkpoints.run(folder, lora_dropout=0.0, n_rows_at_once=rows)
+    evaluated = (("eval_steps", 3), ("per_device_eval_batch_size", 1))
+    test_checkpoints.run(folder, lora_dropout=0.0, n_rows_at_once=rows, evaluated=evaluated)
 
 
 def written(folder):
@@ -57,8 +58,8 @@ def launched(folder, *options):
 
 
 def assert_same_training(alone, together):
-    """Same losses and weights to rounding; validation is a mean over batches, which part differently over processes."""
-    for name, tolerance in (("loss", 1e-4), ("eval_loss", 5e-3)):
+    """Same losses and weights to rounding; validation is a mean over rows, one a batch: others would part differently."""
+    for name, tolerance in (("loss", 1e-4), ("eval_loss", 1e-3)):
         one, two = ([r[name] for r in records if r[name] is not None] for records in (alone[0], together[0]))
         assert two == pytest.approx(one, rel=tolerance), name
     assert [r["samples_seen"] for r in together[0]] == [r["samples_seen"] for r in alone[0]]

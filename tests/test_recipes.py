@@ -170,7 +170,7 @@ def test_table_names_profile_budget_and_what_did_not_run(two):
     text = recipes_table.table_md(recipes_table.tell(two, SAYS, [finding("general", "kept", "lost")], "kept"))
     assert "TINY PROFILE, no result" in text
     assert "- `absent`: not run" in text
-    assert "| epochs |  |  |  | 2 | 2 |" in text
+    assert "| epochs |  |  |  | 4 | 4 |" in text
     assert "| samples seen |  |  |  | 100 | 100 |" in text
     assert "| S7 macro-F1, by choice | 20 |" in text
     assert (
