@@ -31,8 +31,7 @@ def run_key(
 ) -> str:
     """What a continuation must share with the run it continues: plan, data, weights, adapter, settings and code.
 
-    Of the weights that training moves as they stand before its first step: those of another alignment are others.
-
+    The weights that training moves count as they stand before its first step: after another alignment they are others.
     `trainable` is `preflight.trainable_table(model)`, taken before a step moved a weight; `further` are settings of
     `train.fit` that the arguments do not hold.
     Of the batch its size over all processes counts, not how it is parted: a run that ran out of memory goes on smaller.

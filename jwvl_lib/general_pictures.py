@@ -212,33 +212,33 @@ def make_strip(rng: np.random.Generator, image_px: int = 168, varied_text: bool 
 def _write_band(rng: np.random.Generator, image: Image.Image) -> Writing:
     """Draw the black band and two random lines at the foot of an image."""
     band = round(image.width / 6)
-    top = image.height - band
     lines = (random_line(rng), random_line(rng))
-    x, y = round(rng.integers(2, 7) * image.width / 168), top + int(rng.integers(-2, 0))
-    draw = ImageDraw.Draw(image)
-    draw.rectangle([0, top, image.width, image.height], fill=(0, 0, 0))
-    for i, line in enumerate(lines):
-        draw.text((x, y + i * (band // 2)), line, font=band_font(band), fill=(255, 255, 255))
-    return Writing(lines, tuple(_middles(line, band_font(band), x) for line in lines))
+    x, y = round(rng.integers(2, 7) * image.width / 168), image.height - band + int(rng.integers(-2, 0))
+    return _draw_band(image, lines, band_font(band), [(x, y), (x, y + band // 2)], "la")
 
 
 def _write_varied(rng: np.random.Generator, image: Image.Image) -> Writing:
     """The same with one line or two in any of the fonts, in any size that fits, at either side."""
     band, unit = round(image.width / 6), image.width / 168
-    top = image.height - band
     lines = tuple(random_line(rng, 24) for _ in range(1 if rng.random() < 0.3 else 2))
     name, size = pick(rng, FONT_NAMES), int(rng.integers(SMALLEST_PX, LARGEST_PX + 1))
     while max(font(name, round(size * unit)).getlength(line) for line in lines) > image.width - 6 * unit:
         size -= 1
     drawn, right = font(name, round(size * unit)), rng.random() < 0.5
     margin = rng.uniform(2, 5) * unit
-    draw = ImageDraw.Draw(image)
-    draw.rectangle([0, top, image.width, image.height], fill=(0, 0, 0))
     starts = [image.width - margin - drawn.getlength(line) if right else margin for line in lines]
-    for i, (line, x) in enumerate(zip(lines, starts, strict=True)):
-        y = top + (2 * i + 1) * band / (2 * len(lines)) + rng.uniform(-1, 1) * unit
-        draw.text((x, y), line, font=drawn, fill=(255, 255, 255), anchor="lm")
-    return Writing(lines, tuple(_middles(line, drawn, x) for line, x in zip(lines, starts, strict=True)))
+    heights = [(2 * i + 1) * band / (2 * len(lines)) + rng.uniform(-1, 1) * unit for i in range(len(lines))]
+    places = [(x, image.height - band + y) for x, y in zip(starts, heights, strict=True)]
+    return _draw_band(image, lines, drawn, places, "lm")
+
+
+def _draw_band(image: Image.Image, lines, drawn: ImageFont.FreeTypeFont, places, anchor: str) -> Writing:
+    """The black band at the foot of an image with each line at its place (x, y), white."""
+    draw = ImageDraw.Draw(image)
+    draw.rectangle([0, image.height - round(image.width / 6), image.width, image.height], fill=(0, 0, 0))
+    for line, place in zip(lines, places, strict=True):
+        draw.text(place, line, font=drawn, fill=(255, 255, 255), anchor=anchor)
+    return Writing(lines, tuple(_middles(line, drawn, x) for line, (x, _) in zip(lines, places, strict=True)))
 
 
 def _middles(line: str, drawn: ImageFont.FreeTypeFont, x: float) -> tuple[float, ...]:

@@ -58,7 +58,7 @@ def launched(folder, *options):
 
 
 def assert_same_training(alone, together):
-    """Same losses and weights to rounding; validation is a mean over rows, one a batch: others would part differently."""
+    """Same losses and weights to rounding; validation is a mean over batches, so of one row each."""
     for name, tolerance in (("loss", 1e-4), ("eval_loss", 1e-3)):
         one, two = ([r[name] for r in records if r[name] is not None] for records in (alone[0], together[0]))
         assert two == pytest.approx(one, rel=tolerance), name

@@ -1,8 +1,11 @@
 """The two stages of pretraining: targets, losses, optimiser."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from jwvl_lib import (
     general_pictures,
@@ -69,7 +72,18 @@ def test_characters_stand_in_the_token_they_are_drawn_in(varied):
         lit = np.asarray(strip.convert("L")).max(0) > 100
         for row in targets.reshape(6, -1)[[not lit[28 * k : 28 * k + 28].any() for k in range(6)]]:
             assert not row.any() or set(row) <= {0, 1 + pretrain_vision.CHARACTERS.index(" ")}
-    assert n_cut <= 3  # more than eight characters of the smallest font on one line of a token
+    assert n_cut <= 3 * varied  # more than eight characters of the smallest font on one line of a token
+
+
+def test_a_character_drawn_alone_stands_in_its_token():
+    lines, font = ("AB", "2014-02-03 12:34 UT"), general_pictures.band_font(28)
+    middles = tuple(general_pictures._middles(line, font, 2) for line in lines)
+    targets = pretrain_vision.character_targets(general_pictures.Writing(lines, middles))
+    assert read_back(targets) == list(lines)
+    canvas = Image.new("L", (168, 28))
+    general_pictures.ImageDraw.Draw(canvas).text((2 + font.getlength("2014-02-0"), 0), "3", font=font, fill=255)
+    columns = np.nonzero(np.asarray(canvas).sum(0))[0]
+    assert 1 + pretrain_vision.CHARACTERS.index("3") in targets[int(columns.mean() // 28)][8:]
 
 
 def test_varied_text_may_stand_above_and_moves_what_is_below():
@@ -132,13 +146,17 @@ def test_loss_of_the_shared_sequence_is_the_likelihood_of_the_answer(model, proc
     assert [-x.mean().item() for x in losses] == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_strip_sits_where_the_band_of_a_picture_does(model, processor, scenes):
+@pytest.mark.parametrize("on_top", [False, True])
+def test_a_strip_sits_where_the_band_of_a_picture_does(model, processor, scenes, monkeypatch, on_top):
+    image, text = general_pictures.make_strip(np.random.default_rng(0))
+    drawn = image, dataclasses.replace(text, on_top=on_top)
+    monkeypatch.setattr(general_pictures, "make_strip", lambda *_: drawn)
     (whole, _), (strip, features) = (
         *pretrain_answers.picture_samples(model, processor, scenes[:1], [[("Read the text.", "A")]]),
         *pretrain_answers.strip_samples(model, processor, np.random.default_rng(0), 1),
     )
     of_image = [s.position_ids[:, 0, s.input_ids == processor.image_token_id] for s in (whole, strip)]
-    assert any(torch.equal(part, of_image[1]) for part in (of_image[0][:, :6], of_image[0][:, -6:]))
+    assert torch.equal(of_image[0][:, :6] if on_top else of_image[0][:, -6:], of_image[1])
     of_text = [s.position_ids[:, 0, s.branch == 1][:, 0] for s in (whole, strip)]
     assert torch.equal(*of_text)
     assert features.shape == (6, model.config.text_config.hidden_size)
