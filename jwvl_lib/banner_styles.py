@@ -7,21 +7,17 @@ same picture has the same banner on every run. The default corpus has one style 
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from jwvl_lib import render
+from jwvl_lib import lettering, render
 
-FONTS = ("DejaVuSansMono", "DejaVuSans", "DejaVuSerif", "DejaVuSansMono-Bold", "STIXGeneral")
 SIZES = (10, 11, 12, 13)  # px at a width of 168
 PLACES = ("top left", "top right", "bottom left", "bottom right")
 # the date as instrument teams write it
 DATES = ("%Y-%m-%d %H:%M UT", "%Y/%m/%d %H:%M", "%d-%b-%Y %H:%M UT", "%Y-%m-%dT%H:%M", "%Y.%m.%d %H:%M UTC")
 ORDERS = ("name first", "date first", "date alone")
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
 @dataclass(frozen=True)
@@ -38,14 +34,14 @@ class Style:
 def style(key: str) -> Style:
     """The style of a key, each of its parts drawn evenly from the lists above."""
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(f"banner|{key}".encode()).digest()[:8], "big"))
-    drawn = [options[rng.integers(len(options))] for options in (FONTS, SIZES, PLACES, DATES, ORDERS)]
+    drawn = [options[rng.integers(len(options))] for options in (lettering.FONT_NAMES, SIZES, PLACES, DATES, ORDERS)]
     return Style(*drawn)
 
 
 def lines(name: str, date_obs: str, look: Style) -> list[str]:
     """The lines of a banner: the view's name and its time (ISO, UTC) as the style writes it."""
     taken = datetime.fromisoformat(date_obs)
-    date = taken.strftime(look.date.replace("%b", _MONTHS[taken.month - 1]))  # months in English whatever the locale
+    date = taken.strftime(look.date.replace("%b", lettering.MONTHS[taken.month - 1]))
     return {"name first": [name, date], "date first": [date, name], "date alone": [date]}[look.order]
 
 
@@ -81,10 +77,8 @@ def applied(picture: render.Rendered, name: str, date_obs: str, key: str) -> tup
 
 def _fitting(text: list[str], look: Style, room: tuple[float, float], scale: float) -> ImageFont.FreeTypeFont:
     """The font in the largest size, at most the style's, in which every line fits into `room` (width, height)."""
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{look.font}.ttf"
     for size in range(look.size, 6, -1):
-        # the basic layout: Raqm, where installed, may place the same text otherwise
-        font = ImageFont.truetype(str(path), round(size * scale), layout_engine=ImageFont.Layout.BASIC)
+        font = lettering.font(look.font, round(size * scale))
         boxes = [font.getbbox(line, anchor="lm") for line in text]
         high = 2 * max(max(-top, bottom) for _, top, _, bottom in boxes)  # about the middle of a line
         if max(right for _, _, right, _ in boxes) <= room[0] and high <= room[1]:

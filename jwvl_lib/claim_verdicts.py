@@ -39,9 +39,13 @@ def judge(claim: Claim, facts: Sequence[Fact]) -> tuple[str, Fact | None]:
     region without naming it although the facts say the disk has none. A negated claim swaps supported and contradicted.
     """
     candidates = _candidates(claim, facts)
-    agreeing = next((f for value, f in candidates if _agrees(claim, value, f)), None)
-    if agreeing is not None:
-        verdict, fact = "supported", agreeing
+    agreeing = [f for value, f in candidates if _agrees(claim, value, f)]
+    if claim.negated and claim.kind == "flare" and claim.noaa_ar and agreeing:
+        agreeing = [f for f in agreeing if f.noaa_ar]
+        if not agreeing:
+            return "unsupported", None  # the flare that fits has no region: it may be this one's
+    if agreeing:
+        verdict, fact = "supported", agreeing[0]
     elif claim.kind == "noaa_ar" and find(facts, "n_regions") is None:
         return "unsupported", None  # the list of regions is not known to be complete
     elif candidates:

@@ -9,20 +9,16 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-# of varied text; the first is that of all other text
-FONT_NAMES = ("DejaVuSansMono", "DejaVuSans", "DejaVuSerif", "DejaVuSansMono-Bold", "STIXGeneral")
+from jwvl_lib.lettering import FONT_NAMES, FONTS, MONTHS, font
+
 SMALLEST_PX, LARGEST_PX = 9, 13  # of varied text in a picture of 168 px; smaller where a line does not fit
 KINDS = ("shapes", "bright spots", "dark spots", "pairs")
 SHAPES = ("circle", "square", "triangle", "cross")
 SIDES = ("left", "right")
-MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 # RGB of the shapes; pictures of spots are tinted with it
 COLOURS = {
     "red": (225, 40, 40),
@@ -194,12 +190,6 @@ def _spot(t: Thing, kind: str, x: np.ndarray, y: np.ndarray, rng: np.random.Gene
 def band_font(band: int) -> ImageFont.FreeTypeFont:
     """The font of a text band `band` pixels high: two lines, 13 px at 28."""
     return ImageFont.truetype(FONTS / f"{FONT_NAMES[0]}.ttf", band // 2 - 1)
-
-
-@functools.cache
-def font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    """One of `FONT_NAMES`, `size` pixels high, every glyph by itself, as varied banners are set (`banner_styles`)."""
-    return ImageFont.truetype(FONTS / f"{name}.ttf", size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def make_strip(rng: np.random.Generator, image_px: int = 168, varied_text: bool = False) -> tuple[Image.Image, Writing]:

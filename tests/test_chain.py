@@ -121,14 +121,19 @@ def _struck(stage: str, outputs: Path, rng: random.Random) -> bool:
     environment = {**os.environ, "JWVL_OUTPUTS": str(outputs)}
     process = subprocess.Popen(command, cwd=REPO, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(rng.uniform(4, 8))
-    tree = psutil.Process(process.pid)
-    children = tree.children(recursive=True)
     if process.poll() is None:
+        tree = psutil.Process(process.pid)
+        tree.suspend()  # else it could start another process between the list and the blow
+        children = tree.children(recursive=True)
         victims = children[:1] if children and rng.random() < 0.4 else [*children, tree]
         for victim in victims:
             victim.kill()
+        if tree not in victims:
+            tree.resume()
         process.wait(timeout=60)
-        psutil.wait_procs(children, timeout=10)
+        _, orphans = psutil.wait_procs(children, timeout=10)
+        for orphan in orphans:
+            orphan.kill()
     return read_manifest(outputs / "smoke" / stage) is None
 
 

@@ -385,6 +385,14 @@ def test_that_a_region_had_no_flare_is_about_that_region(text):
     assert ("flares_seen", "no", "unsupported") in said(text, ATTRIBUTED[:2])
 
 
+def test_a_flare_of_no_region_may_be_any_regions():
+    text, nobodys = "AR 12187 had no M-class flare.", Fact("flare", "M2.0@2014-10-23T11:50")
+    assert said(text, ATTRIBUTED)[-1][0::2] == ("flare", "supported")
+    assert said(text, [*ATTRIBUTED, nobodys])[-1][0::2] == ("flare", "unsupported")
+    own = Fact("flare", "M3.0@2014-10-23T12:50", 12187)
+    assert said(text, [*ATTRIBUTED, nobodys, own])[-1][0::2] == ("flare", "contradicted")
+
+
 @pytest.mark.parametrize(
     "text",
     ["No flares were seen.", "No flares were seen, and AR 12187 decayed.", "AR 12187 is small. No flares were seen.",
