@@ -8,6 +8,7 @@ pattern to the least, and lets `claim_scope` say whom a sentence speaks of, what
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import chain
 
 from jwvl_lib import claim_scope
@@ -20,7 +21,7 @@ from jwvl_lib.claim_times import flare_times, joined
 from jwvl_lib.claim_verdicts import VERDICTS, Claim, judge, largest_region, spots_visible
 from jwvl_lib.facts import Fact
 
-__all__ = ["VERDICTS", "Claim", "check", "extract", "judge", "largest_region", "spots_visible"]
+__all__ = ["VERDICTS", "Claim", "check", "extract", "extracted", "judge", "largest_region", "spots_visible"]
 
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _ENGLISH = re.compile(r"[a-z]{3}")
@@ -33,13 +34,19 @@ def extract(text: str, language: str | None = None, about: str = "") -> list[Cla
     kind or `spots_visible`, with `largest:` before it where the question is about the largest region; with it a bare
     answer ("1-2", "NE", "yes") is a claim, without it such words say nothing.
     """
+    return list(extracted(text, language, about))
+
+
+@lru_cache(maxsize=2**15)
+def extracted(text: str, language: str | None = None, about: str = "") -> tuple[Claim, ...]:
+    """`extract`, remembered: teachers and models say the same of many images, and several measures ask of one text."""
     scope, _, kind = about.rpartition(":")
     about_largest = scope == "largest"
     bare = _bare_claim(text, kind, about_largest)
     if bare is not None:
-        return [bare]
+        return (bare,)
     plain_text = plain(text)
-    return _scoped(plain_text, _finds(plain_text, language), about_largest)
+    return tuple(_scoped(plain_text, _finds(plain_text, language), about_largest))
 
 
 def check(text: str, facts: Sequence[Fact], language: str | None = None, about: str = "") -> list[dict]:
@@ -49,7 +56,7 @@ def check(text: str, facts: Sequence[Fact], language: str | None = None, about: 
     fact says otherwise; `unsupported`: no fact speaks of it) and fact_id ("" where unsupported). See `extract` for
     `language` and `about`.
     """
-    return [_judged(claim, text, facts) for claim in extract(text, language, about)]
+    return [_judged(claim, text, facts) for claim in extracted(text, language, about)]
 
 
 def _judged(claim: Claim, text: str, facts: Sequence[Fact]) -> dict:

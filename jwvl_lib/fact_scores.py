@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from jwvl_lib import claims, grounded, metrics
-from jwvl_lib.claims import Claim
 from jwvl_lib.facts import Fact
 from jwvl_lib.prompts import visible_facts
 
@@ -38,7 +37,7 @@ def tally(scores: pd.DataFrame, facts: Mapping[str, Iterable[Fact]], about: Mapp
             continue
         asked = about.get(row["prompt_id"], "")
         here = known.get(row["image_id"], [])
-        judged = [(c, *claims.judge(c, here)) for c in extracted(row["prediction"], row["language"], asked)]
+        judged = [(c, *claims.judge(c, here)) for c in claims.extracted(row["prediction"], row["language"], asked)]
         wanted = _wanted(here, row["task"], asked)
         found = {fact.fact_id for _, verdict, fact in judged if verdict == "supported" and fact}
         head = {name: row[name] for name in HEAD}
@@ -46,12 +45,6 @@ def tally(scores: pd.DataFrame, facts: Mapping[str, Iterable[Fact]], about: Mapp
         for kind in (ALL, *kinds):
             rows.append(head | {"kind": kind} | _counts(judged, wanted, found, kind))
     return pd.DataFrame(rows, columns=[*HEAD, "kind", *COUNTS])
-
-
-@functools.lru_cache(maxsize=2**14)
-def extracted(text: str, language: str, asked: str = "") -> tuple[Claim, ...]:
-    """`claims.extract`, remembered: models say the same of many images, and several measures ask for the same text."""
-    return tuple(claims.extract(text, language, asked))
 
 
 def _wanted(facts: list[Fact], task: str, asked: str) -> list[Fact]:
@@ -194,7 +187,7 @@ def _said(text: str, language: str, asked: str) -> frozenset[tuple]:
     """Claims as (what it is about, value): in the terms of the facts, so that languages can be compared."""
     return frozenset(
         ((c.kind, c.noaa_ar, c.of_largest), (str(c.value).casefold(), c.negated))
-        for c in extracted(text, language, asked)
+        for c in claims.extracted(text, language, asked)
         if c.kind != "noaa_ar" or c.value
     )
 

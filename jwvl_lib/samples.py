@@ -142,6 +142,21 @@ def load_annotations(
     return table
 
 
+def repeated(annotations: pd.DataFrame, repeats: str) -> pd.DataFrame:
+    """The table with the annotations of some prompts several times over: "qa.activity=4,qa.hale_likeliest=2".
+
+    For what is hard to learn and asked of few images. Sorted as `load_annotations` sorts; a prompt that the table does
+    not have changes nothing. Raises ValueError for anything but names with whole numbers above 0.
+    """
+    pairs = [pair.partition("=")[::2] for pair in repeats.split(",") if pair.strip()]
+    if wrong := [name for name, times in pairs if not times.strip().isdecimal() or not int(times)]:
+        raise ValueError(
+            f"repeats {repeats!r}: {wrong[0]!r} has no whole number above 0; write qa.activity=4, or nothing"
+        )
+    times = annotations["prompt_id"].map({name.strip(): int(n) for name, n in pairs}).fillna(1).astype(int)
+    return annotations.loc[annotations.index.repeat(times)].reset_index(drop=True)
+
+
 def prepare_samples(
     model,
     processor,

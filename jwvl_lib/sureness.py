@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 from transformers import PreTrainedTokenizerBase
 
-from jwvl_lib import claim_scope, claims, fact_scores
+from jwvl_lib import claim_scope, claims
 from jwvl_lib.claim_grammar import plain
 from jwvl_lib.claims import Claim
 from jwvl_lib.facts import Fact
@@ -83,7 +83,7 @@ def sentences(
     known = {image: list(found) for image, found in facts.items()}
     rows: list[dict] = []
     for answer in answered.to_dict("records"):
-        said = fact_scores.extracted(answer["prediction"], answer["language"], about.get(answer["prompt_id"], ""))
+        said = claims.extracted(answer["prediction"], answer["language"], about.get(answer["prompt_id"], ""))
         wrong = [claims.judge(claim, known.get(answer["image_id"], []))[0] != "supported" for claim in said]
         rows += _rows(answer, list(zip(said, wrong, strict=True)), tokenizer, trees)
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -173,7 +173,7 @@ def _with_token(later: float, spoken, place: int, after: Mapping[int, set[str]],
 
 def _leans(sentence: str, language: str, inside: Sequence[Claim]) -> bool:
     """Whether a sentence that stands alone claims something else than `inside`, its claims in the text."""
-    alone = fact_scores.extracted(sentence, language)
+    alone = claims.extracted(sentence, language)
     ours, theirs = ({(c.kind, c.value, c.noaa_ar, c.negated, c.of_largest) for c in side} for side in (inside, alone))
     return ours != theirs
 

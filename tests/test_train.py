@@ -314,6 +314,16 @@ def test_training_never_reads_the_test_split(tmp_path):
         samples.load_annotations(tmp_path, tmp_path, "val")
 
 
+def test_what_is_hard_is_shown_more_often():
+    table = pd.DataFrame({"annotation_id": ["1", "2", "3"], "prompt_id": ["ocr", "qa.activity", "qa.layer"]})
+    assert samples.repeated(table, "qa.activity=3, qa.layer=2")["annotation_id"].tolist() == list("122233")
+    assert samples.repeated(table, "").equals(table)
+    assert samples.repeated(table, "qa.unheard_of=4").equals(table)
+    for wrong in ("qa.activity", "qa.activity=0", "qa.activity=often", "=", "qa.activity=1.5"):
+        with pytest.raises(ValueError, match=f"repeats '{wrong}': .* has no whole number above 0; write"):
+            samples.repeated(table, wrong)
+
+
 def test_watched_questions_are_asked_with_their_choices(tmp_path, monkeypatch):
     """The share of right answers among the closed questions about one image; the choices come as a JSON list."""
     Image.new("RGB", (56, 56)).save(tmp_path / "a.png")

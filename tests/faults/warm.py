@@ -25,7 +25,7 @@ LIMIT_S = 300  # of CPU, for one run: nothing here may hang
 # the chain as small as its cells allow: 6 days, 4 steps of training, a checkpoint each, 2 images asked about
 SMALL = {
     "run_id": "faults", "profile": "smoke", "n_eval": 12, "sources": "simulated", "n_simulated_days": 6,
-    "n_activity_frames": 2, "max_steps": 4, "checkpoint_every": 1, "n_replay_pictures": 4, "n_validation_images": 4,
+    "n_activity_frames": 2, "max_steps": 4, "checkpoint_every": 1, "n_validation_images": 4,
     "max_images": 2, "n_general": 4, "n_bootstrap": 10, "solar_images": 1, "solar_shuffles": 1, "baselines": "",
     "max_new_tokens": 16, "picture_questions": "Describe the image.",
 }  # fmt: skip
