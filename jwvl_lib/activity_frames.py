@@ -3,7 +3,8 @@
 The other simulated days cannot say which of their pictures are quiet: their facts name regions, and each of them has
 filaments and polar holes. So these frames are drawn for the question, by the same simulator, on days of their own after
 the others. All classes are drawn as the same four views, so that the banner does not give the class away. Writes one
-FITS file a frame; the corpus reads it like any other and takes the class from its card ACTIVITY.
+FITS file a frame; the corpus reads it like any other and takes the class from its card ACTIVITY. Beside it stands the
+day's SRS, but not beside a corrupted frame: what is left of that does not show every region.
 
 quiet      no region, no filament, no coronal hole
 filament   one chain of dark patches; drawn where it shows, in H-alpha and 304
@@ -48,8 +49,12 @@ def plan(n_frames: int, tstart: str, tend: str, seed: int = 0) -> list[tuple[sim
     return [(day, CLASSES[k % len(CLASSES)]) for k, day in enumerate(days)]
 
 
-def write_frame(day: simulate.SimulatedDay, activity: str, folder: str | Path) -> Path:
-    """Draw the frame of a day and write its FITS file into `folder`: the same call gives the same bytes."""
+def write_frame(day: simulate.SimulatedDay, activity: str, folder: str | Path) -> list[Path]:
+    """Draw the frame of a day and write its SRS, where it has one, and its FITS file into `folder`.
+
+    Returns the paths in this order. The same call gives the same bytes.
+    """
+    folder = Path(folder)
     rng = np.random.default_rng([day.seed, 6, day.index, int(day.name)])
     damage = str(rng.choice(DAMAGES)) if activity == "corrupted" else ""
     shown = str(rng.choice([c for c in CLASSES if c != "corrupted"])) if damage else activity
@@ -62,9 +67,10 @@ def write_frame(day: simulate.SimulatedDay, activity: str, folder: str | Path) -
     changes: list[Callable] = [partial(_flare, where=drawn.spots[0, :3])] if shown == "flare" else []
     changes += [partial(_damaged, damage=damage, rng=rng)] if damage else []
     change = (lambda image, disk: _applied(changes, image, disk)) if changes else None
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     truth = [("ACTIVITY", activity), *([("DAMAGE", damage)] if damage else [])]
-    return simulate.write_view(view, drawn, seen, regions, day, Path(folder), rng, change=change, truth=truth)
+    image = simulate.write_view(view, drawn, seen, regions, day, folder, rng, change=change, truth=truth)
+    return [image] if damage else [simulate.write_summary(regions, day, folder), image]
 
 
 def _view(stem: str) -> simulate.View:

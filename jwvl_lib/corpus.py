@@ -159,12 +159,12 @@ class _Worker:
         return source, path.read_bytes() if path else b""
 
     def _simulate(self, job: Job) -> dict:
-        if job.activity:  # its regions are no matter of a summary
-            written = images = [activity_frames.write_frame(job.day, job.activity, job.path)]
-            summary = "", b""
+        if job.activity:
+            written = activity_frames.write_frame(job.day, job.activity, job.path)
         else:
-            written = srs, *images = simulate.simulate_day(job.day, job.path)
-            summary = f"{job.source}/{srs.name}", srs.read_bytes()
+            written = simulate.simulate_day(job.day, job.path)
+        srs, images = ([p for p in written if p.suffix == suffix] for suffix in (".txt", ".fits"))
+        summary = (f"{job.source}/{srs[0].name}", srs[0].read_bytes()) if srs else ("", b"")
         raw = [(f"raw/{job.day.name}/{p.name}", artifacts.sha256(p)) for p in written]
         outcome = {"rows": [], "rejects": [], "files": raw, "srs": []}
         for path in images:
