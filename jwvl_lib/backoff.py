@@ -62,6 +62,8 @@ class Threshold:
             return f"{on}: {found}, at most {self.alpha:g}{days}"
         if not self.n_answers:
             return f"nothing to calibrate on: at least {least} answers without an error are needed for {self.alpha:g}"
+        if not self.n:
+            return f"{on}: sure of none; at least {least} without an error are needed for {self.alpha:g}"
         share = self.n_wrong / self.n
         found = f"({self.n_wrong} + 1) / ({self.n} + 1) = {self.risk:.3f}"
         best = f"{on}: no threshold holds {self.alpha:g}, the best is {found}"

@@ -104,6 +104,11 @@ class TestTheThreshold:
         assert not rule.holds
         assert rule.reading.startswith("nothing to calibrate on: at least 49")
 
+    def test_a_model_that_is_sure_of_nothing(self):
+        rule = backoff.calibrate(planted(n=40).assign(claims=0.0))
+        assert (rule.holds, rule.n, rule.n_answers) == (False, 0, 40)
+        assert "sure of none; at least 49 without an error" in rule.reading
+
     def test_answers_that_say_nothing_make_no_room_for_errors(self):
         silent = planted(n=100, share_wrong=0).assign(claims=0.0)
         speaks = planted(n=50, share_wrong=0, seed=1).assign(claims=0.5, wrong=np.arange(50) < 2)
