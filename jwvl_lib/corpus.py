@@ -41,7 +41,7 @@ NO_ROOM = re.compile("No space left|Not enough space on disk|quota exceeded|File
 LIBRARY = Path(__file__).parent
 WORKED_BY = (
     "activity_frames banner_styles corpus facts geometry heliographic image_facts image_files image_rows "
-    "instruments knowledge light_curves measured_facts observations quality render scene scene_views "
+    "instruments knowledge lettering light_curves measured_facts observations quality render scene scene_views "
     "simulate sources swpc view_variety"
 ).split()
 
