@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The notebooks under nbval in the tiny profile, in a temporary outputs folder, and then the browser tests; beside them
-# every other test; then the figures of that tiny run against the bars (tests/test_bars.py). Two processes with one thread
+# The notebooks under nbval in the tiny profile, in a temporary outputs folder; beside them every other test, those with a
+# browser last; then the figures of that tiny run against the bars (tests/test_bars.py). Two processes with one thread
 # each: at this size that is faster than one after the other with two. `notebooks` as argument runs nbval alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,15 +19,11 @@ export OMP_NUM_THREADS=1
 failed=0
 set -m  # what runs beside is a process group, so that it can be ended as a whole
 rest=("$bin/python" -m pytest -q --durations=15 --ignore=tests/test_bars.py tests)
-{
-  code=0
-  "${nbval[@]}" || code=1
-  "${rest[@]}" -p no:cacheprovider -m browser || code=1
-  exit $code
-} >"$outputs/beside.log" 2>&1 &
+"${nbval[@]}" >"$outputs/beside.log" 2>&1 &
 beside=$!
 set +m
 "${rest[@]}" -m "not browser" || failed=1
+"${rest[@]}" -p no:cacheprovider -m browser || failed=1
 wait "$beside" || failed=1
 beside=
 tail -n 120 "$outputs/beside.log"
