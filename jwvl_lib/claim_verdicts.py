@@ -36,16 +36,17 @@ def judge(claim: Claim, facts: Sequence[Fact]) -> tuple[str, Fact | None]:
     """Verdict on one claim, and the fact it rests on.
 
     A claim is contradicted where facts of its kind (about its region) exist and none agrees, and where it describes a
-    region without naming it although the facts say the disk has none. A negated claim swaps supported and contradicted.
+    region without naming it although the facts say the disk has none. A negated claim swaps supported and contradicted,
+    but that a region had no such flare stays unsupported while one of no region fits: it may be this one's.
     """
     candidates = _candidates(claim, facts)
     agreeing = [f for value, f in candidates if _agrees(claim, value, f)]
-    if claim.negated and claim.kind == "flare" and claim.noaa_ar and agreeing:
-        agreeing = [f for f in agreeing if f.noaa_ar]
-        if not agreeing:
-            return "unsupported", None  # the flare that fits has no region: it may be this one's
-    if agreeing:
-        verdict, fact = "supported", agreeing[0]
+    any_regions = claim.negated and claim.kind == "flare" and claim.noaa_ar is not None
+    decisive = [f for f in agreeing if f.noaa_ar or not any_regions]
+    if decisive:
+        verdict, fact = "supported", decisive[0]
+    elif agreeing:
+        return "unsupported", None
     elif claim.kind == "noaa_ar" and find(facts, "n_regions") is None:
         return "unsupported", None  # the list of regions is not known to be complete
     elif candidates:

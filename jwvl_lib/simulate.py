@@ -295,6 +295,7 @@ def simulate_day(day: SimulatedDay, folder: str | Path) -> list[Path]:
     folder = Path(folder)
     rng = np.random.default_rng([day.seed, 2, day.index])
     regions = draw_regions(day, rng)
+    folder.mkdir(parents=True, exist_ok=True)
     srs = write_summary(regions, day, folder)
     hours_left = 24 - day.observed.hour - day.observed.minute / 60
     seen = [as_seen(region, hours_left) for region in regions]
@@ -331,7 +332,6 @@ def as_seen(region: Region, hours_left: float) -> SceneRegion:
 def write_summary(regions: list[Region], day: SimulatedDay, folder: Path) -> Path:
     """Write the SRS of a day, issued at 0030 UT of the next one, into `folder`."""
     issued = day.observed.replace(hour=0, minute=30, second=0) + timedelta(days=1)
-    folder.mkdir(parents=True, exist_ok=True)
     srs = folder / f"{issued:%Y%m%d}SRS.txt"
     srs.write_text(swpc.write_srs(srs_frame(regions, day), issued), encoding="utf-8")
     return srs

@@ -23,7 +23,7 @@ rest=("$bin/python" -m pytest -q --durations=15 --ignore=tests/test_bars.py test
 beside=$!
 set +m
 "${rest[@]}" -m "not browser" || failed=1
-"${rest[@]}" -p no:cacheprovider -m browser || failed=1
+"${rest[@]}" -m browser || failed=1
 wait "$beside" || failed=1
 beside=
 tail -n 120 "$outputs/beside.log"

@@ -58,6 +58,7 @@ def test_a_corpus_knows_the_class_of_each_frame_and_of_no_other_picture(made, fr
     assert {count.value for count in counts["quiet"]} == {0}
     assert min(count.value for count in counts["flare"]) > 0
     assert None not in counts["filament"] + counts["hole"]
+    assert (alone.boxes[alone.facts.str.contains("corrupted")] == "[]").all()
     assert len(table) - len(alone) == 6  # those of the simulated day
     origins = {f["origin"] for text in alone.facts for f in json.loads(text) if f["kind"] == "activity"}
     assert origins == {"simulator"}
