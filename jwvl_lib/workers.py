@@ -6,6 +6,9 @@ and stops nothing. Only a small window of items is under way at a time, so memor
 """
 
 import logging
+import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -74,8 +77,22 @@ def _windowed(submit: Callable, first_done: Callable, outcome: Callable, items: 
 # processes of this machine
 
 
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for ever for its next item."""
+    threading.Thread(target=_exit_after, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _exit_after(parent: multiprocessing.Process) -> None:
+    parent.join()
+    os._exit(1)
+
+
 def _on_processes(work: Callable, items: Iterable, workers: int, in_order: bool) -> Iterator[Done]:
-    pool = ProcessPoolExecutor(workers)
+    pool = _pool(workers)
 
     def submit(item: object) -> Future:
         nonlocal pool
@@ -83,7 +100,7 @@ def _on_processes(work: Callable, items: Iterable, workers: int, in_order: bool)
             return pool.submit(_attempt, work, item)
         except BrokenProcessPool:
             pool.shutdown(wait=False)
-            pool = ProcessPoolExecutor(workers)
+            pool = _pool(workers)
             return pool.submit(_attempt, work, item)
 
     def first_done(under_way: dict[Future, object]) -> Future:
@@ -105,7 +122,7 @@ def _on_processes(work: Callable, items: Iterable, workers: int, in_order: bool)
 
 
 def _alone(work: Callable, item: object) -> tuple[object, str]:
-    with ProcessPoolExecutor(1) as pool:
+    with _pool(1) as pool:
         try:
             return pool.submit(_attempt, work, item).result()
         except BrokenProcessPool:

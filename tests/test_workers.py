@@ -8,6 +8,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from jwvl_lib import artifacts, corpus, image_rows, report_archive, workers
@@ -182,3 +183,29 @@ def test_a_backfill_that_was_killed_goes_on_and_ends_with_the_same_files(october
     report_archive.backfill(*span[:2], october, tmp_path / "whole", workers=1)
     left = {p for p in _tree(tmp_path / "killed") if p.endswith(".tmp")}
     assert {k: v for k, v in _tree(tmp_path / "killed").items() if k not in left} == _tree(tmp_path / "whole")
+
+
+def test_workers_end_with_a_killed_parent():
+    """Else they wait for ever for their next item: nobody is left to send or to end them."""
+    lines = "import sys; from jwvl_lib import workers; from plain_work import sleep\n"
+    lines += "for done in workers.each(sleep, [0.0] * 8 + [60.0] * 4): print(done.value, flush=True)"
+    environment = {**os.environ, "PYTHONPATH": f"{artifacts.REPO}:{Path(__file__).parent}"}
+    with subprocess.Popen([sys.executable, "-c", lines], env=environment, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout.readline().strip() == "0.0"
+        children = psutil.Process(parent.pid).children(recursive=True)
+        assert len(children) >= 2
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while (left := [c for c in children if _runs(c)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for orphan in left:
+        orphan.kill()
+    assert not left
+
+
+def _runs(process: psutil.Process) -> bool:
+    """A dead one stays in the table until its new parent asks for it."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
