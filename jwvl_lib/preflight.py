@@ -205,7 +205,7 @@ def _sample_counts(dataset: RowDataset) -> dict:
     n_replayed = sum(map(dataset.n_replayed, dataset.rows))
     n_seen = sum(len(branches) for row in dataset.rows for _, branches in row.parts) + n_replayed
     return {
-        "n_images": len(dataset.samples),
+        "n_images": len({sample.image_id for sample in dataset.samples}),  # some are visited several times
         "n_samples": sum(len(sample.branches) for sample in dataset.samples),
         "n_replay_images": len(dataset.replay),
         "n_samples_seen": n_seen,

@@ -145,8 +145,10 @@ def load_annotations(
 def repeated(annotations: pd.DataFrame, repeats: str) -> pd.DataFrame:
     """The table with the annotations of some prompts several times over: "qa.activity=4,qa.hale_likeliest=2".
 
-    For what is hard to learn and asked of few images. Sorted as `load_annotations` sorts; a prompt that the table does
-    not have changes nothing. Raises ValueError for anything but names with whole numbers above 0.
+    For what is hard to learn and asked of few images. The column `visit` counts from 0: each further time the image is
+    met anew, in a sequence of its own, since a step that shows an annotation four times is one step. Sorted as
+    `load_annotations` sorts; a prompt that the table does not have changes nothing. Raises ValueError for anything but
+    names with whole numbers above 0.
     """
     pairs = [pair.partition("=")[::2] for pair in repeats.split(",") if pair.strip()]
     if wrong := [name for name, times in pairs if not times.strip().isdecimal() or not int(times)]:
@@ -154,7 +156,8 @@ def repeated(annotations: pd.DataFrame, repeats: str) -> pd.DataFrame:
             f"repeats {repeats!r}: {wrong[0]!r} has no whole number above 0; write qa.activity=4, or nothing"
         )
     times = annotations["prompt_id"].map({name.strip(): int(n) for name, n in pairs}).fillna(1).astype(int)
-    return annotations.loc[annotations.index.repeat(times)].reset_index(drop=True)
+    shown = annotations.loc[annotations.index.repeat(times)]
+    return shown.assign(visit=shown.groupby(level=0).cumcount()).reset_index(drop=True)
 
 
 def prepare_samples(
@@ -213,13 +216,14 @@ def _seen_by_others(processor, pictures: list[list[Image.Image]]) -> list[tuple]
 
 
 def from_annotations(model, processor, annotations: pd.DataFrame, progress: bool = False) -> list[Sample]:
-    """One `Sample` an image, or a group of images, of `load_annotations`' table, in the order of the table."""
-    several = "more_paths" in annotations
-    groups = list(annotations.groupby(["image_id", "more_paths"] if several else ["image_id"], sort=False))
-    turns = [turns_of(group) for _, group in groups]
-    paths = [(group["path"].iloc[0], *(key[1] if several else ())) for key, group in groups]
+    """One `Sample` an image, a group of images or a visit (`repeated`), in the order of `load_annotations`' table."""
+    keys = [name for name in ("image_id", "more_paths", "visit") if name in annotations]
+    groups = [group for _, group in annotations.groupby(keys, sort=False)]
+    turns = [turns_of(group) for group in groups]
+    paths = [(g["path"].iloc[0], *(g["more_paths"].iloc[0] if "more_paths" in g else ())) for g in groups]
     names = [
-        ",".join([key[0], *(Path(p).stem for p in path[1:])]) for (key, _), path in zip(groups, paths, strict=True)
+        ",".join([g["image_id"].iloc[0], *(Path(p).stem for p in path[1:])])
+        for g, path in zip(groups, paths, strict=True)
     ]
     return prepare_samples(model, processor, paths, turns, names, progress=progress)
 

@@ -131,12 +131,13 @@ def _plan_image(view: View, prompts: Mapping[str, Prompt], seed: int, n_qa: int)
             questions += [_question((view,), prompt, language, rng) for language in LANGUAGES]
     families = [p for p in prompts.values() if p.task == "qa" and grounded.truth(p, view.facts) is not None]
     families = [p for p in families if rng.integers(p.text.get("one_in", 1)) == 0]
-    order, first = rng.permutation(len(families)), int(rng.integers(2))
-    for i in range(min(n_qa, 2 * len(families))):
+    order, first = [families[k] for k in rng.permutation(len(families))], int(rng.integers(2))
+    order.sort(key=lambda p: not p.text.get("scarce"))
+    for i in range(min(n_qa, 2 * len(order))):
         # languages alternate; once every family has been asked, the other language of each follows
-        again, place = divmod(i, len(families))
+        again, place = divmod(i, len(order))
         language = LANGUAGES[(first + place + again) % 2]
-        questions.append(_question((view,), families[order[place]], language, rng))
+        questions.append(_question((view,), order[place], language, rng))
     return questions
 
 

@@ -164,6 +164,18 @@ def test_the_plan_of_an_image_does_not_depend_on_the_others(corpus):
     assert plan(corpus, PROMPTS, seed=4) != whole
 
 
+def test_what_few_pictures_can_be_asked_is_asked_of_all_of_them(corpus):
+    """A question that few pictures answer would else be left to chance beside those that every picture answers."""
+    scarce = {name: prompt for name, prompt in PROMPTS.items() if prompt.text.get("scarce")}
+    assert len(scarce) == 4
+    asked = {(q.image_id, q.prompt.prompt_id) for q in plan(corpus, PROMPTS, seed=3, qa_per_image=2)}
+    for name, prompt in scarce.items():
+        able = {i for i, known in facts_of(corpus).items() if grounded.truth(prompt, known) is not None}
+        assert {(i, name) for i in able} <= asked
+        assert len(able) < len(corpus) / 2
+    assert {name for _, name in asked} > {"qa.instrument", "qa.layer", "qa.region_count"}
+
+
 def test_a_rerun_gives_the_same_frame_and_adds_nothing_to_the_ledger(corpus, tmp_path, annotations):
     before = teacher_ledger.counts(tmp_path / "t.sqlite")
     again = teacher.annotate(corpus, PROMPTS, ledger=tmp_path / "t.sqlite", qa_per_image=20)

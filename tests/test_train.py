@@ -291,6 +291,8 @@ def test_samples_of_annotations_and_of_general_pictures(processor, tmp_path):
     Image.new("RGBA", (56, 56)).save(tmp_path / "a.png")
     rows = [{"image_id": "a", "path": str(tmp_path / "a.png"), "question": q, "answer": a} for q, a in TURNS]
     (sample,) = samples.from_annotations(model, processor, pd.DataFrame(rows))
+    visits = samples.from_annotations(model, processor, pd.DataFrame(rows).assign(visit=[0, 1, 0]))
+    assert [(s.image_id, len(s.branches)) for s in visits] == [("a", 2), ("a", 1)]
     assert (sample.image_id, len(sample.branches), tuple(sample.features.shape)) == ("a", 3, (4, 192))
     pictures = general_task.make_pictures(2, seed=1, image_px=56)
     replay = samples.from_pictures(model, processor, pictures)
@@ -316,9 +318,11 @@ def test_training_never_reads_the_test_split(tmp_path):
 
 def test_what_is_hard_is_shown_more_often():
     table = pd.DataFrame({"annotation_id": ["1", "2", "3"], "prompt_id": ["ocr", "qa.activity", "qa.layer"]})
-    assert samples.repeated(table, "qa.activity=3, qa.layer=2")["annotation_id"].tolist() == list("122233")
-    assert samples.repeated(table, "").equals(table)
-    assert samples.repeated(table, "qa.unheard_of=4").equals(table)
+    shown = samples.repeated(table, "qa.activity=3, qa.layer=2")
+    assert shown["annotation_id"].tolist() == list("122233")
+    assert shown["visit"].tolist() == [0, 0, 1, 2, 0, 1]
+    for nothing in ("", "qa.unheard_of=4"):
+        assert samples.repeated(table, nothing).equals(table.assign(visit=0))
     for wrong in ("qa.activity", "qa.activity=0", "qa.activity=often", "=", "qa.activity=1.5"):
         with pytest.raises(ValueError, match=f"repeats '{wrong}': .* has no whole number above 0; write"):
             samples.repeated(table, wrong)
