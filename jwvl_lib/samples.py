@@ -34,13 +34,14 @@ class Sample:
     image_grid_thw: Tensor | None  # (n_images, 3), in patches; None outside the Qwen family
     prefix_ids: Tensor  # (P,)
     branches: tuple[Branch, ...]
+    visit: int = 0  # see `repeated`
 
 
 @dataclass(frozen=True)
 class Row:
     """The unit of a batch: some branches of one sample, and whole replay samples that go with them.
 
-    Of packed rows (see `packed`) `also` holds the sample and branches of the others.
+    `also` holds the sample and branches of visits that go along (see `plan_rows`) and of packed rows (see `packed`).
     """
 
     sample: int
@@ -146,7 +147,7 @@ def repeated(annotations: pd.DataFrame, repeats: str) -> pd.DataFrame:
     """The table with the annotations of some prompts several times over: "qa.activity=4,qa.hale_likeliest=2".
 
     For what is hard to learn and asked of few images. The column `visit` counts from 0: each further time the image is
-    met anew, in a sequence of its own, since a step that shows an annotation four times is one step. Sorted as
+    met anew, at another step, since a step that shows an annotation four times is one step. Sorted as
     `load_annotations` sorts; a prompt that the table does not have changes nothing. Raises ValueError for anything but
     names with whole numbers above 0.
     """
@@ -225,7 +226,9 @@ def from_annotations(model, processor, annotations: pd.DataFrame, progress: bool
         ",".join([g["image_id"].iloc[0], *(Path(p).stem for p in path[1:])])
         for g, path in zip(groups, paths, strict=True)
     ]
-    return prepare_samples(model, processor, paths, turns, names, progress=progress)
+    met = prepare_samples(model, processor, paths, turns, names, progress=progress)
+    visits = [int(g["visit"].iloc[0]) if "visit" in g else 0 for g in groups]
+    return [dataclasses.replace(sample, visit=visit) for sample, visit in zip(met, visits, strict=True)]
 
 
 def turns_of(annotations: pd.DataFrame) -> list[tuple]:
@@ -276,7 +279,8 @@ def rows_per_epoch(samples: Sequence[Sample], branches_per_image: int, max_token
 
     Where `max_tokens` parts an image's annotations, a shuffled pass may take a few rows more or fewer: they pack anew.
     """
-    return sum(len(_chunks(s, range(len(s.branches)), branches_per_image, max_tokens)) for s in samples)
+    first = [s for s in samples if not s.visit]
+    return sum(len(_chunks(s, range(len(s.branches)), branches_per_image, max_tokens)) for s in first)
 
 
 def plan_rows(
@@ -290,6 +294,8 @@ def plan_rows(
 ) -> list[Row]:
     """The whole training, row by row: every epoch shows every annotation once, shuffled, a few branches at a time.
 
+    Further visits of an image (see `repeated`) go along with the rows of others, spread evenly over the epoch: alone
+    they would make steps that know one question only, and these undo what the others learn.
     `replay_share` is the share of replay in all annotations seen; the samples of `replay` come round in shuffled order,
     whole, as soon as they are due. No sequence grows beyond `max_tokens`, where that is not 0: the branches of an image
     are split. One seed, one plan. Raises ValueError where share and samples contradict each other.
@@ -302,14 +308,14 @@ def plan_rows(
     rng = np.random.default_rng(seed)
     rows, queue, n_seen, n_replayed, epoch = [], [], 0, 0, 0
     while len(rows) < n_rows:
-        for sample, branches in _shuffled_epoch(samples, branches_per_image, rng, max_tokens):
-            n_seen += len(branches)
+        for (sample, branches), *also in _shuffled_epoch(samples, branches_per_image, rng, max_tokens):
+            n_seen += len(branches) + sum(len(others) for _, others in also)
             drawn = []
             while n_replayed < n_replay_due(n_seen, replay_share):
                 queue = queue or rng.permutation(len(replay)).tolist()
                 drawn.append(queue.pop())
                 n_replayed += len(replay[drawn[-1]].branches)
-            rows.append(Row(sample, branches, tuple(drawn), epoch))
+            rows.append(Row(sample, branches, tuple(drawn), epoch, tuple(also)))
         epoch += 1
     return rows[:n_rows]
 
@@ -350,13 +356,16 @@ def validation_rows(samples: Sequence[Sample]) -> list[Row]:
 
 def _shuffled_epoch(
     samples: Sequence[Sample], branches_per_image: int, rng, max_tokens: int
-) -> list[tuple[int, tuple[int, ...]]]:
-    """(sample, branches) of one pass over all annotations, in random order."""
-    chunks = []
+) -> list[tuple[tuple[int, tuple[int, ...]], ...]]:
+    """((sample, branches), ...) of each row of one pass over all annotations, in random order, visits behind."""
+    first, again = [], []
     for i, sample in enumerate(samples):
         order = rng.permutation(len(sample.branches)).tolist()
-        chunks += [(i, chunk) for chunk in _chunks(sample, order, branches_per_image, max_tokens)]
-    return [chunks[k] for k in rng.permutation(len(chunks))]
+        chunks = _chunks(sample, order, branches_per_image, max_tokens)
+        (again if sample.visit else first).extend((i, chunk) for chunk in chunks)
+    first, again = ([chunks[k] for k in rng.permutation(len(chunks))] for chunks in (first, again))
+    ends = [round((k + 1) * len(again) / len(first)) for k in range(len(first))]
+    return [(row, *again[start:end]) for row, start, end in zip(first, [0, *ends], ends, strict=False)]
 
 
 def _chunks(sample: Sample, order: Sequence[int], n_most: int, max_tokens: int) -> list[tuple[int, ...]]:

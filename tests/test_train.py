@@ -227,26 +227,33 @@ def test_the_token_table_shows_what_is_supervised(processor):
 
 
 class Sized:
-    def __init__(self, n):
-        self.branches = range(n)
+    def __init__(self, n, visit=0):
+        self.branches, self.visit = range(n), visit
 
 
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    visits=st.lists(st.integers(1, 3), max_size=9),
     branches_per_image=st.integers(1, 10),
     share=st.floats(0, 0.6),
     seed=st.integers(0, 9),
 )
-def test_an_epoch_shows_every_annotation_once_and_the_replay_share_holds(sizes, branches_per_image, share, seed):
-    data = [Sized(n) for n in sizes]
+def test_an_epoch_shows_every_annotation_once_and_the_replay_share_holds(
+    sizes, visits, branches_per_image, share, seed
+):
+    data = [Sized(n) for n in sizes] + [Sized(n, visit=1) for n in visits]
     replay = [Sized(n) for n in (1, 4, 4)] if share else []
     n_rows = 2 * samples.rows_per_epoch(data, branches_per_image)
     rows = samples.plan_rows(data, n_rows, branches_per_image, seed, replay=replay, replay_share=share)
     for epoch in (0, 1):
-        seen = sorted((row.sample, b) for row in rows if row.epoch == epoch for b in row.branches)
-        assert seen == [(i, b) for i, n in enumerate(sizes) for b in range(n)]
+        parts = [part for row in rows if row.epoch == epoch for part in row.parts]
+        seen = sorted((i, b) for i, branches in parts for b in branches)
+        assert seen == [(i, b) for i, sample in enumerate(data) for b in sample.branches]
+    assert {data[row.sample].visit for row in rows} == {0}  # a visit never makes a row
+    along = [len(row.also) for row in rows]
+    assert max(along) - min(along) <= 1
     n_seen, n_replayed = (
-        sum(len(row.branches) for row in rows),
+        sum(len(branches) for row in rows for _, branches in row.parts),
         sum(len(replay[i].branches) for row in rows for i in row.replay),
     )
     assert abs(n_replayed - share * (n_seen + n_replayed)) <= 4
@@ -292,7 +299,7 @@ def test_samples_of_annotations_and_of_general_pictures(processor, tmp_path):
     rows = [{"image_id": "a", "path": str(tmp_path / "a.png"), "question": q, "answer": a} for q, a in TURNS]
     (sample,) = samples.from_annotations(model, processor, pd.DataFrame(rows))
     visits = samples.from_annotations(model, processor, pd.DataFrame(rows).assign(visit=[0, 1, 0]))
-    assert [(s.image_id, len(s.branches)) for s in visits] == [("a", 2), ("a", 1)]
+    assert [(s.image_id, len(s.branches), s.visit) for s in visits] == [("a", 2, 0), ("a", 1, 1)]
     assert (sample.image_id, len(sample.branches), tuple(sample.features.shape)) == ("a", 3, (4, 192))
     pictures = general_task.make_pictures(2, seed=1, image_px=56)
     replay = samples.from_pictures(model, processor, pictures)
