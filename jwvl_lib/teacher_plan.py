@@ -81,10 +81,11 @@ def plan(
 ) -> list[Question]:
     """What will be asked, image by image: description and OCR in both languages, then `qa_per_image` closed questions.
 
-    A question is asked only where the facts decide its answer. `extras_per_day` adds, so many times for each day of
-    observation: a grounding question in each language about different images, and a question about two images and a
-    conversation, in both languages. What is asked of an image depends on `seed`, its id and facts alone, but for these
-    extras, which depend on the day's images too.
+    A question is asked only where the facts decide its answer; those that few pictures can be asked (`scarce` in their
+    prompts) come first. `extras_per_day` adds, so many times for each day of observation: a grounding question in each
+    language about different images, and a question about two images and a conversation, in both languages. What is
+    asked of an image depends on `seed`, its id and facts alone, but for these extras, which depend on the day's images
+    too.
     """
     views = views_of(corpus)
     questions = [q for view in views.values() for q in _plan_image(view, prompts, seed, qa_per_image)]
