@@ -110,7 +110,7 @@ def plot_model_bars(ax: Axes, rows: Mapping[str, Mapping[str, Mapping]], stamp: 
     ax.set_xlim(0, 1.02)
     ax.set_xlabel("score\n(thick tick: sees nothing; thin line: 95 % interval over days)")
     ax.set_title(stamp, fontsize=9)
-    ax.legend(loc="lower right", framealpha=1)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)  # inside it would lie on a bar's end
     return ax
 
 
