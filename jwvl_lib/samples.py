@@ -8,6 +8,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -218,17 +219,25 @@ def _seen_by_others(processor, pictures: list[list[Image.Image]]) -> list[tuple]
 
 def from_annotations(model, processor, annotations: pd.DataFrame, progress: bool = False) -> list[Sample]:
     """One `Sample` an image, a group of images or a visit (`repeated`), in the order of `load_annotations`' table."""
-    keys = [name for name in ("image_id", "more_paths", "visit") if name in annotations]
-    groups = [group for _, group in annotations.groupby(keys, sort=False)]
-    turns = [turns_of(group) for group in groups]
-    paths = [(g["path"].iloc[0], *(g["more_paths"].iloc[0] if "more_paths" in g else ())) for g in groups]
+    several = "more_paths" in annotations
+    groups = list(annotations.groupby(["image_id", "more_paths"] if several else ["image_id"], sort=False))
+    turns = [turns_of(group) for _, group in groups]
+    paths = [(group["path"].iloc[0], *(key[1] if several else ())) for key, group in groups]
     names = [
-        ",".join([g["image_id"].iloc[0], *(Path(p).stem for p in path[1:])])
-        for g, path in zip(groups, paths, strict=True)
+        ",".join([key[0], *(Path(p).stem for p in path[1:])]) for (key, _), path in zip(groups, paths, strict=True)
     ]
     met = prepare_samples(model, processor, paths, turns, names, progress=progress)
-    visits = [int(g["visit"].iloc[0]) if "visit" in g else 0 for g in groups]
-    return [dataclasses.replace(sample, visit=visit) for sample, visit in zip(met, visits, strict=True)]
+    if "visit" not in annotations:
+        return met
+    return [part for sample, (_, group) in zip(met, groups, strict=True) for part in _visits(sample, group["visit"])]
+
+
+def _visits(sample: Sample, visits: pd.Series) -> list[Sample]:
+    """The sample parted by the visit of each of its branches; all share picture and features."""
+    parts = {}
+    for branch, visit in zip(sample.branches, visits, strict=True):
+        parts.setdefault(int(visit), []).append(branch)
+    return [dataclasses.replace(sample, branches=tuple(parts[k]), visit=k) for k in sorted(parts)]
 
 
 def turns_of(annotations: pd.DataFrame) -> list[tuple]:
@@ -295,7 +304,7 @@ def plan_rows(
     """The whole training, row by row: every epoch shows every annotation once, shuffled, a few branches at a time.
 
     Further visits of an image (see `repeated`) go along with the rows of others, spread evenly over the epoch: alone
-    they would make steps that know one question only, and these undo what the others learn.
+    they would make steps that know one question only.
     `replay_share` is the share of replay in all annotations seen; the samples of `replay` come round in shuffled order,
     whole, as soon as they are due. No sequence grows beyond `max_tokens`, where that is not 0: the branches of an image
     are split. One seed, one plan. Raises ValueError where share and samples contradict each other.
@@ -364,8 +373,8 @@ def _shuffled_epoch(
         chunks = _chunks(sample, order, branches_per_image, max_tokens)
         (again if sample.visit else first).extend((i, chunk) for chunk in chunks)
     first, again = ([chunks[k] for k in rng.permutation(len(chunks))] for chunks in (first, again))
-    ends = [round((k + 1) * len(again) / len(first)) for k in range(len(first))]
-    return [(row, *again[start:end]) for row, start, end in zip(first, [0, *ends], ends, strict=False)]
+    places = pairwise(round(k * len(again) / len(first)) for k in range(len(first) + 1))
+    return [(row, *again[start:end]) for row, (start, end) in zip(first, places, strict=True)]
 
 
 def _chunks(sample: Sample, order: Sequence[int], n_most: int, max_tokens: int) -> list[tuple[int, ...]]:

@@ -187,7 +187,7 @@ def test_a_backfill_that_was_killed_goes_on_and_ends_with_the_same_files(october
 
 def test_workers_end_with_a_killed_parent():
     """Else they wait for ever for their next item: nobody is left to send or to end them."""
-    lines = "import sys; from jwvl_lib import workers; from plain_work import sleep\n"
+    lines = "from jwvl_lib import workers; from plain_work import sleep\n"
     lines += "for done in workers.each(sleep, [0.0] * 8 + [60.0] * 4): print(done.value, flush=True)"
     environment = {**os.environ, "PYTHONPATH": f"{artifacts.REPO}:{Path(__file__).parent}"}
     with subprocess.Popen([sys.executable, "-c", lines], env=environment, stdout=subprocess.PIPE, text=True) as parent:
