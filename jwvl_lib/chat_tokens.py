@@ -137,4 +137,9 @@ def stops(processor) -> tuple[int, ...]:
 
 
 def _ids(processor, text: str) -> Tensor:
-    return torch.tensor(processor.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=torch.long)
+    return torch.tensor(_tokenised(processor, text), dtype=torch.long)
+
+
+@functools.lru_cache(maxsize=2**14)  # the same questions and answers stand under many images
+def _tokenised(processor, text: str) -> tuple[int, ...]:
+    return tuple(processor.tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -8,7 +8,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -180,8 +180,7 @@ def prepare_samples(
     samples = []
     for start in tqdm(range(0, len(groups), batch_size), desc="image features", disable=not progress):
         part = slice(start, start + batch_size)
-        pictures = [[open_picture(image) for image in group] for group in groups[part]]
-        seen = _seen_by_qwen(model, processor, pictures) if is_qwen(processor) else _seen_by_others(processor, pictures)
+        seen = (_seen_by_qwen if is_qwen(processor) else _seen_by_others)(model, processor, groups[part])
         parts = (image_ids[part], groups[part], seen, turns[part])
         for image_id, group, (features, grids, prefix), exchanges in zip(*parts, strict=True):
             branches = tuple(chat_tokens.encode_branch(processor, *turn) for turn in exchanges)
@@ -194,26 +193,41 @@ def is_qwen(processor) -> bool:
     return hasattr(processor.image_processor, "merge_size")
 
 
-@torch.no_grad()
-def _seen_by_qwen(model, processor, pictures: list[list[Image.Image]]) -> list[tuple]:
+def _seen_by_qwen(model, processor, groups: list[tuple]) -> list[tuple]:
     """(features or None, grids, prefix) of each group of pictures."""
-    batch = processor.image_processor(images=sum(pictures, []), return_tensors="pt").to(model.device)
+    if tuning.sees_through_free_weights(model):
+        grids, features = _grids(processor, groups), [None] * len(groups)
+    else:
+        features, grids = _encoded(model, processor, groups)
+    return [(f, g, chat_tokens.encode_prefix(processor, g)) for f, g in zip(features, grids, strict=True)]
+
+
+def _grids(processor, groups: list[tuple]) -> list[Tensor]:
+    """(n_images, 3) of each group: a grid hangs on the size of a picture alone, so one of each size is prepared."""
+    sizes = [[_size(image) for image in group] for group in groups]
+    blank = {size: Image.new("RGB", size) for size in set(sum(sizes, []))}
+    grid = {size: processor.image_processor(images=[blank[size]])["image_grid_thw"][0] for size in blank}
+    return [torch.stack([torch.as_tensor(grid[size]) for size in group]) for group in sizes]
+
+
+@torch.no_grad()
+def _encoded(model, processor, groups: list[tuple]) -> tuple[list[Tensor | None], list[Tensor]]:
+    """Features, or None where they cannot be kept, and grids of each group."""
+    pictures = [open_picture(image) for group in groups for image in group]
+    batch = processor.image_processor(images=pictures, return_tensors="pt").to(model.device)
     grids = batch["image_grid_thw"]
-    features = [None] * len(grids)
-    if not tuning.sees_through_free_weights(model):
-        encoded = model.get_image_features(batch["pixel_values"], grids)
-        if getattr(encoded, "deepstack_features", None) is None:  # Qwen3-VL's tower feeds several layers: not kept
-            features = [feature.cpu() for feature in encoded.pooler_output]
-    seen, at = [], 0
-    for group in pictures:
-        own = slice(at, at + len(group))  # torch.cat copies: a slice would keep the whole batch's features alive
-        kept = torch.cat(features[own]) if features[at] is not None else None
-        seen.append((kept, grids[own].cpu(), chat_tokens.encode_prefix(processor, grids[own].cpu())))
-        at += len(group)
-    return seen
+    encoded = model.get_image_features(batch["pixel_values"], grids)
+    ends = torch.tensor([len(group) for group in groups]).cumsum(0)[:-1]
+    parts = list(grids.cpu().tensor_split(ends.tolist()))
+    if getattr(encoded, "deepstack_features", None) is not None:  # Qwen3-VL's tower feeds several layers: not kept
+        return [None] * len(groups), parts
+    features = iter([feature.cpu() for feature in encoded.pooler_output])
+    # torch.cat copies: a slice would keep the whole batch's features alive
+    return [torch.cat(list(islice(features, len(group)))) for group in groups], parts
 
 
-def _seen_by_others(processor, pictures: list[list[Image.Image]]) -> list[tuple]:
+def _seen_by_others(_model, processor, groups: list[tuple]) -> list[tuple]:
+    pictures = [[open_picture(image) for image in group] for group in groups]
     return [(None, None, chat_tokens.encode_images(processor, group)[0]) for group in pictures]
 
 
@@ -259,6 +273,19 @@ def open_picture(path: str | Path | Image.Image) -> Image.Image:
         return path
     with Image.open(path) as image:
         return image.convert("RGB")
+
+
+def _size(path: str | Path | Image.Image) -> tuple[int, int]:
+    """Width and height of a picture; a file is read whole and its checksums compared, nothing is decoded."""
+    if isinstance(path, Image.Image):
+        return path.size
+    try:
+        with Image.open(path) as image:
+            size = image.size
+            image.verify()
+    except (OSError, SyntaxError) as error:  # Pillow's for a chunk whose checksum is wrong
+        raise OSError(f"{path}: no whole picture ({error}); delete it and run 01_corpus_curation again") from None
+    return size
 
 
 def n_replay_due(n_samples: int, replay_share: float) -> int:

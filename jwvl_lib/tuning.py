@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
-from jwvl_lib import artifacts, branch_attention, vlm
+from jwvl_lib import artifacts, branch_attention, lora_linear, vlm
 
 STAGES = ("sft", "align,sft")  # supervised tuning; the projector on descriptions first
 METHODS = ("lora", "dora", "qlora", "full")
@@ -89,6 +89,8 @@ def adapt(
         bias="none",
         task_type="CAUSAL_LM",
     )
+    if method == "lora":  # a layer in 4 bits is a `torch.nn.Linear` too
+        lora._register_custom_module({torch.nn.Linear: lora_linear.Linear})
     return get_peft_model(model, lora)
 
 

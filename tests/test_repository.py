@@ -21,7 +21,7 @@ CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 HEAVY = {
     "torch": set(
         (
-            "answering branch_attention chat_local chat_tokens checkpoints gpu_check greedy merge optimise "
+            "answering branch_attention chat_local chat_tokens checkpoints gpu_check greedy lora_linear merge optimise "
             "preflight pretrain_answers pretrain_vision recovery samples serve shared_image tiny_base train tuning "
             "vision_baselines vlm"
         ).split()

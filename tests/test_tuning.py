@@ -115,3 +115,30 @@ def test_features_are_kept_only_where_nothing_free_makes_them():
         assert [row["module"] for row in preflight.trainable_table(model) if row["trainable"]] == (
             ["adapter", "projector"] if projector else ["adapter"]
         )
+
+
+def test_grids_are_known_without_a_picture_being_decoded(tmp_path, monkeypatch):
+    processor = vlm.load_processor(tiny_base.FOLDER)
+    pictures = [image.resize(size) for image in images(1) for size in ((56, 56), (112, 56), (56, 112), (112, 56))]
+    paths = [tmp_path / f"{k}.png" for k in range(4)]
+    for picture, path in zip(pictures, paths, strict=True):
+        picture.save(path)
+    groups, turns = [paths[0], (paths[1], paths[2]), paths[3]], [TURNS] * 3
+    frozen, free = (tuning.prepare(tiny_base.FOLDER, "lora", train_tower=tower) for tower in (False, True))
+    encoded = samples.prepare_samples(frozen, processor, groups, turns, list("abc"))
+    monkeypatch.setattr(samples, "open_picture", lambda _: pytest.fail("decoded"))
+    read = samples.prepare_samples(free, processor, groups, turns, list("abc"))
+    for known, sample in zip(encoded, read, strict=True):
+        assert sample.features is None
+        assert sample.image_grid_thw.tolist() == known.image_grid_thw.tolist()
+        assert sample.prefix_ids.tolist() == known.prefix_ids.tolist()
+
+
+@pytest.mark.parametrize("harm", [lambda data: data[:-200], lambda data: data[:90] + b"\0" + data[91:], lambda _: b"x"])
+def test_a_broken_picture_is_named_before_training_starts(tmp_path, harm):
+    path = tmp_path / "torn.png"
+    images(1)[0].save(path)
+    path.write_bytes(harm(path.read_bytes()))
+    model = tuning.prepare(tiny_base.FOLDER, "lora", train_tower=True)
+    with pytest.raises(OSError, match=r"torn\.png: no whole picture \(.+\); delete it and run 01_corpus_curation"):
+        samples.prepare_samples(model, vlm.load_processor(tiny_base.FOLDER), [path], [TURNS], ["a"])
