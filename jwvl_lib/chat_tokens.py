@@ -126,7 +126,7 @@ def chat_parts(processor, n_turns: int = 1, n_images: int = 1) -> list[str]:
 
 def tokens_used(processor, texts: Iterable[str]) -> list[int]:
     """The ids of all tokens that stand in some texts, in order: those whose embeddings these texts can teach."""
-    return sorted({i for text in texts for i in processor.tokenizer(text, add_special_tokens=False)["input_ids"]})
+    return sorted({i for text in set(texts) for i in processor.tokenizer(text, add_special_tokens=False)["input_ids"]})
 
 
 def stops(processor) -> tuple[int, ...]:

@@ -6,7 +6,8 @@ through them once, here.
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -205,9 +206,11 @@ def _seen_by_qwen(model, processor, groups: list[tuple]) -> list[tuple]:
 def _grids(processor, groups: list[tuple]) -> list[Tensor]:
     """(n_images, 3) of each group: a grid hangs on the size of a picture alone, so one of each size is prepared."""
     sizes = [[_size(image) for image in group] for group in groups]
-    blank = {size: Image.new("RGB", size) for size in set(sum(sizes, []))}
-    grid = {size: processor.image_processor(images=[blank[size]])["image_grid_thw"][0] for size in blank}
-    return [torch.stack([torch.as_tensor(grid[size]) for size in group]) for group in sizes]
+    grid = {}
+    for size in {size for group in sizes for size in group}:
+        made = processor.image_processor(images=[Image.new("RGB", size)], return_tensors="pt")
+        grid[size] = made["image_grid_thw"][0]
+    return [torch.stack([grid[size] for size in group]) for group in sizes]
 
 
 @torch.no_grad()
@@ -268,10 +271,10 @@ def from_pictures(model, processor, pictures: Sequence[GeneralPicture], progress
 
 
 def open_picture(path: str | Path | Image.Image) -> Image.Image:
-    """A PNG of the corpus, read wholly, as RGB; a picture stays as it is."""
+    """A PNG of the corpus, read wholly, as RGB; a picture stays as it is. Raises OSError for what is no whole one."""
     if isinstance(path, Image.Image):
         return path
-    with Image.open(path) as image:
+    with _opened(path) as image:
         return image.convert("RGB")
 
 
@@ -279,13 +282,19 @@ def _size(path: str | Path | Image.Image) -> tuple[int, int]:
     """Width and height of a picture; a file is read whole and its checksums compared, nothing is decoded."""
     if isinstance(path, Image.Image):
         return path.size
+    with _opened(path) as image:
+        size = image.size
+        image.verify()
+    return size
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            size = image.size
-            image.verify()
-    except (OSError, SyntaxError) as error:  # Pillow's for a chunk whose checksum is wrong
+            yield image
+    except (OSError, SyntaxError) as error:  # SyntaxError: Pillow's for a chunk whose checksum is wrong
         raise OSError(f"{path}: no whole picture ({error}); delete it and run 01_corpus_curation again") from None
-    return size
 
 
 def n_replay_due(n_samples: int, replay_share: float) -> int:

@@ -134,11 +134,12 @@ def test_grids_are_known_without_a_picture_being_decoded(tmp_path, monkeypatch):
         assert sample.prefix_ids.tolist() == known.prefix_ids.tolist()
 
 
+@pytest.mark.parametrize("tower", [True, False])
 @pytest.mark.parametrize("harm", [lambda data: data[:-200], lambda data: data[:90] + b"\0" + data[91:], lambda _: b"x"])
-def test_a_broken_picture_is_named_before_training_starts(tmp_path, harm):
+def test_a_broken_picture_is_named_before_training_starts(tmp_path, harm, tower):
     path = tmp_path / "torn.png"
     images(1)[0].save(path)
     path.write_bytes(harm(path.read_bytes()))
-    model = tuning.prepare(tiny_base.FOLDER, "lora", train_tower=True)
+    model = tuning.prepare(tiny_base.FOLDER, "lora", train_tower=tower)
     with pytest.raises(OSError, match=r"torn\.png: no whole picture \(.+\); delete it and run 01_corpus_curation"):
         samples.prepare_samples(model, vlm.load_processor(tiny_base.FOLDER), [path], [TURNS], ["a"])
