@@ -135,13 +135,16 @@ def gaps(
     baselines: Sequence[str],
     *,
     tasks: Sequence[str] = (),
+    chosen: Mapping[str, str] | None = None,
     n_bootstrap: int = 1000,
     seed: int = 0,
 ) -> list[dict]:
     """Macro-F1 of `vlm` minus that of the best of `baselines` over the same items of simulated days, and their mean.
 
-    The best is chosen by its value here, which favours the baselines. Days are resampled once for both sides and, in
-    the last record (`task` "mean"), once for all tasks. Raises ValueError where the two were not asked the same items.
+    The best is chosen by its value here, which favours the baselines: of several that are equally good, one is lucky
+    on these items. `chosen` names it for each task instead, as `best_of` found it on other days (validation). Days are
+    resampled once for both sides and, in the last record (`task` "mean"), once for all tasks. Raises ValueError where
+    the two were not asked the same items.
     """
     rows = answered[answered.simulated]
     days = sorted(rows.group_id.unique())
@@ -156,7 +159,7 @@ def gaps(
         _check_paired(task, sides)
         counts = {m: day_counts(side, days, classes) for m, side in sides.items()}
         value = {m: float(measured(c.sum(0))["macro_f1"]) for m, c in counts.items()}
-        best = max((m for m in baselines if m in value), key=value.__getitem__)
+        best = (chosen or {}).get(task) or max((m for m in baselines if m in value), key=value.__getitem__)
         ours, theirs = (measured(_resampled(counts[m], n_bootstrap, seed))["macro_f1"] for m in (vlm, best))
         samples.append(ours - theirs)
         record = {
@@ -173,6 +176,16 @@ def gaps(
         record = {"task": "mean", "vlm": vlm, "macro_f1": None, "best_baseline": "", "n": sum(r["n"] for r in found)}
         record |= {"baseline_macro_f1": None, "gap": _number(mean)}
         found.append(record | _bounds(_mean_sample(samples)))
+    return found
+
+
+def best_of(answered: pd.DataFrame, models: Sequence[str]) -> dict[str, str]:
+    """The model of highest macro-F1 a task, over the items of simulated days; the first of equals."""
+    rows = answered[answered.simulated & answered.model.isin(list(models))]
+    found = {}
+    for task, of_task in rows.groupby("solar_task", sort=False):
+        value = {m: metrics.macro_f1(part.answer, part.code) for m, part in of_task.groupby("model")}
+        found[task] = max((m for m in models if m in value), key=value.__getitem__)
     return found
 
 

@@ -170,6 +170,26 @@ def answers(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[ANSWER_COLUMNS]
 
 
+def agreed(predictions: pd.DataFrame) -> pd.DataFrame:
+    """One class a question, whatever its order and language: `ANSWER_COLUMNS`, a row a prediction, `<model> agreed`.
+
+    What a model chooses hangs on the order of the options (Zheng et al. 2024, arXiv:2309.03882). So the askings of an
+    image that offer the same options vote for their choice, each with its probability, and the class with the most is
+    the answer of all of them (after self-consistency, Wang et al. 2023, arXiv:2203.11171). Truth takes no part: where
+    each language was offered options of its own, the orders of one language vote among themselves.
+    """
+    rows = predictions[predictions.choice != ""]
+    texts = zip(rows.choice, rows.choices, rows.codes, strict=True)
+    said = [_read(text, json.loads(choices), json.loads(codes)) for text, choices, codes in texts]
+    offered = [" ".join(sorted(json.loads(codes))) for codes in rows.codes]
+    votes = rows.assign(answer=said, offered=offered)
+    question = ["model", "solar_task", "image_id", "offered"]
+    weight = votes.groupby([*question, "answer"], as_index=False, sort=False).choice_probability.sum()
+    best = weight.sort_values("choice_probability", ascending=False, kind="stable").drop_duplicates(question)
+    together = votes.drop(columns="answer").merge(best[[*question, "answer"]], on=question, validate="many_to_one")
+    return together.assign(model=together.model + " agreed")[ANSWER_COLUMNS]
+
+
 def _read(text: str, choices: Sequence[str], codes: Sequence[str]) -> str:
     said = metrics.normalize(text)
     return next((code for name, code in zip(choices, codes, strict=True) if metrics.normalize(name) == said), "")

@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
-from jwvl_lib import artifacts, branch_attention, lora_linear, vlm
+from jwvl_lib import artifacts, branch_attention, last_layer, lora_linear, vlm
 
 STAGES = ("sft", "align,sft")  # supervised tuning; the projector on descriptions first
 METHODS = ("lora", "dora", "qlora", "full")
@@ -58,6 +58,7 @@ def prepare(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         tuned = adapt(model, method, lora_r, lora_alpha, lora_dropout, train_projector, train_tower, train_tokens)
+    last_layer.use(tuned)
     if method != "full":  # the base as given, so that the adapter is portable
         name, _, revision = base_model.partition("@")
         tuned.peft_config["default"].base_model_name_or_path = name

@@ -21,9 +21,9 @@ CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 HEAVY = {
     "torch": set(
         (
-            "answering branch_attention chat_local chat_tokens checkpoints gpu_check greedy lora_linear merge optimise "
-            "preflight pretrain_answers pretrain_vision recovery samples serve shared_image tiny_base train tuning "
-            "vision_baselines vlm"
+            "answering branch_attention chat_local chat_tokens checkpoints gpu_check greedy last_layer lora_linear "
+            "merge optimise preflight pretrain_answers pretrain_vision recovery samples serve shared_image tiny_base "
+            "train tuning vision_baselines vlm"
         ).split()
     ),
     "ipywidgets": {"panel"},

@@ -309,3 +309,37 @@ def test_the_table_prints_every_task_with_its_references(world):
     text = solar_scores.table_md(scored(asked, perfect), "TINY")
     assert all(f"| {task} |" in text for task in solar_tasks.scored_tasks())
     assert all(part in text for part in ("chance", "1.000 [1.00, 1.00]", "TINY"))
+
+
+def test_a_baseline_chosen_on_other_days_is_the_one_compared(world):
+    """Chosen by its value here, the luckiest of many blind ones would count as the best specialist."""
+    _, _, asked = world
+    answered = solar_tasks.answers(predicted(asked, perfect)).query("model == 'tuned greedy'")
+    rng = np.random.default_rng(0)
+    blind = [
+        answered.assign(model=f"b{k}", answer=answered.codes.map(lambda c: rng.choice(json.loads(c)))) for k in range(9)
+    ]
+    rivals, together = [f"b{k}" for k in range(9)], pd.concat([answered, *blind])
+    lucky = solar_scores.gaps(together, "tuned greedy", rivals, n_bootstrap=20)
+    chosen = dict.fromkeys(solar_scores.best_of(together, rivals), "b0")
+    fair = solar_scores.gaps(together, "tuned greedy", rivals, chosen=chosen, n_bootstrap=20)
+    assert {r["best_baseline"] for r in fair[:-1]} == {"b0"}
+    assert [r["best_baseline"] for r in lucky[:-1]] == list(solar_scores.best_of(together, rivals).values())
+    assert fair[-1]["gap"] > lucky[-1]["gap"]
+
+
+def test_askings_of_the_same_options_agree_on_the_surest_class(world):
+    """Each vote weighs its probability; truth takes no part, and options of their own are voted on alone."""
+    _, _, asked = world
+    one = asked[(asked.solar_task == "S7") & (asked.image_id == asked[asked.solar_task == "S7"].image_id.iloc[0])]
+    wrong = next(c for c in json.loads(one.codes.iloc[0]) if c != one.code.iloc[0])
+    said = predicted(one, lambda row: json.loads(row.choices)[json.loads(row.codes).index(wrong)])
+    right = said.index == said.index[0]
+    said.loc[right, "choice"] = said.loc[right, "target"]
+    for sureness, expected in ((0.99, one.code.iloc[0]), (0.1, wrong)):
+        weighed = said.assign(choice_probability=np.where(right, sureness, 0.2))
+        found = solar_tasks.agreed(weighed)
+        assert set(found.model) == {"tuned agreed"}
+        assert set(found.answer) == {expected}
+        assert len(found) == len(one) == 4
+    assert solar_tasks.agreed(said.assign(choice="")).empty

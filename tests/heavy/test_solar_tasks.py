@@ -1,7 +1,7 @@
 """The bars of the seven solar tasks on a finished run: held-out simulated days, three specialists, all gaps.
 
-Needs a finished run (`JWVL_TESTED_RUN`, or outputs/tiny); prints the tables (`-s`). About five minutes of one core, the
-most of them for the tower set free. Asked of at most 60 images a task, in two orders.
+Needs a finished run (`JWVL_TESTED_RUN`, or outputs/tiny); prints the tables (`-s`). Some six minutes of one core, the
+most of them for the tower set free. Asked of at most `N_IMAGES` images a task, in two orders and two languages.
 """
 
 import os
@@ -22,6 +22,8 @@ from jwvl_lib import (
 )
 from jwvl_lib.prompts import load_prompts
 
+N_IMAGES = 240  # of test days, and as many of validation days; 60 told an S3 to a tenth
+WAYS = ("agreed", "choice", "greedy")
 RUN = Path(os.environ.get("JWVL_TESTED_RUN") or artifacts.REPO / "outputs" / "tiny")
 
 pytestmark = [
@@ -34,30 +36,38 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def outcome():
-    """(records, gaps by likelihood) of the whole comparison."""
+    """(records, gaps of each way to answer) of the whole comparison."""
     folder = RUN / "01_corpus_curation"
     corpus = pd.read_parquet(folder / "corpus.parquet").query("simulated")
     prompts = load_prompts(artifacts.REPO / "params" / "prompts")
     prompts = solar_tasks.task_prompts(teacher_plan.offering(corpus, prompts))
-    asked = solar_tasks.items(corpus, prompts, n_shuffles=2, max_images=60)
+    asked = solar_tasks.items(corpus, prompts, n_shuffles=2, max_images=N_IMAGES)
+    before = solar_tasks.items(corpus, prompts, split="val", n_shuffles=1, max_images=N_IMAGES)
     learned = solar_tasks.items(corpus, prompts, split="train", n_shuffles=1, max_images=200)
     opened = asking.image_opener(folder, corpus)
-    images = {i: opened(i) for i in pd.unique(pd.concat([asked.image_id, learned.image_id]))}
+    images = {i: opened(i) for i in pd.unique(pd.concat([asked.image_id, before.image_id, learned.image_id]))}
     base = "models/tiny_base"
     model, processor = vlm.load_model(base, adapter_dir=RUN / "04_training" / "adapter"), vlm.load_processor(base)
     answer = partial(vlm.answer, model, processor, max_new_tokens=16)
     said = asking.ask(asked, images.__getitem__, answer, partial(vlm.choose, model, processor), "tuned")
-    answered = solar_tasks.answers(solar_tasks.with_item_columns(said, asked))
+    said = solar_tasks.with_item_columns(said, asked)
+    answered = pd.concat([solar_tasks.answers(said), solar_tasks.agreed(said)], ignore_index=True)
     labels = vision_baselines.labels_of(learned)
     names = vision_baselines.NAMES
-    specialists = vision_baselines.answer_items(names, model, processor, images, labels, asked)
+    both = pd.concat([asked, before], ignore_index=True)
+    specialists = vision_baselines.answer_items(names, model, processor, images, labels, both)
+    on_before = specialists.image_id.isin(before.image_id)
+    rivals = list(specialists.model.unique())
+    chosen = solar_scores.best_of(solar_tasks.scored_parts(specialists[on_before]), rivals)
+    specialists = specialists[~on_before]
     together = pd.concat([answered, specialists], ignore_index=True)
     records = solar_scores.records(together)
-    rivals = list(specialists.model.unique())
-    gaps = {name: solar_scores.gaps(together, f"tuned {name}", rivals) for name in ("choice", "greedy")}
+    gaps = {name: solar_scores.gaps(together, f"tuned {name}", rivals) for name in WAYS}
+    fair = solar_scores.gaps(together, "tuned agreed", rivals, chosen=chosen)
     with pd.option_context("display.width", 250, "display.max_columns", 30):
         print("", solar_scores.table(records), solar_scores.table(records, metric="accuracy"), sep="\n")
         print(*(pd.DataFrame(gap) for gap in gaps.values()), sep="\n")
+        print("the specialist of each task chosen on validation days:", pd.DataFrame(fair), sep="\n")
         print(pd.DataFrame(solar_scores.spread_over_shuffles(answered)))
     return records, gaps
 
@@ -71,8 +81,10 @@ def test_macro_f1_of_the_tuned_model(outcome, task, bar, record):
 
 
 def test_mean_gap_to_the_best_specialist(outcome, record):
-    record("gap", -outcome[1]["choice"][-1]["gap"], 0.03, len(outcome[1]["choice"]) - 1, note="tasks, by choice")
-    assert outcome[1]["choice"][-1]["gap"] >= -0.03
+    """Of all askings of a question together; the specialist chosen on these same days, which favours it."""
+    found = outcome[1]["agreed"]
+    record("gap", -found[-1]["gap"], 0.03, len(found) - 1, note="tasks; orders and languages agreed on one answer")
+    assert found[-1]["gap"] >= -0.03
 
 
 def test_mean_gap_in_the_models_own_words(outcome):
