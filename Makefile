@@ -9,6 +9,9 @@ PEERS   := $(VENV)-peers
 MEASURED_RUN := $(or $(JWVL_OUTPUTS),$(CURDIR)/outputs)/performance
 MEASURED = JWVL_RECORDS="$(MEASURED_RUN)/records" OMP_NUM_THREADS=1
 
+COMPILED = import importlib, logging, pkgutil, jwvl_lib; logging.disable(); \
+	[importlib.import_module(f"jwvl_lib.{m.name}") for m in pkgutil.iter_modules(jwvl_lib.__path__)]
+
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE  # where it is set, each of nine kernels would compile what it imports anew: 80 s of the chain
 .NOTPARALLEL:  # what is measured runs alone, one after another
@@ -21,7 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) -V) is too old, Python 3.11 or newer is needed; run make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e '.[test]'
-	@$(BIN)/python -c 'import importlib, pkgutil, jwvl_lib; [importlib.import_module(f"jwvl_lib.{m.name}") for m in pkgutil.iter_modules(jwvl_lib.__path__)]'  # compiles what the notebooks import, and not all of site-packages as pip would
+	@$(BIN)/python -c '$(COMPILED)'  # what the notebooks import, not all of site-packages as pip would
 	@touch $@
 
 run: $(VENV)/.installed  ## build the environment and run the whole chain (PROFILE=tiny, ARGS="--from 04 --force")
