@@ -39,7 +39,7 @@ OF_METRICS = {  # row: column, sign, and what picks its record in metrics.json
     "zh_en": ("value", 1, SIMULATED | LANGUAGES),
 }  # fmt: skip
 OF_SOLAR_TASKS = {task.lower(): ("value", 1, F1 | {"task": task}) for task in ("S1", "S3", "S7")}
-OF_SOLAR_TASKS["gap"] = ("gap", -1, {"task": "mean", "vlm": "tuned agreed"})
+OF_SOLAR_TASKS["gap"] = ("gap", -1, {"task": "mean", "vlm": "tuned choice"})
 SHARE_BAR = 1 / 3  # of the chain's time, above which a stage owes a reason
 
 
