@@ -1,7 +1,7 @@
 """Figures of the benchmark beyond its bars: boxes, reliability, risk, readers of banners, the gallery of answers.
 
-Each takes axes, or makes a `matplotlib.figure.Figure`, and returns it; reads and writes nothing. Text is Latin:
-matplotlib's own fonts hold no Chinese.
+Each takes axes, or makes a `matplotlib.figure.Figure`, and returns it; reads and writes nothing. Labels are Latin:
+matplotlib's own fonts hold no Chinese. What a model wrote in it is drawn where the machine has a font for it.
 """
 
 import textwrap
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from jwvl_lib.plots import VERDICT_COLOURS, VERDICT_MARKS
+from jwvl_lib.plots import VERDICT_COLOURS, VERDICT_MARKS, text_fonts
 
 TRUE_COLOUR, HIT_COLOUR, MISS_COLOUR = "#ffffff", "#35d07f", "#ff4d4d"
 READERS = {"tuned": "#08519c", "base": "#9ecae1", "tesseract": "#b45309", "rapidocr": "#6b7280"}
@@ -154,9 +154,10 @@ def _write(ax: Axes, panel: Mapping) -> None:
         lines += [(_mark(c), VERDICT_COLOURS[c["verdict"]], "normal") for c in panel[f"{model}_claims"][:MOST_CLAIMS]]
         if hidden := len(panel[f"{model}_claims"][MOST_CLAIMS:]):
             lines.append((f"      and {hidden} more", "0.35", "normal"))
-    step = min(LINE, 1 / (len(lines) + 1))
+    step, fonts = min(LINE, 1 / (len(lines) + 1)), list(text_fonts())
     for k, (text, colour, weight) in enumerate(lines):
-        ax.text(0, 1 - k * step, text, va="top", fontsize=7, color=colour, weight=weight)
+        family = fonts if weight == "normal" else fonts[0]  # the heading is Latin, and a second font is rarely bold
+        ax.text(0, 1 - k * step, text, va="top", fontsize=7, color=colour, weight=weight, family=family)
 
 
 MOST_CLAIMS = 8

@@ -6,6 +6,7 @@ Reads nothing. There is no pyplot state here: figures are made with `matplotlib.
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import matplotlib
@@ -14,6 +15,7 @@ import pandas as pd
 from astropy.stats import binom_conf_interval
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findSystemFonts, fontManager
 from matplotlib.ticker import LogLocator
 from PIL import Image
 
@@ -21,6 +23,23 @@ from jwvl_lib import knowledge
 
 DPI = 110
 FLARE_CLASSES = dict(knowledge.grades("goes_class", "from_w_m2"))  # W/m2 of the 1-8 angstrom band
+
+
+# files of Debian, Windows and macOS, without their endings, in lower case
+CHINESE_FONTS = ("notosanscjk-regular", "notosanssc-regular", "wqy-zenhei", "wqy-microhei", "msyh", "pingfang")
+
+
+@lru_cache(maxsize=1)
+def text_fonts() -> tuple[str, ...]:
+    """matplotlib's own font, and one that holds Chinese where the machine has it: for what a model wrote.
+
+    The files are looked for anew: matplotlib's list of fonts stays what it was when a font is installed later.
+    """
+    for path in findSystemFonts():
+        if Path(path).stem.lower() in CHINESE_FONTS:
+            fontManager.addfont(path)
+            return "DejaVu Sans", FontProperties(fname=path).get_name()
+    return ("DejaVu Sans",)
 
 
 def save_figure(fig: Figure, path: Path | str) -> Path:
@@ -132,12 +151,12 @@ LINE_POINTS = 9.2  # height of a line of 7 points
 def plot_judged_answer(ax: Axes, image: Image.Image, title: str, text: str, claims: Sequence[Mapping]) -> Axes:
     """A picture, what a model wrote about it, and each claim with its verdict (`claims.check`), marked and coloured.
 
-    The text must be Latin: matplotlib's own fonts hold no Chinese.
+    Chinese is drawn where the machine has a font for it (`text_fonts`).
     """
     ax.imshow(image)
     ax.set_axis_off()
     ax.set_title(title, fontsize=8)
-    below = dict(xycoords="axes fraction", textcoords="offset points", va="top", fontsize=7)
+    below = dict(xycoords="axes fraction", textcoords="offset points", va="top", fontsize=7, family=list(text_fonts()))
     lines = textwrap.wrap(text or "(no answer)", 46)
     ax.annotate("\n".join(lines), (0, 0), (0, -LINE_POINTS / 2), **below)
     for k, claim in enumerate(claims):

@@ -1,5 +1,7 @@
 """Figures: every bar with its own n and interval, nothing cut off or written over another, nothing left unsaid."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,6 +113,20 @@ def test_the_stamp_of_the_gallery_stands_above_its_titles(tmp_path):
     assert all(title.y1 <= stamp.y0 for title in titles)
     for above, below in zip(pictures[:-2], titles[2:], strict=True):
         assert below.y1 <= above.get_window_extent().y0
+
+
+def test_what_a_model_wrote_in_chinese_is_drawn(tmp_path, recwarn):
+    """A model may answer an English question in Chinese; matplotlib's own font would draw boxes, and warn."""
+    if len(plots.text_fonts()) == 1:
+        assert not os.environ.get("CI"), "no Chinese font: .ci/run installs one"
+        pytest.skip("no Chinese font on this machine; Debian's fonts-noto-cjk has one")
+    words = {"why": "best", "question": "Describe.", "target": "t", "base": "日冕：SDO/AIA 193", "tuned": "西南"}
+    panel = {"image": PICTURE, "title": "SDO/AIA 193", "base_claims": [], "tuned_claims": [CLAIM]}
+    plots.save_figure(bench_figures.gallery([panel | words], "TINY PROFILE"), tmp_path / "a.png")
+    fig = Figure()
+    plots.plot_judged_answer(fig.subplots(), PICTURE, "SDO/AIA 193", "日冕", [CLAIM])
+    plots.save_figure(fig, tmp_path / "b.png")
+    assert not [str(w.message) for w in recwarn if "Glyph" in str(w.message) or "findfont" in str(w.message)]
 
 
 def test_titles_of_a_contact_sheet_are_not_cut(tmp_path):
