@@ -147,7 +147,7 @@ def gaps(
     the two were not asked the same items.
     """
     rows = answered[answered.simulated]
-    days = sorted(rows.group_id.unique())
+    days, best_by_task = sorted(rows.group_id.unique()), chosen or best_of(rows, baselines)
     found, samples = [], []
     for task in tasks or [t for t in solar_tasks.scored_tasks() if (rows.solar_task == t).any()]:
         of_task = rows[rows.solar_task == task]
@@ -157,9 +157,9 @@ def gaps(
         if vlm not in sides or len(sides) < 2:
             continue
         _check_paired(task, sides)
-        counts = {m: day_counts(side, days, classes) for m, side in sides.items()}
+        best = best_by_task[task]
+        counts = {m: day_counts(sides[m], days, classes) for m in (vlm, best)}
         value = {m: float(measured(c.sum(0))["macro_f1"]) for m, c in counts.items()}
-        best = (chosen or {}).get(task) or max((m for m in baselines if m in value), key=value.__getitem__)
         ours, theirs = (measured(_resampled(counts[m], n_bootstrap, seed))["macro_f1"] for m in (vlm, best))
         samples.append(ours - theirs)
         record = {

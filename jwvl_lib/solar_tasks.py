@@ -164,9 +164,7 @@ def answers(predictions: pd.DataFrame) -> pd.DataFrame:
     parts = []
     chose = predictions.model.isin(predictions.model[predictions.choice != ""])
     for how, column, rows in (("greedy", "prediction", predictions), ("choice", "choice", predictions[chose])):
-        texts = zip(rows[column], rows.choices, rows.codes, strict=True)
-        read = [_read(text, json.loads(choices), json.loads(codes)) for text, choices, codes in texts]
-        parts.append(rows.assign(answer=read, model=rows.model + f" {how}"))
+        parts.append(rows.assign(answer=_classes(rows, column), model=rows.model + f" {how}"))
     return pd.concat(parts, ignore_index=True)[ANSWER_COLUMNS]
 
 
@@ -174,20 +172,25 @@ def agreed(predictions: pd.DataFrame) -> pd.DataFrame:
     """One class a question, whatever its order and language: `ANSWER_COLUMNS`, a row a prediction, `<model> agreed`.
 
     What a model chooses hangs on the order of the options (Zheng et al. 2024, arXiv:2309.03882). So the askings of an
-    image that offer the same options vote for their choice, each with its probability, and the class with the most is
-    the answer of all of them (after self-consistency, Wang et al. 2023, arXiv:2203.11171). Truth takes no part: where
-    each language was offered options of its own, the orders of one language vote among themselves.
+    image that offer the same options vote for their choice, each with its probability (1 where that is unknown), and
+    the class with the most is the answer of all of them (after self-consistency, Wang et al. 2023, arXiv:2203.11171).
+    Truth takes no part: where each language was offered options of its own, the orders of one language vote among
+    themselves.
     """
     rows = predictions[predictions.choice != ""]
-    texts = zip(rows.choice, rows.choices, rows.codes, strict=True)
-    said = [_read(text, json.loads(choices), json.loads(codes)) for text, choices, codes in texts]
     offered = [" ".join(sorted(json.loads(codes))) for codes in rows.codes]
-    votes = rows.assign(answer=said, offered=offered)
+    votes = rows.assign(answer=_classes(rows, "choice"), offered=offered, weight=rows.choice_probability.fillna(1.0))
     question = ["model", "solar_task", "image_id", "offered"]
-    weight = votes.groupby([*question, "answer"], as_index=False, sort=False).choice_probability.sum()
-    best = weight.sort_values("choice_probability", ascending=False, kind="stable").drop_duplicates(question)
+    totals = votes.groupby([*question, "answer"], as_index=False, sort=False).weight.sum()
+    best = totals.sort_values("weight", ascending=False, kind="stable").drop_duplicates(question)
     together = votes.drop(columns="answer").merge(best[[*question, "answer"]], on=question, validate="many_to_one")
     return together.assign(model=together.model + " agreed")[ANSWER_COLUMNS]
+
+
+def _classes(rows: pd.DataFrame, column: str) -> list[str]:
+    """The class that the text of a column names, a row each; "" for none of the options."""
+    texts = zip(rows[column], rows.choices, rows.codes, strict=True)
+    return [_read(text, json.loads(choices), json.loads(codes)) for text, choices, codes in texts]
 
 
 def _read(text: str, choices: Sequence[str], codes: Sequence[str]) -> str:

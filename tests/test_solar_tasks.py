@@ -342,4 +342,5 @@ def test_askings_of_the_same_options_agree_on_the_surest_class(world):
         assert set(found.model) == {"tuned agreed"}
         assert set(found.answer) == {expected}
         assert len(found) == len(one) == 4
+    assert set(solar_tasks.agreed(said).answer) == {wrong}, "of unknown probability each counts as one: three to one"
     assert solar_tasks.agreed(said.assign(choice="")).empty

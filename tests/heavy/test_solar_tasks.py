@@ -49,7 +49,7 @@ def outcome():
     base = "models/tiny_base"
     model, processor = vlm.load_model(base, adapter_dir=RUN / "04_training" / "adapter"), vlm.load_processor(base)
     answer = partial(vlm.answer, model, processor, max_new_tokens=16)
-    said = asking.ask(asked, images.__getitem__, answer, partial(vlm.choose, model, processor), "tuned")
+    said = asking.ask(asked, images.__getitem__, answer, partial(vlm.choose_weighed, model, processor), "tuned")
     said = solar_tasks.with_item_columns(said, asked)
     answered = pd.concat([solar_tasks.answers(said), solar_tasks.agreed(said)], ignore_index=True)
     labels = vision_baselines.labels_of(learned)
@@ -58,7 +58,7 @@ def outcome():
     specialists = vision_baselines.answer_items(names, model, processor, images, labels, both)
     on_before = specialists.image_id.isin(before.image_id)
     rivals = list(specialists.model.unique())
-    chosen = solar_scores.best_of(solar_tasks.scored_parts(specialists[on_before]), rivals)
+    chosen = solar_scores.best_of(specialists[on_before], rivals)
     specialists = specialists[~on_before]
     together = pd.concat([answered, specialists], ignore_index=True)
     records = solar_scores.records(together)
