@@ -1,7 +1,7 @@
 """QLoRA beside LoRA: a finished run's training once more on a decoder held in 4 bits, and both asked the same items.
 
 Needs a finished run (`JWVL_TESTED_RUN`, or outputs/tiny). The twin is the variant `qlora` of params/recipes.yaml and
-stands in `<run>-recipes/` afterwards; three quarters of an hour of one core.
+stands in `<run>-recipes/` afterwards; half an hour of one core.
 """
 
 import os
